@@ -1,0 +1,1 @@
+"""Pictures: each file computes nothing, it draws what it is given."""

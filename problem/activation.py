@@ -1,0 +1,346 @@
+"""The activation σ: value, derivative, parity, Hermite coefficients c_k, and φ.
+
+With Z ~ N(0, 1), ``c_k = E[σ(Z) h_k(Z)]`` and ``φ(s) = Σ_k c_k² s^k``, so that
+``E[σ(u·x) σ(v·x)] = φ(u·v)`` for unit u, v and x ~ N(0, I).  ``φ(1) = E σ²`` and
+``φ'(1) = E σ'²``.  The information exponent k* is the least k ≥ 1 with c_k ≠ 0.
+
+For a σ that is no polynomial the series is cut at k ≤ 512.  The mass left beyond the cut,
+``ρ = φ(1) − Σ c_k²`` and ``ρ' = φ'(1) − Σ k c_k²``, enters as the single term ``ρ |s|^{ρ'/ρ}``
+(for s < 0 with the mass that ``E[σ(Z) σ(−Z)]`` leaves), so that φ and φ' are exact at s = 1
+and a fully recovered teacher has loss zero.
+
+Source: O'Donnell, *Analysis of Boolean Functions*, ch. 11 (Hermite expansions, noise stability).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy
+from numpy.typing import ArrayLike
+from sympy.printing.precedence import PRECEDENCE
+
+from problem.hermite_polynomials import h, hermite_series
+from problem.numeric import almost_everywhere_derivative, numpy_function
+from problem.parser import MAX_CHARACTERS, MAX_HERMITE, MAX_POWER, degree, parse, x
+from problem.quadrature import Moments, moments
+from problem.regularity import POLE, Regularity, examine, singularity_exponent
+from problem.types import Array
+
+ZERO = 1e-10  # a coefficient below this fraction of √E σ² is taken as zero
+_SMALL = 0.5  # below this |s| the first 64 terms of φ are enough: 0.5^64 = 5e-20
+_SYMBOLIC_FUNCTIONS = (
+    sympy.Abs, sympy.sign, sympy.Heaviside, sympy.Max, sympy.Min, sympy.exp, sympy.log, sympy.sin,
+    sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.tanh, sympy.erf, h,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=True, repr=False)
+class Activation:
+    """An activation from text such as ``"h4 + h6/2"`` or from a SymPy expression in one symbol.
+
+    Parameters
+    ----------
+    expression
+        Text (see ``problem.parser`` for the language) or a SymPy expression.
+    cut
+        Hermite components of degree below ``cut`` are removed (see ``high_pass``).
+
+    Raises
+    ------
+    ValueError
+        Text outside the language; σ undefined on part of the line; E σ² = ∞.
+
+    Examples
+    --------
+    >>> Activation("abs(x)").high_pass(3).information_exponent
+    4
+    """
+
+    expression: sympy.Expr
+    cut: int = 0
+
+    def __init__(self, expression: str | sympy.Expr, cut: int = 0) -> None:
+        cut = _degree_cut(cut)
+        is_symbolic = isinstance(expression, sympy.Expr)
+        object.__setattr__(self, "expression", _checked(expression) if is_symbolic else parse(expression))
+        object.__setattr__(self, "cut", cut)
+        object.__setattr__(self, "_source", expression if isinstance(expression, str) else None)
+        _ = self.breaks  # refuses a σ that is undefined or not square-integrable
+
+    def __repr__(self) -> str:
+        return f"Activation({self.name!r}, cut={self.cut})" if self.cut else f"Activation({self.name!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickling keeps: everything but the compiled functions, which are made again on use."""
+        return {key: value for key, value in self.__dict__.items() if key != "_numeric"}
+
+    def high_pass(self, k: int) -> Activation:
+        """σ without its Hermite components of degree below k; not renormalised."""
+        return Activation(self._source or self.expression, max(_degree_cut(k), self.cut))
+
+    @cached_property
+    def name(self) -> str:
+        """The expression as text that ``Activation`` reads again: simplified, or as given if that is too long."""
+        text = _text(self.expression)
+        return self._source.strip() if self._source and len(text) > MAX_CHARACTERS else text
+
+    @cached_property
+    def breaks(self) -> Regularity:
+        """Where σ is not smooth, |x| ≤ 52."""
+        return examine(self.expression)
+
+    @cached_property
+    def slope(self) -> sympy.Expr:
+        """Almost-everywhere derivative of ``expression`` (before the cut), symbolic."""
+        return almost_everywhere_derivative(self.expression)
+
+    @cached_property
+    def _base(self) -> Moments:
+        return moments(numpy_function(self.expression), numpy_function(self.slope), self.breaks)
+
+    @cached_property
+    def removed(self) -> Array:
+        """Coefficients c_0 … c_{cut−1} that ``high_pass`` subtracts (empty without a cut)."""
+        found = self._base.coefficients[: self.cut]
+        return np.concatenate([found, np.zeros(self.cut - len(found))])
+
+    @cached_property
+    def _numeric(self) -> tuple:
+        return numpy_function(self.expression), numpy_function(self.slope)
+
+    def __call__(self, points: ArrayLike) -> Array:
+        """σ(x), elementwise float64."""
+        values = self._numeric[0](points)
+        return values - hermite_series(self.removed, points) if self.cut else values
+
+    def derivative(self, points: ArrayLike) -> Array:
+        """σ'(x), elementwise float64 (the almost-everywhere derivative)."""
+        values = self._numeric[1](points)
+        return values - hermite_series(lowered(self.removed), points) if self.cut > 1 else values
+
+    @cached_property
+    def coefficients(self) -> Array:
+        """Hermite coefficients c_0 … c_K by quadrature; K ≤ 512, trailing zeros dropped."""
+        kept = self._base.coefficients.copy()
+        kept[: self.cut] = 0.0
+        return np.trim_zeros(kept, "b") if kept.any() else np.zeros(1)
+
+    @property
+    def coefficient_error(self) -> float:
+        """Estimated absolute error of each coefficient."""
+        return max(self._base.error, 1e-15) * float(np.sqrt(self._base.second_moment))
+
+    @cached_property
+    def second_moment(self) -> float:
+        """φ(1) = E σ(Z)²."""
+        return self._without_removed(self._base.second_moment, 0)
+
+    @cached_property
+    def slope_second_moment(self) -> float:
+        """φ'(1) = E σ'(Z)²; meaningful only where ``irregularity`` is None."""
+        return self._without_removed(self._base.slope_second_moment, 1)
+
+    def _without_removed(self, moment: float, power: int) -> float:
+        """``moment − Σ k^power c_k²`` over the removed k; the sum over the others where that cancels."""
+        if not self.cut:
+            return moment
+        if len(self.coefficients) <= self.cut:
+            return 0.0
+        weights = np.arange(max(self.cut, len(self._squares)), dtype=float) ** power
+        left = moment - float(np.sum(weights[: self.cut] * self.removed**2))
+        if left > 1e-6 * moment:
+            return left
+        return max(left, float(np.sum(weights[: len(self._squares)] * self._squares)))
+
+    @cached_property
+    def information_exponent(self) -> int | None:
+        """Least k ≥ 1 with c_k ≠ 0; None for a constant."""
+        threshold = max(ZERO * np.sqrt(self._base.second_moment), 10 * self.coefficient_error)
+        present = np.nonzero(np.abs(self.coefficients[1:]) > threshold)[0]
+        return int(present[0]) + 1 if present.size else None
+
+    @cached_property
+    def parity(self) -> str | None:
+        """``"even"``, ``"odd"`` or None."""
+        points = np.linspace(0.0, 9.0, 1801)[1:] + 0.00123
+        right, left = self(points), self(-points)
+        removed = np.abs(self(points) - self._numeric[0](points)) if self.cut else 0.0
+        size = np.maximum.accumulate(np.abs(right) + np.abs(left) + removed)  # so far out: x**40 + x is not even
+        tolerance = 1e-11 * np.maximum(size, size[200])
+        if np.all(np.abs(right - left) <= tolerance):
+            return "even"
+        return "odd" if np.all(np.abs(right + left) <= tolerance) else None
+
+    @cached_property
+    def is_polynomial(self) -> bool:
+        """Is σ a polynomial, so that ``coefficients`` state it completely?"""
+        return bool(self.expression.replace(h, lambda *_: x).is_polynomial(x))
+
+    @cached_property
+    def irregularity(self) -> str | None:
+        """Why σ' is not a square-integrable weak derivative; None when it is.
+
+        Gradient descent needs one: ``sign`` and ``Heaviside`` jump, ``sqrt(abs(x))`` has E σ'² = ∞.
+        """
+        for point in self.breaks.singular:
+            if singularity_exponent(self._numeric[1], point) >= POLE:
+                return f"E[σ'²] is infinite: the slope blows up at x = {point:.6g}"
+        if not np.isfinite(self._base.slope_second_moment):
+            return "E[σ'²] is infinite"
+        step = 1e-9
+        for point in (*self.breaks.kinks, *self.breaks.singular):
+            left, right = self._numeric[0](np.array([point - step, point + step]))
+            slope = np.abs(self._numeric[1](np.array([point - step, point + step]))).max()
+            if abs(right - left) > 1e-6 * max(abs(left), abs(right)) + 4 * step * slope:
+                return f"the activation jumps at x = {point:.6g}, so it has no weak derivative"
+        if self._base.error > 1e-8:
+            return f"it varies too fast for quadrature (error {self._base.error:.1g} of √E[σ²])"
+        if self._base.parts_defect > 1e-6:
+            return "σ' is not the weak derivative of σ (Gaussian integration by parts fails)"
+        return None
+
+    def phi(self, s: ArrayLike) -> Array:
+        """``φ(s) = Σ c_k² s^k`` for |s| ≤ 1, elementwise."""
+        return self._series(np.asarray(s, dtype=float), self._squares, 0)
+
+    def phi_slope(self, s: ArrayLike) -> Array:
+        """``φ'(s)``, elementwise."""
+        return self._series(np.asarray(s, dtype=float), self._squares[1:] * np.arange(1, len(self._squares)), 1)
+
+    @cached_property
+    def _squares(self) -> Array:
+        return self.coefficients**2
+
+    @cached_property
+    def _tail(self) -> tuple[float, float, float]:
+        """Mass of the lumped tail for s > 0 and s < 0, and its degree."""
+        degrees = np.arange(len(self._squares))
+        mass = self.second_moment - float(np.sum(self._squares))
+        slope = self.slope_second_moment - float(np.sum(degrees * self._squares))
+        if mass <= 1e-10 * self.second_moment or not len(degrees) * mass <= slope < np.inf:
+            return 0.0, 0.0, 1.0
+        sign = {"even": 1.0, "odd": -1.0, None: 0.0}[self.parity]
+        return mass, sign * mass, slope / mass
+
+    def _series(self, s: Array, terms: Array, order: int) -> Array:
+        if len(terms) <= 64 and not self._tail[0]:
+            return _horner(terms, s)
+        out = _horner(terms[:64], s)
+        large = np.abs(s) > _SMALL
+        values = s[large] if s.ndim else s.reshape(1)[large.reshape(1)]
+        full = _horner(terms, values)
+        positive, negative, power = self._tail
+        if positive:
+            mass = np.where(values > 0, positive, negative * (-1.0) ** order)
+            full = full + mass * (power**order) * np.abs(values) ** (power - order)
+        if s.ndim:
+            out[large] = full
+            return out
+        return full.reshape(()) if full.size else out
+
+
+def lowered(coefficients: Array) -> Array:
+    """Hermite coefficients of the derivative: ``(Σ c_k h_k)' = Σ √k c_k h_{k−1}``."""
+    return np.sqrt(np.arange(1, len(coefficients))) * coefficients[1:]
+
+
+def _horner(terms: Array, s: Array) -> Array:
+    """``Σ terms[k] s^k``; runs in s² and skips leading zeros where the parity allows."""
+    present = np.nonzero(terms)[0]
+    if not present.size:
+        return np.zeros_like(s)
+    first, stride = int(present[0]), 1
+    if np.all((present - first) % 2 == 0):
+        stride = 2
+    base = s * s if stride == 2 else s
+    out = np.full_like(s, terms[present[-1]])
+    for term in terms[first : present[-1] : stride][::-1]:
+        out = out * base + term
+    squarings, singles = divmod(first, stride)  # NumPy's ** costs more than the whole series
+    for _ in range(squarings):
+        out = out * base
+    return out * s if stride == 2 and singles else out
+
+
+def _degree_cut(k: Any) -> int:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 0 <= k <= 64:
+        raise ValueError(f"`high_pass` must be an integer between 0 and 64, but is {k!r}")
+    return int(k)
+
+
+def _checked(expression: sympy.Expr) -> sympy.Expr:
+    """A SymPy expression in one free symbol, rewritten in the package's real ``x``."""
+    symbols = expression.free_symbols
+    if len(symbols) > 1:
+        raise ValueError(f"an activation has one variable, but {expression} has {len(symbols)}")
+    expression = expression.subs({symbol: x for symbol in symbols}).replace(
+        lambda e: e.is_Float, lambda e: sympy.Rational(str(e))
+    )
+    for node in sympy.preorder_traversal(expression):
+        known = node.is_Symbol or node.is_number or node.is_Add or node.is_Mul or node.is_Pow
+        if not known and not isinstance(node, _SYMBOLIC_FUNCTIONS):
+            raise ValueError(f"{node} is not a function that an activation can use")
+        if node.is_Pow and not (node.exp.is_Rational or node.base == sympy.E):
+            raise ValueError(f"the power in {node} must be a rational number")
+        if isinstance(node, h) and not (node.args[0].is_Integer and 0 <= node.args[0] <= MAX_HERMITE):
+            raise ValueError(f"the degree in {node} must be an integer between 0 and {MAX_HERMITE}")
+    if degree(expression) > 80:
+        raise ValueError(f"the polynomial degree of {expression} exceeds 80")
+    return expression
+
+
+class _Printer(sympy.printing.str.StrPrinter):  # type: ignore[misc]
+    """Prints in the parser's own language: ``h4``, ``abs``, two-argument ``max``, integer powers."""
+
+    def _print_h(self, e: sympy.Expr) -> str:
+        return f"h{e.args[0]}" if e.args[1] == x else f"({self._print(e.expand(func=True))})"
+
+    def _print_Abs(self, e: sympy.Expr) -> str:
+        return f"abs({self._print(e.args[0])})"
+
+    def _print_Heaviside(self, e: sympy.Expr) -> str:
+        return f"Heaviside({self._print(e.args[0])})"
+
+    def _print_Max(self, e: sympy.Expr) -> str:
+        return _folded("max", [self._print(u) for u in e.args])
+
+    def _print_Min(self, e: sympy.Expr) -> str:
+        return _folded("min", [self._print(u) for u in e.args])
+
+    def _print_Exp1(self, e: sympy.Expr) -> str:
+        return "exp(1)"
+
+    def _print_Pow(self, e: sympy.Expr, rational: bool = False) -> str:
+        base, power = e.base, sympy.Rational(e.exp) if e.exp.is_Rational else e.exp
+        if not power.is_Rational:
+            return str(super()._print_Pow(e, rational))
+        if power < 0:
+            return f"1/{self.parenthesize(1 / e, PRECEDENCE['Pow'], strict=True)}"
+        roots = int(power.q).bit_length() - 1
+        if power.q != 2**roots:  # a cube root; read again as the power it is
+            return f"exp(log({self._print(base)})*{power.p}/{power.q})"
+        text = "sqrt(" * roots + self._print(base) + ")" * roots
+        if power.p == 1:
+            return text
+        return _power(text if roots else self.parenthesize(base, PRECEDENCE["Pow"]), int(power.p))
+
+
+def _text(expression: sympy.Expr) -> str:
+    return str(_Printer().doprint(expression))
+
+
+def _power(text: str, n: int) -> str:
+    """``text**n`` with powers that the parser reads: ``(u**40)**2*u**3`` for u^83."""
+    if n <= MAX_POWER:
+        return f"{text}**{n}" if n > 1 else text
+    whole, rest = divmod(n, MAX_POWER)
+    high = f"({text}**{MAX_POWER})"
+    return f"({_power(high, whole)}*{_power(text, rest)})" if rest else _power(high, whole)
+
+
+def _folded(name: str, arguments: list[str]) -> str:
+    return arguments[0] if len(arguments) == 1 else f"{name}({arguments[0]}, {_folded(name, arguments[1:])})"

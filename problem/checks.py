@@ -1,0 +1,29 @@
+"""Checks of single arguments, each with one clear sentence when it fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """``value`` as an int ≥ 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer, but is {value!r}")
+    return int(value)
+
+
+def nonnegative_integer(name: str, value: Any) -> int:
+    """``value`` as an int ≥ 0."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ValueError(f"`{name}` must be a non-negative integer, but is {value!r}")
+    return int(value)
+
+
+def positive_number(name: str, value: Any) -> float:
+    """``value`` as a finite float > 0."""
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value <= 0:
+        raise ValueError(f"`{name}` must be a positive number, but is {value!r}")
+    return float(value)

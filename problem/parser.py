@@ -1,0 +1,245 @@
+"""Text to a symbolic activation, without ever running the text.
+
+``parse("h4 + h6/2")`` reads numbers, ``x``, ``pi``, ``+ - * / **``, parentheses, the
+functions in ``FUNCTIONS`` and the shorthand ``h0`` … ``h40`` for normalised probabilists'
+Hermite polynomials.  Python's own grammar (the standard library's ``ast``) gives the tree;
+the walk below admits listed nodes only and refuses anything else by quoting it.
+
+Numbers become exact rationals (``0.1`` is 1/10), so that coefficients derived from a
+text can be exact.  Limits keep every later step fast: 500 characters, powers that are
+integers in −40 … 40, nesting to 30, polynomial degree to 80.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Callable
+
+import sympy
+
+from problem.hermite_polynomials import h
+
+MAX_CHARACTERS = 500
+MAX_POWER = 40
+MAX_NESTING = 30
+MAX_DEGREE = 80
+MAX_HERMITE = 40
+MAX_TOTAL_POWER = MAX_POWER**2  # of a power of a power
+MAX_SIZE = 1000  # nodes of the expression: softplus and gelu use their argument twice
+MAX_BITS = 1024  # of a numerator or denominator: beyond it a double overflows
+
+x = sympy.Symbol("x", real=True)
+
+
+def _sigmoid(u: sympy.Expr) -> sympy.Expr:
+    return (1 + sympy.tanh(u / 2)) / 2  # 1/(1 + exp(−u)), without overflow
+
+
+def _softplus(u: sympy.Expr) -> sympy.Expr:
+    return sympy.Max(u, 0) + sympy.log(1 + sympy.exp(-sympy.Abs(u)))
+
+
+def _gelu(u: sympy.Expr) -> sympy.Expr:
+    return u * (1 + sympy.erf(u / sympy.sqrt(2))) / 2
+
+
+FUNCTIONS: dict[str, tuple[int, Callable[..., sympy.Expr]]] = {
+    "abs": (1, sympy.Abs),
+    "sign": (1, sympy.sign),
+    "Heaviside": (1, lambda u: sympy.Heaviside(u, sympy.Rational(1, 2))),
+    "max": (2, sympy.Max),
+    "min": (2, sympy.Min),
+    "relu": (1, lambda u: sympy.Max(u, 0)),
+    "exp": (1, sympy.exp),
+    "log": (1, sympy.log),
+    "sqrt": (1, sympy.sqrt),
+    "sin": (1, sympy.sin),
+    "cos": (1, sympy.cos),
+    "tan": (1, sympy.tan),
+    "sinh": (1, sympy.sinh),
+    "cosh": (1, sympy.cosh),
+    "tanh": (1, sympy.tanh),
+    "erf": (1, sympy.erf),
+    "sigmoid": (1, _sigmoid),
+    "softplus": (1, _softplus),
+    "gelu": (1, _gelu),
+}
+
+_OPERATORS: dict[type[ast.AST], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
+    ast.Add: lambda u, v: u + v,
+    ast.Sub: lambda u, v: u - v,
+    ast.Mult: lambda u, v: u * v,
+}
+
+
+def parse(text: str) -> sympy.Expr:
+    """The symbolic expression in ``x`` that ``text`` states.
+
+    Raises
+    ------
+    ValueError
+        One sentence that quotes the offending part.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"an activation is a text or a SymPy expression, but got {type(text).__name__}")
+    text = text.strip()
+    if not text:
+        raise ValueError("the activation is empty; write for example h4 or abs(x)")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"the activation has {len(text)} characters; at most {MAX_CHARACTERS} are read")
+    strange = next((c for c in text if not (c.isascii() and (c.isprintable() or c == "\t")) or c == "#"), None)
+    if strange is not None:
+        raise ValueError(f"unexpected character {strange!r} in the activation")
+    depth = 0
+    for c in text:  # before the tree is built, so that no input can exhaust the stack
+        depth += (c in "([{") - (c in ")]}")
+        if depth > MAX_NESTING:
+            raise ValueError(f"parentheses are nested deeper than {MAX_NESTING}")
+    if "^" in text:
+        raise ValueError("'^' is not a power here; write **")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            tree = ast.parse(text, mode="eval")
+    except (SyntaxError, SyntaxWarning, ValueError, RecursionError, MemoryError) as error:
+        message = getattr(error, "msg", None) or str(error)
+        raise ValueError(f"cannot read the activation {text!r}: {message}") from None
+    return _Walk(text).expression(tree.body, 0)
+
+
+class _Walk:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def quote(self, node: ast.AST) -> str:
+        return repr(ast.get_source_segment(self.text, node) or type(node).__name__)
+
+    def expression(self, node: ast.AST, depth: int) -> sympy.Expr:
+        if depth > MAX_NESTING:
+            raise ValueError(f"the expression is nested deeper than {MAX_NESTING} at {self.quote(node)}")
+        if isinstance(node, ast.Constant):
+            value = self.number(node)
+        elif isinstance(node, ast.Name):
+            value = self.name(node)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd | ast.USub):
+            operand = self.expression(node.operand, depth + 1)
+            value = -operand if isinstance(node.op, ast.USub) else operand
+        elif isinstance(node, ast.BinOp):
+            value = self.operation(node, depth)
+        elif isinstance(node, ast.Call):
+            value = self.call(node, depth)
+        else:
+            raise ValueError(f"{self.quote(node)} is not allowed in an activation")
+        return self.bounded(node, value)
+
+    def bounded(self, node: ast.AST, value: sympy.Expr) -> sympy.Expr:
+        if size(value) > MAX_SIZE:
+            raise ValueError(f"{self.quote(node)} grows to more than {MAX_SIZE} terms; simplify it")
+        if value.has(sympy.nan, sympy.oo, -sympy.oo, sympy.zoo, sympy.I):
+            raise ValueError(f"{self.quote(node)} is not a real number")
+        for number in value.atoms(sympy.Rational):
+            if max(int(number.p).bit_length(), int(number.q).bit_length()) > MAX_BITS:
+                raise ValueError(f"a number in {self.quote(node)} is too large or too small")
+        powers = [p for p in value.atoms(sympy.Pow) if p.exp.is_Rational]
+        if any(abs(p.exp) > MAX_TOTAL_POWER for p in powers):
+            raise ValueError(f"a power in {self.quote(node)} exceeds {MAX_TOTAL_POWER}")
+        if max([degree(value), *(degree(p.base) * abs(p.exp) for p in powers)]) > MAX_DEGREE:
+            raise ValueError(f"the polynomial degree of {self.quote(node)} exceeds {MAX_DEGREE}")
+        return value
+
+    def number(self, node: ast.Constant) -> sympy.Expr:
+        source = ast.get_source_segment(self.text, node) or ""
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float):
+            raise ValueError(f"{self.quote(node)} is not a number")
+        mantissa, _, exponent = source.lower().partition("e")
+        if not all(c in "0123456789." for c in mantissa) or abs(int(exponent or 0)) > 300:
+            raise ValueError(f"{self.quote(node)} is not a plain decimal number")
+        return sympy.Rational(source)
+
+    def name(self, node: ast.Name) -> sympy.Expr:
+        name = node.id
+        if name == "x":
+            return x
+        if name == "pi":
+            return sympy.pi
+        if name[:1] == "h" and name[1:].isdigit():
+            k = int(name[1:])
+            if k > MAX_HERMITE or name != f"h{k}":
+                raise ValueError(f"{name!r} is not one of h0 … h{MAX_HERMITE}")
+            return h(k, x)
+        if name in FUNCTIONS:
+            raise ValueError(f"{name!r} is a function; write {name}(…)")
+        raise ValueError(f"unknown name {name!r} in the activation")
+
+    def operation(self, node: ast.BinOp, depth: int) -> sympy.Expr:
+        chain = [node]  # a + b + c + … leans left: walk it in a loop, it is not nesting
+        while isinstance(chain[-1].left, ast.BinOp):
+            chain.append(chain[-1].left)
+        value = self.expression(chain[-1].left, depth)
+        for link in reversed(chain):
+            value = self.bounded(
+                link,
+                self.combine(link, value, self.expression(link.right, depth + isinstance(link.op, ast.Pow))),
+            )
+        return value
+
+    def combine(self, node: ast.BinOp, left: sympy.Expr, right: sympy.Expr) -> sympy.Expr:
+        if isinstance(node.op, ast.Pow):
+            if not right.is_Integer or abs(right) > MAX_POWER:
+                raise ValueError(
+                    f"the power in {self.quote(node)} must be an integer between -{MAX_POWER} and {MAX_POWER}"
+                )
+            if left == 0 and right < 0:
+                raise ValueError(f"{self.quote(node)} divides by zero")
+            if right > 0 and degree(left) * right > MAX_DEGREE:
+                raise ValueError(f"the polynomial degree of {self.quote(node)} exceeds {MAX_DEGREE}")
+            return left**right
+        if isinstance(node.op, ast.Div):
+            if right == 0:
+                raise ValueError(f"{self.quote(node)} divides by zero")
+            return left / right
+        operator = _OPERATORS.get(type(node.op))
+        if operator is None:
+            raise ValueError(f"the operator in {self.quote(node)} is not one of + - * / **")
+        return operator(left, right)
+
+    def call(self, node: ast.Call, depth: int) -> sympy.Expr:
+        if not isinstance(node.func, ast.Name):
+            raise ValueError(f"{self.quote(node)} is not allowed in an activation")
+        name = node.func.id
+        if name not in FUNCTIONS:
+            raise ValueError(f"unknown function {name!r} in the activation")
+        arity, function = FUNCTIONS[name]
+        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args) or len(node.args) != arity:
+            raise ValueError(f"{name} takes {arity} argument{'s' * (arity > 1)}, but got {self.quote(node)}")
+        return function(*(self.expression(a, depth + 1) for a in node.args))
+
+
+def size(expression: sympy.Expr) -> int:
+    """Number of nodes of the expression tree, shared parts counted each time they occur."""
+    known: dict[sympy.Basic, int] = {}
+
+    def count(node: sympy.Basic) -> int:
+        if node not in known:
+            known[node] = 1 + sum(count(u) for u in node.args)
+        return known[node]
+
+    return count(expression)
+
+
+def degree(expression: sympy.Expr) -> int:
+    """Upper bound on the growth exponent of the polynomial parts of ``expression``."""
+    if expression == x:
+        return 1
+    if isinstance(expression, h):
+        return int(expression.args[0])
+    if expression.is_Add or isinstance(expression, sympy.Max | sympy.Min):
+        return max(degree(a) for a in expression.args)
+    if expression.is_Mul:
+        return sum(degree(a) for a in expression.args)
+    if expression.is_Pow and expression.exp.is_Rational and expression.exp > 0:
+        return int(sympy.ceiling(degree(expression.base) * expression.exp))
+    if isinstance(expression, sympy.Abs):
+        return degree(expression.args[0])
+    return 0

@@ -1,0 +1,135 @@
+"""A teacher–student problem: what is learned, by whom, from where.
+
+    teacher   f*(x) = Σ_p a_p σ(v*_p·x),   v*_p the first P coordinate axes, Σ a_p² = 1
+    student   f(x)  = Σ_k ‖v_k‖² σ(v̄_k·x), v̄_k = v_k/‖v_k‖, k = 1 … m
+    data      x ~ N(0, I_d);  loss per sample ℓ = ½ (f* − f)²
+    start     v̄_k uniform on the sphere, ‖v_k‖ = init_scale
+
+Source: Ren, Nichani, Wu, Lee 2025 (arXiv 2504.19983), §2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.random import SeedSequence
+from numpy.typing import ArrayLike
+
+from problem.activation import ZERO, Activation
+from problem.checks import positive_integer, positive_number
+from problem.seeds import generator
+from problem.teacher import Teacher
+from problem.types import Array
+
+MAX_NUMBERS = 4 * 10**8  # entries of one m × d array: 3 GiB
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything that theory and simulation need to know, validated and frozen.
+
+    Parameters
+    ----------
+    activation
+        σ, with c_0 = 0 and a square-integrable weak derivative.
+    teacher
+        Strengths a_p, P of them.
+    d, m
+        Input dimension (d ≥ P) and number of students (m ≥ 1).
+    init_scale
+        Initial ‖v_k‖ of every student; n_k(0) = init_scale².
+
+    Raises
+    ------
+    ValueError
+        One sentence saying which condition fails.
+
+    Examples
+    --------
+    >>> problem = Problem(Activation("h4"), Teacher.power_law(4, beta=1.0), d=64, m=16)
+    >>> problem.initial_directions(0).shape
+    (16, 64)
+    """
+
+    activation: Activation
+    teacher: Teacher
+    d: int
+    m: int
+    init_scale: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.activation, Activation):
+            raise ValueError(f"`activation` must be an Activation, but is {self.activation!r}")
+        if not isinstance(self.teacher, Teacher):
+            raise ValueError(f"`teacher` must be a Teacher, but is {self.teacher!r}")
+        object.__setattr__(self, "d", positive_integer("d", self.d))
+        object.__setattr__(self, "m", positive_integer("m", self.m))
+        object.__setattr__(self, "init_scale", positive_number("init_scale", self.init_scale))
+        if not 1e-100 <= self.init_scale <= 1e3:
+            raise ValueError(f"`init_scale` must lie between 1e-100 and 1000, but is {self.init_scale:g}")
+        if self.d < self.P:
+            raise ValueError(f"`d` must be at least P = {self.P}, but is {self.d}")
+        sigma = self.activation
+        if sigma.second_moment <= 0 or sigma.information_exponent is None:
+            raise ValueError(f"the activation {sigma.name!r} has no Hermite component of degree ≥ 1 to learn")
+        mean = sigma.coefficients[0]
+        if abs(mean) > ZERO * np.sqrt(sigma.second_moment):
+            raise ValueError(
+                f"the activation has mean c_0 = {mean:.6g}, which the norms would run off to fit; "
+                "centre it with --high-pass 1 (Activation.high_pass(1))"
+            )
+        if sigma.irregularity is not None:
+            raise ValueError(f"the activation {sigma.name!r} cannot be trained: {sigma.irregularity}")
+
+    @property
+    def P(self) -> int:
+        """Number of teacher directions."""
+        return self.teacher.P
+
+    @property
+    def a(self) -> Array:
+        """Teacher strengths, shape (P,)."""
+        return self.teacher.a
+
+    def initial_directions(self, seed: int | SeedSequence | np.random.Generator) -> Array:
+        """m independent directions uniform on the unit sphere of R^d, shape (m, d)."""
+        if self.m * self.d > MAX_NUMBERS:
+            raise ValueError(f"m × d = {self.m * self.d:.3g} initial directions do not fit in memory")
+        rows = generator(seed).standard_normal((self.m, self.d))
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def checked_directions(self, directions: ArrayLike) -> Array:
+        """Given initial directions as unit rows of shape (m, d); rows are normalised.
+
+        Raises
+        ------
+        ValueError
+            Wrong shape, non-finite entries, or a zero row.
+        """
+        try:
+            rows = np.array(directions, dtype=float)
+        except (TypeError, ValueError):
+            raise ValueError("`directions` must be an array of numbers") from None
+        if rows.shape != (self.m, self.d):
+            raise ValueError(f"`directions` must have shape (m, d) = ({self.m}, {self.d}), but has {rows.shape}")
+        if not np.isfinite(rows).all():
+            raise ValueError("`directions` must be finite")
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        if (lengths == 0).any():
+            raise ValueError(f"row {int(np.argmin(lengths))} of `directions` is zero")
+        return rows / lengths
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready statement of the problem."""
+        return {
+            "activation": self.activation.name,
+            "high_pass": self.activation.cut,
+            "P": self.P,
+            "beta": self.teacher.beta,
+            "strengths": list(self.teacher.strengths),
+            "d": self.d,
+            "m": self.m,
+            "init_scale": self.init_scale,
+        }

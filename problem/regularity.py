@@ -1,0 +1,190 @@
+"""Is σ a function we can work with?  Where is it not smooth?
+
+A symbolic σ is scanned once on a grid that is dense on |x| ≤ 52 (where γ(x)^½, with γ the
+standard normal density, stays a normal double) and logarithmic to 1e8:
+
+* arguments of ``sqrt`` and ``log`` must be ≥ 0 everywhere, else σ is undefined on part of
+  the line;
+* zeros of denominators, and of ``log`` and ``tan`` arguments, are located and the local
+  exponent ``|σ| ~ |x − x_0|^{−γ}`` is measured: E σ² is infinite for γ ≥ ½;
+* the tail ``2 ln|σ(x)| − x²/2`` must fall faster than ``−ln x``: first in double precision
+  on the dense grid, then with mpmath out to |x| = 1e5.
+
+Zeros of the arguments of ``abs``, ``sign``, ``Heaviside``, ``max``, ``min`` (and of roots and
+logarithms) are the break points at which quadrature panels must end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import mpmath
+import numpy as np
+import sympy
+
+from problem.numeric import almost_everywhere_derivative, numpy_function, tail_size
+from problem.types import Array
+
+REACH = 52.0
+POLE = 0.49  # measured exponents from here on count as 1/2: not square-integrable
+_NEAR = np.arange(-REACH, REACH, 1 / 64) + 0.00317
+_FAR = np.geomspace(REACH, 1e8, 2000)
+_SCAN = np.concatenate([-_FAR[::-1], _NEAR, _FAR])
+
+
+@dataclass(frozen=True)
+class Regularity:
+    """Where σ is not smooth and where its Gaussian mass lies.
+
+    ``kinks`` and ``singular`` (slopes or values blow up) are ascending points of |x| ≤ 52;
+    beyond |x| = ``reach`` the integrand of E σ² is below 1e-50 of its maximum.
+    """
+
+    kinks: tuple[float, ...]
+    singular: tuple[float, ...]
+    reach: float
+
+
+def examine(expression: sympy.Expr) -> Regularity:
+    """Refuse a σ that is undefined somewhere or has E σ² = ∞; else its break points.
+
+    Raises
+    ------
+    ValueError
+        One sentence naming the place.
+    """
+    sigma = numpy_function(expression)
+    kink_arguments, singular_arguments = _critical_arguments(expression)
+    singular: list[float] = []
+    for argument, must_be_positive in singular_arguments:
+        values = numpy_function(argument)(_SCAN)
+        if must_be_positive:
+            _refuse_negative(argument, values)
+        singular += _zeros(argument, values)
+    exponents = {}
+    for zero in sorted({round(z, 13) + 0.0 for z in singular}, key=abs):
+        exponents[zero] = singularity_exponent(sigma, zero)
+        if exponents[zero] >= POLE:
+            raise ValueError(f"E[σ²] is infinite: the activation has a pole at x = {zero:.6g}")
+    kinks: list[float] = []
+    for argument in kink_arguments:
+        kinks += _zeros(argument, numpy_function(argument)(_SCAN))
+    values = sigma(_NEAR)
+    if np.isnan(values).any():
+        raise ValueError(f"the activation is undefined at x = {_NEAR[np.isnan(values)][0]:.6g}")
+    reach = _gaussian_reach(expression, values)
+    rough = {z for z in exponents if abs(z) < reach and _blows_up(expression, z)}
+    plain = {round(z, 13) + 0.0 for z in kinks if abs(z) < reach} | {z for z in exponents if abs(z) < reach}
+    return Regularity(tuple(sorted(plain - rough)), tuple(sorted(rough)), reach)
+
+
+def _blows_up(expression: sympy.Expr, point: float) -> bool:
+    """Does σ or its slope grow without bound at ``point`` (removable singularities do not)?"""
+    functions = numpy_function(expression), numpy_function(almost_everywhere_derivative(expression))
+    return any(singularity_exponent(f, point) > 0.05 for f in functions)
+
+
+def singularity_exponent(function: Callable[[Array], Array], point: float) -> float:
+    """γ in ``|f| ~ |x − point|^{−γ}``, measured between distances 1e-3 and 1e-6 on both sides.
+
+    ∞ where f overflows (``exp(1/x)`` at 0) or has no value.
+    """
+    worst = -np.inf
+    for side in (-1.0, 1.0):
+        far, near = np.abs(function(point + side * np.array([1e-3, 1e-6])))
+        if not np.isfinite(near + far):
+            return np.inf
+        if near > 0 and far > 0:
+            worst = max(worst, float(np.log(near / far) / np.log(1e3)))
+    return worst
+
+
+def _critical_arguments(
+    expression: sympy.Expr,
+) -> tuple[list[sympy.Expr], list[tuple[sympy.Expr, bool]]]:
+    """Arguments whose zeros are kinks or jumps, and those whose zeros are singular points.
+
+    The flag of a singular argument says that it must not be negative anywhere.
+    """
+    kinks: set[sympy.Expr] = set()
+    singular: set[tuple[sympy.Expr, bool]] = set()
+    for node in sympy.preorder_traversal(expression):
+        if isinstance(node, sympy.Abs | sympy.sign | sympy.Heaviside):
+            kinks.add(node.args[0])
+        elif isinstance(node, sympy.Max | sympy.Min):
+            kinks.update(u - v for u, v in combinations(node.args, 2))
+        elif isinstance(node, sympy.log):
+            singular.add((node.args[0], True))
+        elif isinstance(node, sympy.tan):
+            singular.add((sympy.cos(node.args[0]), False))
+        elif node.is_Pow and node.exp.is_Rational and (not node.exp.is_Integer or node.exp < 0):
+            singular.add((node.base, not node.exp.is_Integer))
+    return (
+        sorted((u for u in kinks if u.free_symbols), key=str),  # sets have no order: messages must not vary
+        sorted(((u, flag) for u, flag in singular if u.free_symbols), key=str),
+    )
+
+
+def _refuse_negative(argument: sympy.Expr, values: Array) -> None:
+    finite = values[np.isfinite(values)]
+    scale = np.median(np.abs(finite)) if finite.size else 1.0
+    negative = values < -1e-12 * max(float(scale), 1e-300)
+    if negative.any():
+        where = _SCAN[negative][np.argmin(np.abs(_SCAN[negative]))]
+        raise ValueError(f"the activation is undefined at x = {where:.6g}, where {argument} is negative")
+
+
+def _zeros(argument: sympy.Expr, values: Array) -> list[float]:
+    """Zeros of ``argument`` found from its values on the scan grid, crossing or touching."""
+    function = numpy_function(argument)
+    sign = np.sign(values)
+    crossing = np.nonzero((sign[:-1] * sign[1:] < 0) & np.isfinite(values[:-1]) & np.isfinite(values[1:]))[0]
+    low, high = _SCAN[crossing], _SCAN[crossing + 1]
+    low_sign = sign[crossing]
+    for _ in range(80):  # bisection to the last bit, all brackets at once
+        middle = 0.5 * (low + high)
+        same = np.sign(function(middle)) == low_sign
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    roots = list(0.5 * (low + high)) + list(_SCAN[sign == 0])
+
+    size = np.abs(values)
+    dips = np.nonzero((size[1:-1] < size[:-2]) & (size[1:-1] <= size[2:]))[0] + 1
+    dips = dips[(sign[dips - 1] == sign[dips]) & (sign[dips] == sign[dips + 1])]
+    if dips.size:  # touching zeros: golden-section search, all dips at once
+        low, high = _SCAN[dips - 1], _SCAN[dips + 1]
+        ratio = (np.sqrt(5.0) - 1) / 2
+        for _ in range(90):
+            left, right = high - ratio * (high - low), low + ratio * (high - low)
+            smaller_left = np.abs(function(left)) < np.abs(function(right))
+            low, high = np.where(smaller_left, low, left), np.where(smaller_left, right, high)
+        bottom = 0.5 * (low + high)
+        touches = np.abs(function(bottom)) < 1e-13 * np.maximum(size[dips - 1], size[dips + 1])
+        roots += list(np.where(np.abs(bottom) < 1e-7, 0.0, bottom)[touches])
+    return [float(root) for root in roots]
+
+
+def _gaussian_reach(expression: sympy.Expr, values: Array) -> float:
+    """|x| up to which σ² γ matters; refuses a tail with E σ² = ∞."""
+    with np.errstate(all="ignore"):
+        log_density = 2 * np.log(np.abs(values)) - _NEAR**2 / 2
+    top = float(np.max(log_density))
+    if top == np.inf or (top > -np.inf and max(log_density[0], log_density[-1]) > top - 80):
+        raise ValueError("E[σ²] is infinite or out of reach: the activation grows like exp(x²/4) or faster")
+    size = tail_size(expression)
+
+    def tail(reach: float) -> float:
+        sizes = [size(side * reach * (1 + 0.001 * j)) for side in (-1, 1) for j in range(4)]
+        largest = max((s for s in sizes if not mpmath.isnan(s)), default=mpmath.inf)
+        return float(2 * mpmath.log(largest)) - reach**2 / 2 if largest else -np.inf
+
+    reach, here = REACH, tail(REACH)
+    while reach < 1e5:
+        further = 1.5 * reach
+        there = tail(further)
+        if there > 2000 or (further > 1e4 and there - here > -np.log(1.5)):
+            raise ValueError(f"E[σ²] is infinite: the activation grows too fast beyond |x| = {reach:.3g}")
+        reach, here = further, there
+    matters = np.abs(_NEAR[log_density > top - 115])
+    return float(min(REACH, np.max(matters, initial=12.0) + 0.5))

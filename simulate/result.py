@@ -1,0 +1,160 @@
+"""What a simulation returns: records, first-passage times, and what became of each seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from problem.problem import Problem
+from problem.types import Array
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A run that blew up: at which step it was seen, and the largest ‖v_k‖ then or just before."""
+
+    step: int
+    norm: float
+
+    def __str__(self) -> str:
+        return f"diverged by step {self.step}, largest norm {self.norm:.3g}; try a smaller step size"
+
+
+@dataclass(frozen=True)
+class LossCheck:
+    """Population loss from φ against the mean over fresh samples, at the end of one run."""
+
+    population: float
+    sampled: float
+    standard_error: float
+    samples: int
+
+    @property
+    def deviations(self) -> float:
+        """Difference in standard errors."""
+        return (self.sampled - self.population) / self.standard_error if self.standard_error else 0.0
+
+
+@dataclass(frozen=True, repr=False)
+class Simulation:
+    """Records of S runs of online SGD.
+
+    Attributes
+    ----------
+    times
+        Flow times t = η · steps of the records, shape (T,).
+    loss
+        Population loss, shape (S, T); NaN from a divergence on.
+    overlaps, norms
+        r_kp, shape (S, T, m, P), and ‖v_k‖, shape (S, T, m); NaN from a divergence on.
+    alignment, recovery
+        First-passage flow times, shape (S, P); inf where not reached.  Measured at least every
+        0.2 % of the elapsed time.
+    divergence
+        Per seed a ``Divergence`` or None.
+    samples_per_second
+        All samples of all seeds over the time of the run itself.
+    """
+
+    problem: Problem
+    step_size: float
+    samples: int
+    batch: int
+    seed: int
+    directions: Array
+    times: Array
+    loss: Array
+    overlaps: Array
+    norms: Array
+    alignment: Array
+    recovery: Array
+    divergence: tuple[Divergence | None, ...]
+    loss_check: LossCheck | None
+    engine: str
+    samples_per_second: float
+    wall_time: float
+    version: str
+
+    @property
+    def seeds(self) -> int:
+        """Number of runs S."""
+        return len(self.divergence)
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Boolean, shape (S,)."""
+        return np.array([item is not None for item in self.divergence])
+
+    @property
+    def strengths(self) -> Array:
+        """``Σ_k n_k r_kp²``, shape (S, T, P)."""
+        return np.einsum("stk,stkp->stp", self.norms**2, self.overlaps**2)
+
+    @property
+    def t_end(self) -> float:
+        """Flow time simulated."""
+        return float(self.times[-1])
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form; inf and NaN are left for the caller to write as null."""
+        check = self.loss_check
+        return {
+            "problem": self.problem.as_dict(),
+            "alignment": self.alignment.tolist(),
+            "recovery": self.recovery.tolist(),
+            "diverged": self.diverged.tolist(),
+            "divergence": [None if item is None else str(item) for item in self.divergence],
+            "samples": self.samples,
+            "step_size": self.step_size,
+            "batch": self.batch,
+            "seed": self.seed,
+            "samples_per_second": self.samples_per_second,
+            "engine": self.engine,
+            "final_loss": self.loss[:, -1].tolist(),
+            "times": self.times.tolist(),
+            "loss": self.loss.tolist(),
+            "loss_check": None
+            if check is None
+            else {
+                "population": check.population,
+                "sampled": check.sampled,
+                "standard_error": check.standard_error,
+                "samples": check.samples,
+            },
+            "version": self.version,
+        }
+
+    def __str__(self) -> str:
+        ended = f"{int(self.diverged.sum())} of {self.seeds} diverged (left out of averages)"
+        finite = self.loss[~self.diverged, -1]
+        final = f"{np.median(finite):.4g}" if finite.size else "—"
+        reached = np.isfinite(self.recovery).sum(axis=0)
+        lines = [
+            f"online SGD, {self.problem.activation.name}: d = {self.problem.d}, P = {self.problem.P}, "
+            f"m = {self.problem.m}, {self.seeds} seeds",
+            f"  {self.samples:.3g} samples a seed, step size {self.step_size:g}, batch {self.batch}, "
+            f"flow time {self.t_end:.6g}",
+            f"  engine {self.engine}: {self.samples_per_second:.3g} samples/s, {self.wall_time:.1f} s",
+            f"  {ended}; median final loss {final}",
+        ]
+        lines += [f"  seed {i}: {item}" for i, item in enumerate(self.divergence) if item is not None]
+        lines.append(f"  {'p':>4} {'a_p':>8} {'median alignment':>17} {'median recovery':>16} {'recovered in':>13}")
+        for p in range(self.problem.P):
+            align, recover = (_median(table[:, p]) for table in (self.alignment, self.recovery))
+            lines.append(
+                f"  {p + 1:>4} {self.problem.a[p]:>8.4f} {align:>17} {recover:>16} {f'{reached[p]}/{self.seeds}':>13}"
+            )
+        if self.loss_check is not None:
+            lines.append(
+                f"  final loss of the first run {self.loss_check.population:.4g}; on {self.loss_check.samples} fresh "
+                f"samples {self.loss_check.sampled:.4g} ± {self.loss_check.standard_error:.2g}"
+            )
+        return "\n".join(lines)
+
+
+def _median(times: Array) -> str:
+    """Median over seeds with unreached ones later than every time."""
+    value = np.quantile(times, 0.5, method="inverted_cdf")
+    return f"{value:.4g}" if np.isfinite(value) else "—"

@@ -1,0 +1,159 @@
+"""Transition times over a random initialisation, without any simulation.
+
+Directions uniform on the sphere give r_kp² ~ Beta(½, (d − 1)/2), so the best of m free students
+has distribution function F^m.  Later directions choose among the students left over, so their
+law is not F^m: greedy selection is applied to drawn overlaps instead, and the time of each
+direction follows from the overlap of its student.  Times of unlearned directions are inf;
+only quantiles are given, because E[T_p] is infinite for m ≤ 2(I − 1).  Derived here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.random import SeedSequence
+from numpy.typing import ArrayLike
+from scipy.stats import beta as beta_law
+from scipy.stats import binom
+
+from problem.checks import positive_integer
+from problem.problem import Problem
+from problem.seeds import generator
+from problem.types import Array
+from theory import decoupled
+from theory.transitions import (
+    assign,
+    closed_form_alignment,
+    closed_form_recovery,
+    closed_form_refusal,
+    decoupled_refusal,
+)
+
+
+@dataclass(frozen=True, repr=False)
+class InitQuantiles:
+    """Quantiles of the predicted flow times over random initial directions.
+
+    ``alignment`` and ``recovery`` map level (``closed_form``, ``decoupled``) to arrays (Q, P);
+    ``alignment_interval`` to arrays (Q, 2, P): distribution-free 95 % bounds for the finite
+    number of draws.  A level that does not apply is absent, with its reason in ``notes``.
+    """
+
+    problem: Problem
+    quantiles: Array
+    draws: int
+    alignment: dict[str, Array]
+    alignment_interval: dict[str, Array]
+    recovery: dict[str, Array]
+    notes: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form; inf stays inf for the caller to write as null."""
+        return {
+            "quantiles": self.quantiles.tolist(),
+            "draws": self.draws,
+            "alignment": {k: v.tolist() for k, v in self.alignment.items()},
+            "alignment_interval": {k: v.tolist() for k, v in self.alignment_interval.items()},
+            "recovery": {k: v.tolist() for k, v in self.recovery.items()},
+            "notes": dict(self.notes),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"alignment times over random initial directions ({self.draws} draws, 95 % intervals)"]
+        for level, table in self.alignment.items():
+            lines.append(f"  {level.replace('_', ' ')}")
+            for p in range(self.problem.P):
+                cells = []
+                for i, q in enumerate(self.quantiles):
+                    low, high = self.alignment_interval[level][i, :, p]
+                    cells.append(f"q{q:g}: {table[i, p]:.4g} [{low:.4g}, {high:.4g}]")
+                lines.append(f"    p = {p + 1}:  " + "   ".join(cells))
+        return "\n".join([*lines, *(f"  note: {reason}" for reason in self.notes.values())])
+
+
+def best_overlap(problem: Problem, quantile: ArrayLike) -> Array:
+    """Quantile of max_k r_kp(0)² over m free students: the root of F^m = q, exactly."""
+    q = np.asarray(quantile, dtype=float)
+    if problem.d == 1:
+        return np.ones_like(q)
+    # isf of the complement keeps its digits when q^(1/m) is within 1e-16 of 1
+    return beta_law(0.5, 0.5 * (problem.d - 1)).isf(-np.expm1(np.log(q) / problem.m))
+
+
+def draw_overlaps(problem: Problem, stream: np.random.Generator) -> Array:
+    """Initial overlaps r_kp (m, P) of uniform directions in R^d, at a cost free of d."""
+    normals = stream.standard_normal((problem.m, problem.P))
+    rest = problem.d - problem.P
+    square = np.sum(normals**2, axis=1) + (stream.chisquare(rest, problem.m) if rest else 0.0)
+    return normals / np.sqrt(square)[:, None]
+
+
+def init_quantiles(
+    problem: Problem,
+    quantiles: ArrayLike = (0.1, 0.25, 0.5, 0.75, 0.9),
+    *,
+    draws: int = 1000,
+    seed: int | SeedSequence = 0,
+) -> InitQuantiles:
+    """Quantiles of alignment and recovery times over random initial directions.
+
+    Raises
+    ------
+    ValueError
+        Quantiles outside (0, 1) or fewer than 20 draws.
+    """
+    q = np.atleast_1d(np.asarray(quantiles, dtype=float))
+    if q.ndim != 1 or not ((q > 0) & (q < 1)).all():
+        raise ValueError(f"`quantiles` must lie strictly between 0 and 1, but are {q.tolist()}")
+    if positive_integer("draws", draws) < 20:
+        raise ValueError(f"`draws` must be at least 20, but is {draws}")
+    stream = generator(seed)
+    chosen = np.zeros((draws, problem.P))
+    for i in range(draws):
+        overlaps = draw_overlaps(problem, stream)
+        student = assign(problem.activation, problem.a, overlaps)
+        learned = student >= 0
+        chosen[i, learned] = overlaps[student[learned], np.nonzero(learned)[0]]
+    a, n0 = np.broadcast_to(problem.a, chosen.shape), problem.init_scale**2
+    levels: dict[str, tuple[Array, Array]] = {}
+    notes: dict[str, str] = {}
+    refusal = closed_form_refusal(problem.activation)
+    if refusal is None:
+        levels["closed_form"] = (
+            closed_form_alignment(problem.activation, a, chosen),
+            closed_form_recovery(problem.activation, a, chosen, n0),
+        )
+    else:
+        notes["closed_form"] = refusal
+    refusal = decoupled_refusal(problem)
+    if refusal is None:
+        levels["decoupled"] = (
+            decoupled.alignment_time(problem.activation, a, chosen),
+            decoupled.recovery_time(problem.activation, a, chosen, n0),
+        )
+    else:
+        notes["decoupled"] = refusal
+    return InitQuantiles(
+        problem=problem,
+        quantiles=q,
+        draws=draws,
+        alignment={k: _quantile(v[0], q) for k, v in levels.items()},
+        alignment_interval={k: _interval(v[0], q) for k, v in levels.items()},
+        recovery={k: _quantile(v[1], q) for k, v in levels.items()},
+        notes=notes,
+    )
+
+
+def _quantile(times: Array, q: Array) -> Array:
+    return np.quantile(times, q, axis=0, method="inverted_cdf")
+
+
+def _interval(times: Array, q: Array) -> Array:
+    """Order statistics that bracket each quantile with probability at least 0.95."""
+    n = len(times)
+    ordered = np.vstack([np.zeros(times.shape[1]), np.sort(times, axis=0), np.full(times.shape[1], np.inf)])
+    low = binom.ppf(0.025, n, q).astype(int)
+    high = binom.ppf(0.975, n, q).astype(int) + 1
+    return np.stack([ordered[low], ordered[high]], axis=1)
