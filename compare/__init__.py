@@ -2,5 +2,6 @@
 
 from compare.overlay import Agreement, Comparison, overlay
 from compare.statistics import MedianEstimate, median_estimate
+from compare.step_check import StepCheck, check_step
 
-__all__ = ["Agreement", "Comparison", "MedianEstimate", "median_estimate", "overlay"]
+__all__ = ["Agreement", "Comparison", "MedianEstimate", "StepCheck", "check_step", "median_estimate", "overlay"]

@@ -132,7 +132,12 @@ def overlay(
         raise ValueError("the simulation is of another problem")
     predictions = []
     for directions in simulation.directions:
-        predictions.append(predict(problem, directions, t_min=simulation.t_end, times=simulation.times))
+        prediction = predict(problem, directions, t_min=simulation.t_end, times=simulation.times)
+        if prediction.flow.t_end < simulation.t_end:  # the default horizon is shorter than the run
+            prediction = predict(
+                problem, directions, t_min=simulation.t_end, t_max=simulation.t_end, times=simulation.times
+            )
+        predictions.append(prediction)
         if progress is not None:
             progress(1)
     return Comparison(tuple(predictions), simulation, _agreement(predictions, simulation, tolerance))
@@ -189,8 +194,8 @@ def _quartiles(values: Array) -> tuple[float, float, float]:
 
 
 def _loss_distance(prediction: Prediction, simulation: Simulation, index: int) -> float:
-    """sup over records of |log10 L_SGD − log10 L_flow|, both floored; inf for a diverged run."""
-    if simulation.diverged[index]:
+    """sup over records of |log10 L_SGD − log10 L_flow|, both floored; inf for a diverged run or a stopped flow."""
+    if simulation.diverged[index] or prediction.flow.t_end < simulation.t_end:
         return np.inf
     floor = LOSS_FLOOR * prediction.flow.loss[0]
     theory = np.maximum(prediction.flow.loss_at(simulation.times), floor)

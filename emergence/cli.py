@@ -83,8 +83,18 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--seeds", type=integer, help="number of runs (default 1; compare: 12)")
     add("--records", type=integer, help="records a run (default 300)")
     add("--spacing", metavar="log|linear", help="spacing of the records (default linear)")
-    add("--engine", metavar="auto|compiled|numpy", help="how SGD is computed (default auto)")
-    add("--workers", type=integer, help="threads of the compiled engine (default: one per core)")
+    add("--schedule", metavar="TEXT", help="step size over steps: constant, power:HORIZON:POWER, piecewise:STEP=ETA,…")
+    add("--label-noise", type=number, metavar="SD", help="standard deviation of noise on the labels (default 0)")
+    add("--method", metavar="auto|direct|reduced|leap", help="sampler (default auto, which says what it chose)")
+    add("--engine", metavar="auto|compiled|numpy", help="how the sampler is computed (default auto)")
+    add("--dtype", metavar="float64|float32", help="precision of the direct sampler (default float64)")
+    add("--workers", type=integer, help="threads (default: one per core); results do not depend on it")
+    add("--virtual", type=integer, metavar="B", help="leap: virtual samples a macro-step (default 32)")
+    add("--accuracy", type=number, metavar="X", help="leap: relative change a macro-step may make (default 0.1)")
+    add("--macro-samples", type=integer, metavar="N", help="leap: samples a macro-step instead of the adaptive number")
+    add("--checkpoint-seconds", type=number, metavar="S", help="seconds between checkpoints in --out (default 1)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
+    parser.add_argument("--check-step", action="store_true", help="leap: also run half the step, twice the batch")
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

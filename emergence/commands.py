@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from simulate import Simulation
 
 PROBLEM = {"activation", "high_pass", "beta", "P", "strengths", "d", "m", "init_scale", "seed"}
-RUN = {"step_size", "samples", "batch", "seeds", "records", "spacing", "engine", "workers"}
+RUN = {"samples", "batch", "seeds", "records", "spacing", "method", "engine", "dtype", "label_noise", "workers"}
+LEAP = {"virtual", "accuracy", "macro_samples"}
+SIMULATION = PROBLEM | RUN | LEAP | {"step_size", "schedule", "directions", "checkpoint_seconds"}
 
 
 def hermite(flags: dict[str, Any]) -> int:
@@ -38,12 +40,15 @@ def hermite(flags: dict[str, Any]) -> int:
 
 def predict(flags: dict[str, Any]) -> int:
     """``emergence predict``."""
+    from problem.checks import positive_number
     from problem.seeds import DIRECTIONS, seed_stream
     from theory import init_quantiles
     from theory.predict import LEVELS
     from theory.predict import predict as predict_from
 
     values = resolve(flags, PROBLEM | {"t_max", "directions", "quantiles"}, DEFAULTS)
+    if values["t_max"] is not None:
+        positive_number("t_max", values["t_max"])
     problem = build_problem(values)
     rows = read_directions(values["directions"], problem)
     if rows is None:
@@ -70,62 +75,104 @@ def predict(flags: dict[str, Any]) -> int:
 
 def simulate(flags: dict[str, Any]) -> int:
     """``emergence simulate``."""
-    values = resolve(flags, PROBLEM | RUN | {"directions"}, {**DEFAULTS, "seeds": 1})
+    values = resolve(flags, SIMULATION, {**DEFAULTS, "seeds": 1})
     problem = build_problem(values)
-    run = _checked_run(problem, values)
+    run = _checked_run(problem, values, flags)
     out = _directory(flags)
-    result = _simulate(problem, run)
+    result = _simulate(problem, run, out, values, flags)
+    document, card = result.as_dict(), str(result)
+    if flags["check_step"]:
+        document["step_check"], text = _step_check(result, run)
+        card += "\n" + text
     header = ["seed", "p", "a_p", "alignment", "recovery", "diverged"]
     table = [
         [i, p, problem.a[p], result.alignment[i, p], result.recovery[i, p], bool(result.diverged[i])]
         for i in range(result.seeds)
         for p in range(problem.P)
     ]
-    _finish(flags, out, "simulate", result.as_dict(), str(result), csv_text(header, table))
+    _finish(flags, out, "simulate", document, card, csv_text(header, table))
+    _clear_checkpoints(out)
     return 0
 
 
 def compare(flags: dict[str, Any]) -> int:
     """``emergence compare``."""
-    values = resolve(flags, PROBLEM | RUN | {"directions", "tolerance"}, {**DEFAULTS, "seeds": 12})
+    values = resolve(flags, SIMULATION | {"tolerance"}, {**DEFAULTS, "seeds": 12})
     from compare import overlay
     from problem.checks import positive_number
 
     positive_number("tolerance", values["tolerance"])
     problem = build_problem(values)
-    run = _checked_run(problem, values)
+    run = _checked_run(problem, values, flags)
     out = _directory(flags)
-    result = _simulate(problem, run)
+    result = _simulate(problem, run, out, values, flags)
     with progress(result.seeds, "predict", "seeds") as report:
         comparison = overlay(problem, result, tolerance=values["tolerance"], progress=report)
+    document, card = comparison.as_dict(), str(comparison)
+    if flags["check_step"]:
+        document["step_check"], text = _step_check(result, run)
+        card += "\n" + text
     header = ["seed", "p", "a_p", "event", "closed_form", "decoupled", "flow", "measured", "relative_error"]
-    _finish(
-        flags,
-        out,
-        "compare",
-        comparison.as_dict(),
-        str(comparison),
-        csv_text(header, _comparison_rows(comparison)),
-    )
+    _finish(flags, out, "compare", document, card, csv_text(header, _comparison_rows(comparison)))
     if out is not None:
         _pictures(comparison, out)
+    _clear_checkpoints(out)
     return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0
 
 
-def _checked_run(problem: Problem, values: dict[str, Any]) -> dict[str, Any]:
-    from simulate.sgd import checked_settings
+def _checked_run(problem: Problem, values: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of ``simulate.sgd``, checked."""
+    from problem.checks import positive_number
+    from simulate import LeapControl, parse_schedule
+    from simulate.sgd import checked_plan
 
+    positive_number("checkpoint_seconds", values["checkpoint_seconds"])
+    if flags["resume"] and not flags.get("out"):
+        raise ValueError("--resume needs the --out of the run to go on with")
     run = {name: values[name] for name in RUN | {"seed"}}
+    positive_number("step_size", values["step_size"])
+    run["step_size"] = parse_schedule(values["schedule"], values["step_size"])
+    run["leap"] = LeapControl(values["virtual"], values["accuracy"], values["macro_samples"])
     run["directions"] = read_directions(values["directions"], problem)
-    checked_settings(problem, **run)
+    plan = checked_plan(problem, **run)
+    if flags["check_step"] and plan.choice.method != "leap":
+        raise ValueError(f"--check-step checks the leap sampler, but this run uses {plan.choice.method}")
     return run
 
 
-def _simulate(problem: Problem, run: dict[str, Any]) -> Simulation:
+def _simulate(
+    problem: Problem, run: dict[str, Any], out: Path | None, values: dict[str, Any], flags: dict[str, Any]
+) -> Simulation:
     from simulate import sgd
 
     with progress(run["samples"] * run["seeds"], "SGD", "samples") as report:
-        return sgd(problem, **run, progress=report)
+        try:
+            return sgd(
+                problem, **run, out=out, resume=flags["resume"], checkpoint_seconds=values["checkpoint_seconds"],
+                progress=report,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if out is not None:
+                _say(f"checkpoints written to {out}; the same command with --resume goes on from there")
+            raise
+
+
+def _step_check(result: Simulation, run: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Run the leap sampler again with half the step and twice the virtual batch."""
+    from compare import check_step
+    from simulate import sgd
+
+    finer = {**run, "leap": run["leap"].finer()}
+    with progress(run["samples"] * run["seeds"], "half step", "samples") as report:
+        check = check_step(result, sgd(result.problem, **finer, progress=report))
+    return check.as_dict(), str(check)
+
+
+def _clear_checkpoints(out: Path | None) -> None:
+    from simulate.checkpoint import clear
+
+    if out is not None:
+        clear(out)
 
 
 def _comparison_rows(comparison: Comparison) -> list[list[Any]]:

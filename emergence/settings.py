@@ -33,8 +33,16 @@ DEFAULTS: dict[str, Any] = {
     "batch": 1,
     "records": 300,
     "spacing": "linear",
+    "method": "auto",
     "engine": "auto",
+    "dtype": "float64",
+    "schedule": "constant",
+    "label_noise": 0.0,
     "workers": None,
+    "virtual": 32,
+    "accuracy": 0.1,
+    "macro_samples": None,
+    "checkpoint_seconds": 1.0,
     "tolerance": 0.1,
     "t_max": None,
     "quantiles": None,
@@ -44,6 +52,8 @@ KINDS: dict[str, type] = {
     "activation": str, "high_pass": int, "beta": float, "P": int, "strengths": list, "d": int, "m": int,
     "init_scale": float, "seed": int, "step_size": float, "samples": int, "batch": int, "seeds": int,
     "records": int, "spacing": str, "engine": str, "workers": int, "tolerance": float, "t_max": float,
+    "method": str, "dtype": str, "schedule": str, "label_noise": float, "virtual": int, "accuracy": float,
+    "macro_samples": int, "checkpoint_seconds": float,
     "quantiles": list, "directions": str,
 }  # fmt: skip
 
@@ -121,7 +131,7 @@ def _checked(key: str, value: Any, kind: type) -> Any:
 def resolve(flags: dict[str, Any], names: set[str], defaults: dict[str, Any]) -> dict[str, Any]:
     """Merge defaults, config and flags; ``strengths`` displaces ``beta`` and ``P`` of weaker sources."""
     config = read_config(flags["config"], names) if flags.get("config") else {}
-    given = {k: v for k, v in flags.items() if k in names}
+    given = {k: v for k, v in flags.items() if k in names and v is not None}
     merged = {name: defaults.get(name) for name in names}
     for source in (config, given):
         if "strengths" in source and source["strengths"] is not None and ("beta" in source or "P" in source):

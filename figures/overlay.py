@@ -11,8 +11,10 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compare.overlay import Comparison
 from figures.style import WIDTHS, house_style, series
@@ -34,7 +36,18 @@ def draw(comparison: Comparison, width: str = "text") -> Figure:
         _staircases(axes["steps"], comparison)
         _loss(axes["loss"], comparison)
         _times(axes["times"], comparison)
+        for axis in (axes["loss"].xaxis, axes["loss"].yaxis, axes["times"].xaxis, axes["times"].yaxis):
+            _label_decades(axis)
     return figure
+
+
+def _label_decades(axis: Axis) -> None:
+    """Label a log axis at its decades, below two decades at 1, 2, 5; minor labels would run into each other."""
+    low, high = axis.get_view_interval()
+    if high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _shown(comparison: Comparison) -> list[int]:

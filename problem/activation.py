@@ -25,9 +25,9 @@ from sympy.printing.precedence import PRECEDENCE
 
 from problem.hermite_polynomials import h, hermite_series
 from problem.numeric import almost_everywhere_derivative, numpy_function
-from problem.parser import MAX_CHARACTERS, MAX_HERMITE, MAX_POWER, degree, parse, x
+from problem.parser import MAX_HERMITE, MAX_POWER, degree, parse, x
 from problem.quadrature import Moments, moments
-from problem.regularity import POLE, Regularity, examine, singularity_exponent
+from problem.regularity import POLE, Regularity, check_argument, examine, singularity_exponents
 from problem.types import Array
 
 ZERO = 1e-10  # a coefficient below this fraction of √E σ² is taken as zero
@@ -66,10 +66,10 @@ class Activation:
     def __init__(self, expression: str | sympy.Expr, cut: int = 0) -> None:
         cut = _degree_cut(cut)
         is_symbolic = isinstance(expression, sympy.Expr)
-        object.__setattr__(self, "expression", _checked(expression) if is_symbolic else parse(expression))
+        object.__setattr__(self, "expression", _checked(expression) if is_symbolic else parse(expression, check_argument))
         object.__setattr__(self, "cut", cut)
-        object.__setattr__(self, "_source", expression if isinstance(expression, str) else None)
-        _ = self.breaks  # refuses a σ that is undefined or not square-integrable
+        object.__setattr__(self, "_source", expression.strip() if isinstance(expression, str) else None)
+        _ = self._base  # refuses a σ that is undefined or not square-integrable
 
     def __repr__(self) -> str:
         return f"Activation({self.name!r}, cut={self.cut})" if self.cut else f"Activation({self.name!r})"
@@ -80,13 +80,15 @@ class Activation:
 
     def high_pass(self, k: int) -> Activation:
         """σ without its Hermite components of degree below k; not renormalised."""
-        return Activation(self._source or self.expression, max(_degree_cut(k), self.cut))
+        out = object.__new__(Activation)
+        vars(out).update({key: vars(self)[key] for key in ("expression", "_source", "breaks", "_base")})
+        object.__setattr__(out, "cut", max(_degree_cut(k), self.cut))
+        return out
 
     @cached_property
     def name(self) -> str:
-        """The expression as text that ``Activation`` reads again: simplified, or as given if that is too long."""
-        text = _text(self.expression)
-        return self._source.strip() if self._source and len(text) > MAX_CHARACTERS else text
+        """Text that ``Activation`` reads again: as given, or printed from a SymPy expression."""
+        return _text(self.expression) if self._source is None else self._source
 
     @cached_property
     def breaks(self) -> Regularity:
@@ -178,7 +180,7 @@ class Activation:
     @cached_property
     def is_polynomial(self) -> bool:
         """Is σ a polynomial, so that ``coefficients`` state it completely?"""
-        return bool(self.expression.replace(h, lambda *_: x).is_polynomial(x))
+        return _is_polynomial(self.expression)
 
     @cached_property
     def irregularity(self) -> str | None:
@@ -186,8 +188,9 @@ class Activation:
 
         Gradient descent needs one: ``sign`` and ``Heaviside`` jump, ``sqrt(abs(x))`` has E σ'² = ∞.
         """
-        for point in self.breaks.singular:
-            if singularity_exponent(self._numeric[1], point) >= POLE:
+        singular = self.breaks.singular
+        for point, exponent in zip(singular, singularity_exponents(self._numeric[1], singular), strict=True):
+            if exponent >= POLE:
                 return f"E[σ'²] is infinite: the slope blows up at x = {point:.6g}"
         if not np.isfinite(self._base.slope_second_moment):
             return "E[σ'²] is infinite"
@@ -264,6 +267,14 @@ def _horner(terms: Array, s: Array) -> Array:
     for _ in range(squarings):
         out = out * base
     return out * s if stride == 2 and singles else out
+
+
+def _is_polynomial(e: sympy.Expr) -> bool:
+    if e.is_Add or e.is_Mul or isinstance(e, h):
+        return all(_is_polynomial(u) for u in e.args)
+    if e.is_Pow and e.exp.is_Integer and e.exp > 0:
+        return _is_polynomial(e.base)
+    return e == x or not e.has(x)
 
 
 def _degree_cut(k: Any) -> int:

@@ -1,14 +1,20 @@
 """Symbolic activation to fast functions of NumPy arrays or mpmath numbers.
 
-``h(k, x)`` is evaluated by its recurrence (see ``problem.hermite_polynomials``); the square
-root clips its argument at 0, because ``sqrt(x**2 - 2*x + 1)`` rounds to the root of −1e-17.
-Whether σ is defined at all is settled before, in ``problem.regularity``.
+An expression becomes a list of steps, each an operation on the results of earlier steps, with
+equal parts computed once; ``h(k, x)`` for several k shares one run of the recurrence (see
+``problem.hermite_polynomials``).  No code is generated, and constants follow NumPy's rules, so that
+overflow is ∞ and never an exception.  Where a factor ``Heaviside`` is 0 the product is 0, also when
+another factor overflows.  Roots clip their argument at 0, because
+``sqrt(x**2 - 2*x + 1)`` rounds to the root of −1e-17.  Whether σ is defined at all is settled before,
+in ``problem.regularity``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+import operator
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import lru_cache, partial, reduce
 from typing import Any
 
 import mpmath
@@ -17,46 +23,189 @@ import scipy.special
 import sympy
 from numpy.typing import ArrayLike
 
-from problem.hermite_polynomials import hermite_value
-from problem.parser import MAX_HERMITE, x
+from problem.hermite_polynomials import h
+from problem.parser import kinked, x
 from problem.types import Array
 
-_NUMPY: list[Any] = [
-    {
-        "h": hermite_value,
-        "erf": scipy.special.erf,
-        "sqrt": lambda u: np.sqrt(np.maximum(u, 0.0)),
-        "Heaviside": lambda u, at_zero=0.5: np.heaviside(u, at_zero),
-    },
-    "numpy",
-]
+_CHUNK = 2**22  # numbers held at once while a long array is evaluated
 _HUGE = 1e15  # exp(±1e15) is as good as ∞ or 0, and mpmath would take minutes over exp(exp(1e6))
 
 
-@lru_cache(maxsize=64)
-def _hermite_values(point: Any, precision: int) -> list[Any]:
-    """h_0 … h_40 at one mpmath number, by one run of the recurrence."""
-    values = [0 * point + 1, point]
-    for k in range(1, MAX_HERMITE):
-        values.append((point * values[k] - mpmath.sqrt(k) * values[k - 1]) / mpmath.sqrt(k + 1))
-    return values
+@dataclass(frozen=True)
+class _Arithmetic:
+    """How to compute with one kind of numbers.
+
+    ``functions`` by SymPy class name; ``number(node)`` gives a function without arguments that
+    returns the constant; ``root(u)`` is √u; ``sqrt(k)`` is the root of an integer.
+    """
+
+    functions: dict[str, Callable[..., Any]]
+    number: Callable[[sympy.Expr], Callable[[], Any]]
+    root: Callable[[Any], Any]
+    sqrt: Callable[[int], Any]
+
+    def power(self, p: int, q: int, u: Any) -> Any:
+        """``u^{p/q}``."""
+        if p < 0:
+            return 1 / self.power(-p, q, u)
+        if q == 1:
+            return u if p == 1 else u * u if p == 2 else self.functions["integer power"](u, p)
+        if q == 2:
+            return self.power(p, 1, self.root(u))
+        return self.functions["power"](u, p, q)
+
+    def recurrence(self, k: int, u: Any, one_below: Any, two_below: Any) -> Any:
+        """``h_k(u)`` from ``h_{k−1}`` and ``h_{k−2}``."""
+        return (u * one_below - self.sqrt(k - 1) * two_below) / self.sqrt(k)
 
 
-def _hermite_mpmath(k: Any, u: Any) -> Any:
-    if int(k) > MAX_HERMITE or not isinstance(u, mpmath.mpf):
-        return hermite_value(k, u, mpmath.sqrt)
-    return _hermite_values(u, mpmath.mp.prec)[int(k)]
+_Step = tuple[Callable[..., Any], tuple[int, ...]]
 
 
-_MPMATH: list[Any] = [
-    {
-        "h": _hermite_mpmath,
-        "Heaviside": lambda u, at_zero=0.5: (1 + mpmath.sign(u)) / 2,
+def _steps(expression: sympy.Expr, using: _Arithmetic) -> list[_Step]:
+    """``expression`` as operations on the results of earlier steps; step 0 is x itself."""
+    steps: list[_Step] = [(lambda: None, ())]
+    place: dict[Hashable, int] = {x: 0}
+
+    def emit(key: Hashable, operation: Callable[..., Any], *operands: int) -> int:
+        place[key] = len(steps)
+        steps.append((operation, operands))
+        return place[key]
+
+    def power(base: sympy.Expr, exponent: sympy.Rational) -> int:
+        key = (base, exponent)
+        if key in place:
+            return place[key]
+        return emit(key, partial(using.power, int(exponent.p), int(exponent.q)), visit(base))
+
+    def hermite(k: int, u: sympy.Expr) -> int:
+        if k < 2:
+            return visit(u) if k else visit(sympy.Integer(1))
+        key = ("h", k, u)
+        if key in place:
+            return place[key]
+        below = hermite(k - 1, u), hermite(k - 2, u)
+        return emit(key, partial(using.recurrence, k), visit(u), *below)
+
+    def product(node: sympy.Expr) -> int:
+        below = [u for u in node.args if u.is_Pow and u.exp.is_Rational and u.exp < 0]
+        above = [u for u in node.args if u not in below] or [sympy.Integer(1)]
+        out = emit((node, "above"), using.functions["Mul"], *(visit(u) for u in above))
+        if below:
+            factors = [power(u.base, -u.exp) for u in below]
+            denominator = emit((node, "below"), using.functions["Mul"], *factors)
+            out = emit((node, "ratio"), operator.truediv, out, denominator)
+        switches = [visit(u) for u in above if isinstance(u, sympy.Heaviside)]
+        return emit(node, using.functions["switched"], out, *switches) if switches else out
+
+    def visit(node: sympy.Expr) -> int:
+        if node in place:
+            return place[node]
+        if not node.free_symbols and (node.is_Atom or type(node).__name__ not in using.functions):
+            if not (node.is_Pow and node.exp.is_Rational):
+                return emit(node, using.number(node))
+        if isinstance(node, h):
+            return hermite(int(node.args[0]), node.args[1])
+        if node.is_Pow and node.exp.is_Rational:
+            return power(node.base, node.exp)
+        if node.is_Mul:
+            return product(node)
+        operation = using.functions.get(type(node).__name__)
+        if operation is None:
+            raise ValueError(f"{node} cannot be evaluated")
+        arguments = node.args[:1] if isinstance(node, sympy.Heaviside) else node.args
+        return emit(node, operation, *(visit(u) for u in arguments))
+
+    last = visit(expression)
+    if last != len(steps) - 1:
+        emit("result", lambda u: u, last)
+    return steps
+
+
+def _run(steps: list[_Step], point: Any) -> Any:
+    values = [point]
+    for operation, operands in steps[1:]:
+        values.append(operation(*[values[i] for i in operands]))
+    return values[-1]
+
+
+def _integer_power(u: Any, p: int) -> Any:
+    """``u^p`` by squaring: ten times faster than NumPy's ``**``, and as exact up to p ~ 40."""
+    if p > 64:
+        return u**p
+    out = None
+    while True:
+        if p & 1:
+            out = u if out is None else out * u
+        p >>= 1
+        if not p:
+            return out
+        u = u * u
+
+
+def _double(node: sympy.Expr) -> Callable[[], Any]:
+    with np.errstate(all="ignore"):
+        value = np.float64(sympy.Float(node, 20))
+    return lambda: value
+
+
+_NUMPY = _Arithmetic(
+    functions={
+        "Add": lambda *u: reduce(operator.add, u),
+        "Mul": lambda *u: reduce(operator.mul, u),
+        "Max": lambda *u: reduce(np.maximum, u),
+        "Min": lambda *u: reduce(np.minimum, u),
+        "switched": lambda value, *switches: np.where(reduce(operator.mul, switches) == 0, 0.0, value),
+        "integer power": _integer_power,
+        "power": lambda u, p, q: np.power(np.maximum(u, 0.0), p / q),
+        "Abs": np.abs,
+        "sign": np.sign,
+        "Heaviside": lambda u: np.heaviside(u, 0.5),
+        "exp": np.exp,
+        "log": np.log,
+        "sin": np.sin,
+        "cos": np.cos,
+        "tan": np.tan,
+        "sinh": np.sinh,
+        "cosh": np.cosh,
+        "tanh": np.tanh,
+        "erf": scipy.special.erf,
+    },
+    number=_double,
+    root=lambda u: np.sqrt(np.maximum(u, 0.0)),
+    sqrt=lambda k: k**0.5,
+)
+
+
+@lru_cache(maxsize=4096)
+def _extended(node: sympy.Expr, precision: int) -> Any:
+    with mpmath.workprec(precision + 10):
+        value = node.evalf(mpmath.mp.dps)._to_mpmath(mpmath.mp.prec)
+    return +value
+
+
+def _mpmath_number(node: sympy.Expr) -> Callable[[], Any]:
+    return lambda: _extended(node, mpmath.mp.prec)
+
+
+_MPMATH = _Arithmetic(
+    functions={
+        "Add": lambda *u: reduce(operator.add, u),
+        "Mul": lambda *u: reduce(operator.mul, u),
         "Max": max,
         "Min": min,
+        "switched": lambda value, *switches: value if all(switches) else mpmath.mpf(0),
+        "integer power": operator.pow,
+        "power": lambda u, p, q: u ** (mpmath.mpf(p) / q),
+        "Abs": abs,
+        "sign": mpmath.sign,
+        "Heaviside": lambda u: (1 + mpmath.sign(u)) / 2,
+        **{f: getattr(mpmath, f) for f in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf")},
     },
-    "mpmath",
-]
+    number=_mpmath_number,
+    root=lambda u: mpmath.sqrt(u),
+    sqrt=lambda k: _extended(sympy.sqrt(k), mpmath.mp.prec),
+)
 
 
 def _capped(function: Callable[[Any], Any], above: Any, below: Any) -> Callable[[Any], Any]:
@@ -64,43 +213,43 @@ def _capped(function: Callable[[Any], Any], above: Any, below: Any) -> Callable[
     return lambda u: (above if u > 0 else below) if abs(u) > _HUGE else function(u)
 
 
-_MPMATH_TAIL: list[Any] = [
-    _MPMATH[0]
+_MPMATH_TAIL = _Arithmetic(
+    functions=_MPMATH.functions
     | {
         "exp": _capped(mpmath.exp, mpmath.inf, mpmath.mpf(0)),
         "sinh": _capped(mpmath.sinh, mpmath.inf, -mpmath.inf),
         "cosh": _capped(mpmath.cosh, mpmath.inf, mpmath.inf),
         "tanh": _capped(mpmath.tanh, mpmath.mpf(1), mpmath.mpf(-1)),
         "erf": _capped(mpmath.erf, mpmath.mpf(1), mpmath.mpf(-1)),
-        "sin": _capped(mpmath.sin, mpmath.mpf(1), mpmath.mpf(1)),
-        "cos": _capped(mpmath.cos, mpmath.mpf(1), mpmath.mpf(1)),
-        "tan": _capped(mpmath.tan, mpmath.mpf(1), mpmath.mpf(1)),
-        "sqrt": lambda u: mpmath.sqrt(max(u, 0)),
+        **{f: _capped(getattr(mpmath, f), mpmath.mpf(1), mpmath.mpf(1)) for f in ("sin", "cos", "tan")},
     },
-    "mpmath",
-]
+    number=_mpmath_number,
+    root=lambda u: mpmath.sqrt(max(u, 0)),
+    sqrt=_MPMATH.sqrt,
+)
 
 
 def numpy_function(expression: sympy.Expr) -> Callable[[ArrayLike], Array]:
     """Vectorised float64 function of ``x``; overflow gives inf silently."""
-    raw = sympy.lambdify(x, expression, modules=_NUMPY, cse=True)
+    steps = _steps(expression, _NUMPY)
+    chunk = min(16384, max(256, _CHUNK // len(steps)))
 
     def evaluate(points: ArrayLike) -> Array:
         points = np.asarray(points, dtype=float)
-        try:
-            with np.errstate(all="ignore"):
-                values = np.asarray(raw(points), dtype=float)
-        except ArithmeticError:  # constants are Python numbers, which raise where arrays give inf
-            raise ValueError("a constant in the activation overflows or divides by zero") from None
-        return values if values.shape == points.shape else np.broadcast_to(values, points.shape).copy()
+        flat = points.ravel()
+        values = np.empty_like(flat)
+        with np.errstate(all="ignore"):
+            for start in range(0, len(flat), chunk):
+                values[start : start + chunk] = _run(steps, flat[start : start + chunk])
+        return values.reshape(points.shape)
 
     return evaluate
 
 
 def mpmath_function(expression: sympy.Expr) -> Callable[[Any], Any]:
     """Function of one mpmath number at the working precision of the caller."""
-    raw = sympy.lambdify(x, expression, modules=_MPMATH)
-    return lambda point: mpmath.mpmathify(raw(mpmath.mpmathify(point)))
+    steps = _steps(expression, _MPMATH)
+    return lambda point: mpmath.mpmathify(_run(steps, mpmath.mpmathify(point)))
 
 
 def tail_size(expression: sympy.Expr) -> Callable[[float], Any]:
@@ -108,11 +257,11 @@ def tail_size(expression: sympy.Expr) -> Callable[[float], Any]:
 
     Sines of arguments beyond 1e15 count as 1.
     """
-    raw = sympy.lambdify(x, expression, modules=_MPMATH_TAIL)
+    steps = _steps(expression, _MPMATH_TAIL)
 
     def size(point: float) -> Any:
         try:
-            return abs(mpmath.mpmathify(raw(mpmath.mpf(point))))
+            return abs(mpmath.mpmathify(_run(steps, mpmath.mpf(point))))
         except (ArithmeticError, TypeError, ValueError):
             return mpmath.nan
 
@@ -125,27 +274,38 @@ def almost_everywhere_derivative(expression: sympy.Expr) -> sympy.Expr:
     Not ``sympy.diff``, which leaves ``Derivative(re(…))`` behind where it cannot prove an argument
     real, and counts a slope 3/2 times where three arguments of ``Max`` tie on an interval.
     """
-    slope = almost_everywhere_derivative
-    arguments = expression.args
+    slope, arguments = almost_everywhere_derivative, expression.args
     if not expression.has(x):
         return sympy.Integer(0)
     if expression == x:
         return sympy.Integer(1)
-    if expression.is_Add:
-        return sympy.Add(*(slope(u) for u in arguments))
-    if expression.is_Mul:
-        return sympy.Add(*(sympy.Mul(slope(u), *arguments[:i], *arguments[i + 1 :]) for i, u in enumerate(arguments)))
-    if expression.is_Pow and expression.exp.is_number:
-        return expression.exp * expression.base ** (expression.exp - 1) * slope(expression.base)
     if isinstance(expression, sympy.sign | sympy.Heaviside):
         return sympy.Integer(0)
-    if isinstance(expression, sympy.Abs):
-        return sympy.sign(arguments[0]) * slope(arguments[0])
-    if isinstance(expression, sympy.Max | sympy.Min):  # fold: w u' + (1 − w) (rest)', w = 1{u wins}
+    if expression.is_Add:
+        return sympy.Add(*(slope(u) for u in arguments))
+    if isinstance(expression, sympy.Max | sympy.Min):  # fold: 1{u wins} u' + 1{rest wins} rest'
         out, rest = slope(arguments[-1]), arguments[-1]
         for u in arguments[-2::-1]:
             ahead = u - rest if isinstance(expression, sympy.Max) else rest - u
-            weight = sympy.Heaviside(ahead, sympy.Rational(1, 2))
-            out, rest = weight * slope(u) + (1 - weight) * out, expression.func(u, rest)
+            out = _times(slope(u), _step(ahead)) + _times(out, _step(-ahead))
+            rest = expression.func(u, rest, evaluate=False)
         return out
-    return sympy.Add(*(expression.fdiff(i + 1) * slope(u) for i, u in enumerate(arguments) if u.has(x)))
+    if expression.is_Mul:
+        return sympy.Add(
+            *(_times(slope(u), *arguments[:i], *arguments[i + 1 :]) for i, u in enumerate(arguments))
+        )
+    if expression.is_Pow and expression.exp.is_number:
+        base, n = arguments
+        return _times(slope(base), n, base ** (n - 1))
+    if isinstance(expression, sympy.Abs):
+        return _times(slope(arguments[0]), kinked(sympy.sign, arguments[0]))
+    return sympy.Add(*(_times(slope(u), expression.fdiff(i + 1)) for i, u in enumerate(arguments) if u.has(x)))
+
+
+def _times(slope: sympy.Expr, *factors: sympy.Expr) -> sympy.Expr:
+    """The product; SymPy asks hard questions of the factors of a product with 0."""
+    return sympy.Mul(slope, *factors) if slope != 0 else slope
+
+
+def _step(u: sympy.Expr) -> sympy.Expr:
+    return kinked(sympy.Heaviside, u, sympy.Rational(1, 2))

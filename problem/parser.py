@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import sympy
 
@@ -27,9 +28,15 @@ MAX_DEGREE = 80
 MAX_HERMITE = 40
 MAX_TOTAL_POWER = MAX_POWER**2  # of a power of a power
 MAX_SIZE = 1000  # nodes of the expression: softplus and gelu use their argument twice
+MAX_SIMPLIFIED = 12  # nodes of an argument of abs, max … up to which SymPy may simplify it
 MAX_BITS = 1024  # of a numerator or denominator: beyond it a double overflows
 
 x = sympy.Symbol("x", real=True)
+
+
+def kinked(function: Callable[..., sympy.Expr], *arguments: sympy.Expr) -> sympy.Expr:
+    """``function`` simplified only for short arguments: SymPy can take minutes over long ones."""
+    return function(*arguments, evaluate=sum(size(u) for u in arguments) <= MAX_SIMPLIFIED)
 
 
 def _sigmoid(u: sympy.Expr) -> sympy.Expr:
@@ -37,7 +44,7 @@ def _sigmoid(u: sympy.Expr) -> sympy.Expr:
 
 
 def _softplus(u: sympy.Expr) -> sympy.Expr:
-    return sympy.Max(u, 0) + sympy.log(1 + sympy.exp(-sympy.Abs(u)))
+    return kinked(sympy.Max, u, sympy.Integer(0)) + sympy.log(1 + sympy.exp(-kinked(sympy.Abs, u)))
 
 
 def _gelu(u: sympy.Expr) -> sympy.Expr:
@@ -45,12 +52,12 @@ def _gelu(u: sympy.Expr) -> sympy.Expr:
 
 
 FUNCTIONS: dict[str, tuple[int, Callable[..., sympy.Expr]]] = {
-    "abs": (1, sympy.Abs),
-    "sign": (1, sympy.sign),
-    "Heaviside": (1, lambda u: sympy.Heaviside(u, sympy.Rational(1, 2))),
-    "max": (2, sympy.Max),
-    "min": (2, sympy.Min),
-    "relu": (1, lambda u: sympy.Max(u, 0)),
+    "abs": (1, partial(kinked, sympy.Abs)),
+    "sign": (1, partial(kinked, sympy.sign)),
+    "Heaviside": (1, lambda u: kinked(sympy.Heaviside, u, sympy.Rational(1, 2))),
+    "max": (2, partial(kinked, sympy.Max)),
+    "min": (2, partial(kinked, sympy.Min)),
+    "relu": (1, lambda u: kinked(sympy.Max, u, sympy.Integer(0))),
     "exp": (1, sympy.exp),
     "log": (1, sympy.log),
     "sqrt": (1, sympy.sqrt),
@@ -73,8 +80,11 @@ _OPERATORS: dict[type[ast.AST], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] 
 }
 
 
-def parse(text: str) -> sympy.Expr:
+def parse(text: str, domain: Callable[[str, sympy.Expr], None] | None = None) -> sympy.Expr:
     """The symbolic expression in ``x`` that ``text`` states.
+
+    ``domain`` is called with the name and every argument of a function, before simplification can
+    hide it (``exp(log(x))``, ``0*sqrt(x)``), and refuses it by raising.
 
     Raises
     ------
@@ -105,12 +115,13 @@ def parse(text: str) -> sympy.Expr:
     except (SyntaxError, SyntaxWarning, ValueError, RecursionError, MemoryError) as error:
         message = getattr(error, "msg", None) or str(error)
         raise ValueError(f"cannot read the activation {text!r}: {message}") from None
-    return _Walk(text).expression(tree.body, 0)
+    return _Walk(text, domain).expression(tree.body, 0)
 
 
 class _Walk:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, domain: Callable[[str, sympy.Expr], None] | None) -> None:
         self.text = text
+        self.domain = domain
 
     def quote(self, node: ast.AST) -> str:
         return repr(ast.get_source_segment(self.text, node) or type(node).__name__)
@@ -213,7 +224,11 @@ class _Walk:
         arity, function = FUNCTIONS[name]
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args) or len(node.args) != arity:
             raise ValueError(f"{name} takes {arity} argument{'s' * (arity > 1)}, but got {self.quote(node)}")
-        return function(*(self.expression(a, depth + 1) for a in node.args))
+        arguments = [self.expression(a, depth + 1) for a in node.args]
+        for argument in arguments:
+            if self.domain is not None and not argument.is_Rational:
+                self.domain(name, argument)
+        return function(*arguments)
 
 
 def size(expression: sympy.Expr) -> int:

@@ -100,8 +100,19 @@ class Problem:
         rows = generator(seed).standard_normal((self.m, self.d))
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
+    def coordinates(self, directions: Array) -> Array:
+        """Directions in an orthonormal basis of span(V*, V): shape (m, min(d, P + m)).
+
+        The first P columns are the overlaps; all inner products are kept.  Rows that already
+        are such coordinates are returned as they are.
+        """
+        if directions.shape[1] <= self.P + self.m:
+            return directions.copy()
+        triangular = np.asarray(np.linalg.qr(directions[:, self.P :].T, mode="r"))
+        return np.hstack([directions[:, : self.P], triangular.T])
+
     def checked_directions(self, directions: ArrayLike) -> Array:
-        """Given initial directions as unit rows of shape (m, d); rows are normalised.
+        """Given initial directions as unit rows, (m, d) or (m, P + m) ``coordinates``; normalised.
 
         Raises
         ------
@@ -112,7 +123,7 @@ class Problem:
             rows = np.array(directions, dtype=float)
         except (TypeError, ValueError):
             raise ValueError("`directions` must be an array of numbers") from None
-        if rows.shape != (self.m, self.d):
+        if rows.shape not in ((self.m, self.d), (self.m, min(self.d, self.P + self.m))):
             raise ValueError(f"`directions` must have shape (m, d) = ({self.m}, {self.d}), but has {rows.shape}")
         if not np.isfinite(rows).all():
             raise ValueError("`directions` must be finite")

@@ -57,9 +57,11 @@ def moments(sigma: Callable[[Array], Array], derivative: Callable[[Array], Array
         half_density = np.exp(-(nodes**2) / 4) / (2 * np.pi) ** 0.25
         weighted = weights * half_density * values
         coefficients = _project(nodes, half_density, weighted, MAX_DEGREE)
-        second = float(np.sum(weights * (half_density * values) ** 2))
         with np.errstate(all="ignore"):  # a slope that is not square-integrable is reported, not raised
+            second = float(np.sum(weights * (half_density * values) ** 2))
             slope_second = float(np.sum(weights * (half_density * slopes) ** 2))
+        if not np.isfinite(second):
+            raise ValueError("E[σ²] is infinite or out of reach: it overflows")
         scale = np.sqrt(second) or 1.0
         if previous is not None:
             change = float(np.max(np.abs(coefficients - previous[0]))) / scale
@@ -101,7 +103,7 @@ def _project(nodes: Array, half_density: Array, weighted: Array, degree: int) ->
     out = np.empty(degree + 1)
     previous, current = np.zeros_like(nodes), half_density
     for k in range(degree + 1):
-        out[k] = weighted @ current
+        out[k] = np.sum(weighted * current)  # not @: no BLAS threads to wait for, same bits on any number
         previous, current = current, (nodes * current - np.sqrt(k) * previous) / np.sqrt(k + 1)
     return out
 

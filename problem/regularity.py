@@ -16,7 +16,7 @@ logarithms) are the break points at which quadrature panels must end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -32,6 +32,8 @@ POLE = 0.49  # measured exponents from here on count as 1/2: not square-integrab
 _NEAR = np.arange(-REACH, REACH, 1 / 64) + 0.00317
 _FAR = np.geomspace(REACH, 1e8, 2000)
 _SCAN = np.concatenate([-_FAR[::-1], _NEAR, _FAR])
+_OUTWARD = np.argsort(np.abs(_SCAN))
+MAX_SINGULAR = 100  # each adds 36 quadrature panels
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,11 @@ def examine(expression: sympy.Expr) -> Regularity:
     kink_arguments, singular_arguments = _critical_arguments(expression)
     singular: list[float] = []
     for argument, must_be_positive in singular_arguments:
-        values = numpy_function(argument)(_SCAN)
-        if must_be_positive:
-            _refuse_negative(argument, values)
+        values = _refuse_negative(argument) if must_be_positive else numpy_function(argument)(_SCAN)
         singular += _zeros(argument, values)
-    exponents = {}
-    for zero in sorted({round(z, 13) + 0.0 for z in singular}, key=abs):
-        exponents[zero] = singularity_exponent(sigma, zero)
-        if exponents[zero] >= POLE:
+    suspects = sorted({round(z, 13) + 0.0 for z in singular}, key=abs)
+    for zero, exponent in zip(suspects, singularity_exponents(sigma, suspects), strict=True):
+        if exponent >= POLE:
             raise ValueError(f"E[σ²] is infinite: the activation has a pole at x = {zero:.6g}")
     kinks: list[float] = []
     for argument in kink_arguments:
@@ -75,29 +74,33 @@ def examine(expression: sympy.Expr) -> Regularity:
     if np.isnan(values).any():
         raise ValueError(f"the activation is undefined at x = {_NEAR[np.isnan(values)][0]:.6g}")
     reach = _gaussian_reach(expression, values)
-    rough = {z for z in exponents if abs(z) < reach and _blows_up(expression, z)}
-    plain = {round(z, 13) + 0.0 for z in kinks if abs(z) < reach} | {z for z in exponents if abs(z) < reach}
+    suspects = [z for z in suspects if abs(z) < reach]
+    rough: set[float] = set()
+    if suspects:  # removable singularities, where neither σ nor its slope grows, are no trouble
+        slope = numpy_function(almost_everywhere_derivative(expression))
+        growth = np.maximum(singularity_exponents(sigma, suspects), singularity_exponents(slope, suspects))
+        rough = {z for z, exponent in zip(suspects, growth, strict=True) if exponent > 0.05}
+    if len(rough) > MAX_SINGULAR:
+        raise ValueError(f"the activation has {len(rough)} singular points; at most {MAX_SINGULAR} can be handled")
+    plain = {round(z, 13) + 0.0 for z in kinks if abs(z) < reach} | set(suspects)
     return Regularity(tuple(sorted(plain - rough)), tuple(sorted(rough)), reach)
 
 
-def _blows_up(expression: sympy.Expr, point: float) -> bool:
-    """Does σ or its slope grow without bound at ``point`` (removable singularities do not)?"""
-    functions = numpy_function(expression), numpy_function(almost_everywhere_derivative(expression))
-    return any(singularity_exponent(f, point) > 0.05 for f in functions)
-
-
-def singularity_exponent(function: Callable[[Array], Array], point: float) -> float:
+def singularity_exponents(function: Callable[[Array], Array], points: Sequence[float]) -> Array:
     """γ in ``|f| ~ |x − point|^{−γ}``, measured between distances 1e-3 and 1e-6 on both sides.
 
-    ∞ where f overflows (``exp(1/x)`` at 0) or has no value.
+    ∞ where f overflows or has no value there but has one at distance 0.1 (``exp(1/x)`` at 0).
     """
-    worst = -np.inf
+    distances = np.array([1e-1, 1e-3, 1e-6])
+    worst = np.full(len(points), -np.inf)
     for side in (-1.0, 1.0):
-        far, near = np.abs(function(point + side * np.array([1e-3, 1e-6])))
-        if not np.isfinite(near + far):
-            return np.inf
-        if near > 0 and far > 0:
-            worst = max(worst, float(np.log(near / far) / np.log(1e3)))
+        away, far, near = np.abs(function(np.reshape(points, (-1, 1)) + side * distances)).T
+        with np.errstate(all="ignore"):
+            exponents = np.log(near / far) / np.log(1e3)
+        exponents[~((near > 0) & (far > 0))] = -np.inf
+        exponents[~(np.isfinite(near) & np.isfinite(far)) & np.isfinite(away)] = np.inf
+        exponents[~(np.isfinite(near) & np.isfinite(far)) & ~np.isfinite(away)] = -np.inf
+        worst = np.maximum(worst, exponents)
     return worst
 
 
@@ -127,27 +130,53 @@ def _critical_arguments(
     )
 
 
-def _refuse_negative(argument: sympy.Expr, values: Array) -> None:
-    finite = values[np.isfinite(values)]
-    scale = np.median(np.abs(finite)) if finite.size else 1.0
-    negative = values < -1e-12 * max(float(scale), 1e-300)
+def check_argument(function: str, argument: sympy.Expr) -> None:
+    """Refuse an argument that ``function`` has no value for, or a constant beyond double precision.
+
+    Raises
+    ------
+    ValueError
+        One sentence naming the argument.
+    """
+    if function in ("sqrt", "log"):
+        _refuse_negative(argument)
+    if not argument.free_symbols and not np.isfinite(numpy_function(argument)(0.0)):
+        raise ValueError(f"{argument} is too large, or not a number")  # SymPy would take minutes over its digits
+
+
+def _refuse_negative(argument: sympy.Expr) -> Array:
+    """Values of an argument of ``sqrt`` or ``log`` on the scan grid.
+
+    Raises
+    ------
+    ValueError
+        It is negative somewhere, and not by rounding.
+    """
+    values = numpy_function(argument)(_SCAN)
+    scale = np.empty_like(values)  # largest value nearer to 0: what rounding errors are relative to
+    scale[_OUTWARD] = np.maximum.accumulate(np.where(np.isfinite(values), np.abs(values), 0.0)[_OUTWARD])
+    negative = values < -1e-12 * np.maximum(scale, np.max(scale[np.abs(_SCAN) <= 1]))
     if negative.any():
         where = _SCAN[negative][np.argmin(np.abs(_SCAN[negative]))]
         raise ValueError(f"the activation is undefined at x = {where:.6g}, where {argument} is negative")
+    return values
 
 
 def _zeros(argument: sympy.Expr, values: Array) -> list[float]:
-    """Zeros of ``argument`` found from its values on the scan grid, crossing or touching."""
+    """Zeros of ``argument`` found from its values on the scan grid, crossing or touching.
+
+    Where it vanishes on an interval (``relu``) these are the ends of the interval.
+    """
     function = numpy_function(argument)
     sign = np.sign(values)
-    crossing = np.nonzero((sign[:-1] * sign[1:] < 0) & np.isfinite(values[:-1]) & np.isfinite(values[1:]))[0]
+    crossing = np.nonzero((sign[:-1] != sign[1:]) & np.isfinite(values[:-1]) & np.isfinite(values[1:]))[0]
     low, high = _SCAN[crossing], _SCAN[crossing + 1]
     low_sign = sign[crossing]
     for _ in range(80):  # bisection to the last bit, all brackets at once
         middle = 0.5 * (low + high)
         same = np.sign(function(middle)) == low_sign
         low, high = np.where(same, middle, low), np.where(same, high, middle)
-    roots = list(0.5 * (low + high)) + list(_SCAN[sign == 0])
+    roots = list(0.5 * (low + high))
 
     size = np.abs(values)
     dips = np.nonzero((size[1:-1] < size[:-2]) & (size[1:-1] <= size[2:]))[0] + 1
@@ -171,7 +200,7 @@ def _gaussian_reach(expression: sympy.Expr, values: Array) -> float:
         log_density = 2 * np.log(np.abs(values)) - _NEAR**2 / 2
     top = float(np.max(log_density))
     if top == np.inf or (top > -np.inf and max(log_density[0], log_density[-1]) > top - 80):
-        raise ValueError("E[σ²] is infinite or out of reach: the activation grows like exp(x²/4) or faster")
+        raise ValueError("E[σ²] is infinite or out of reach: the activation overflows or grows like exp(x²/4) or faster")
     size = tail_size(expression)
 
     def tail(reach: float) -> float:

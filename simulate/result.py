@@ -59,9 +59,12 @@ class Simulation:
     """
 
     problem: Problem
+    schedule: str
     step_size: float
     samples: int
     batch: int
+    label_noise: float
+    dtype: str
     seed: int
     directions: Array
     times: Array
@@ -72,7 +75,9 @@ class Simulation:
     recovery: Array
     divergence: tuple[Divergence | None, ...]
     loss_check: LossCheck | None
+    method: str
     engine: str
+    reason: str
     samples_per_second: float
     wall_time: float
     version: str
@@ -111,7 +116,12 @@ class Simulation:
             "batch": self.batch,
             "seed": self.seed,
             "samples_per_second": self.samples_per_second,
+            "schedule": self.schedule,
+            "label_noise": self.label_noise,
+            "dtype": self.dtype,
+            "method": self.method,
             "engine": self.engine,
+            "method_reason": self.reason,
             "final_loss": self.loss[:, -1].tolist(),
             "times": self.times.tolist(),
             "loss": self.loss.tolist(),
@@ -136,7 +146,8 @@ class Simulation:
             f"m = {self.problem.m}, {self.seeds} seeds",
             f"  {self.samples:.3g} samples a seed, step size {self.step_size:g}, batch {self.batch}, "
             f"flow time {self.t_end:.6g}",
-            f"  engine {self.engine}: {self.samples_per_second:.3g} samples/s, {self.wall_time:.1f} s",
+            f"  method {self.method} ({self.reason})",
+            f"  engine {self.engine}, {self.dtype}: {self.samples_per_second:.3g} samples/s, {self.wall_time:.1f} s",
             f"  {ended}; median final loss {final}",
         ]
         lines += [f"  seed {i}: {item}" for i, item in enumerate(self.divergence) if item is not None]

@@ -1,76 +1,107 @@
 """``sgd``: run online SGD for several seeds and measure when each direction is learned.
 
-The driver stops every run at the steps of ``simulate.plan``, measures overlaps and norms there,
-and notes the first passage of alignment (max_k r_kp² ≥ ½) and recovery (Σ_k n_k r_kp² ≥ a_p/2).
-A run whose squared norm passes 1e6 times the natural scale, or is not finite, has diverged:
-it is stopped and reported, never averaged.
+One verb for all samplers.  Runs are independent: run i draws its initial directions and its data
+from its own streams (``problem.seeds``), so results do not depend on how many runs there are, in
+which order they run, or on how many workers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.random import SeedSequence
 from numpy.typing import ArrayLike
 
 from problem.checks import nonnegative_integer, positive_integer, positive_number
 from problem.problem import Problem
 from problem.seeds import CHECK, DATA, DIRECTIONS, generator, seed_stream
 from problem.types import Array
-from simulate import compiled
-from simulate.direct import DirectStack, sampled_loss
-from simulate.plan import Steps, check_steps, record_steps
+from simulate.checkpoint import Store
+from simulate.choose import Choice, choose
+from simulate.direct import DirectRun, DirectStack, sampled_loss
+from simulate.driver import Interrupted, Measured, Progress, drive, population_loss
+from simulate.leap import LeapControl, LeapRun
+from simulate.plan import Steps, record_steps
+from simulate.reduced import ReducedRun
 from simulate.result import Divergence, LossCheck, Simulation
+from simulate.schedule import Schedule, as_schedule
+from simulate.stack import Setting, Stack
 
-ENGINES = ("auto", "compiled", "numpy")
-EXPLODED = 1e6
+DTYPES = ("float64", "float32")
 MAX_NUMBERS = 10**9  # doubles that a call may hold: 8 GB
 
-Progress = Callable[[int], None]
+StepSize = float | Schedule | Callable[[Array], Array]
 
 
-class Stack(Protocol):
-    """Runs that are advanced together."""
+@dataclass(frozen=True)
+class Plan:
+    """A checked run: what ``sgd`` is about to do."""
 
-    students: Array
+    setting: Setting
+    samples: int
+    seeds: int
+    seed: int
+    workers: int
+    recorded: Steps
+    choice: Choice
+    leap: LeapControl
+    directions_digest: str | None
 
-    def advance(self, steps: int) -> None: ...
+    @property
+    def steps(self) -> int:
+        """Steps a run."""
+        return self.samples // self.setting.batch
 
-    def keep(self, alive: np.ndarray) -> None: ...
-
-
-@dataclass
-class _Measured:
-    """Records of the runs of one stack, filled while they advance."""
-
-    loss: Array
-    overlaps: Array
-    norms: Array
-    alignment: Array
-    recovery: Array
-    divergence: list[Divergence | None]
-    final: list[Array | None] = field(default_factory=list)
+    def identity(self) -> dict[str, Any]:
+        """Facts that a checkpoint must share with the run that resumes it."""
+        return {
+            "problem": self.setting.problem.as_dict(),
+            "schedule": self.setting.schedule.text,
+            "batch": self.setting.batch,
+            "label_noise": self.setting.label_noise,
+            "samples": self.samples,
+            "seeds": self.seeds,
+            "seed": self.seed,
+            "records": [int(step) for step in self.recorded],
+            "method": self.choice.method,
+            "engine": self.choice.engine,
+            "dtype": self.setting.dtype,
+            "leap": asdict(self.leap) if self.choice.method == "leap" else None,
+            "directions": self.directions_digest,
+            "version": package_version(),
+        }
 
 
 def sgd(
     problem: Problem,
-    step_size: float,
+    step_size: StepSize,
     samples: int,
     batch: int = 1,
     seeds: int = 1,
     directions: ArrayLike | None = None,
     *,
+    method: str = "auto",
+    label_noise: float = 0.0,
+    dtype: str = "float64",
     seed: int = 0,
     records: int = 200,
     spacing: str = "linear",
     engine: str = "auto",
     workers: int | None = None,
+    leap: LeapControl | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 1.0,
     progress: Progress | None = None,
 ) -> Simulation:
     """Online SGD: ``samples / batch`` steps on fresh samples, for each of ``seeds`` runs.
@@ -78,127 +109,152 @@ def sgd(
     Parameters
     ----------
     step_size
-        η; flow time is η · steps.
+        η, or a schedule (``simulate.schedule``), or a callable of an array of steps.  Flow time
+        is the sum of step sizes: η · steps.
     samples
         Samples a run, a multiple of ``batch``.
     seeds
         Number of runs; run i uses the streams of ``problem.seeds`` for (``seed``, i).
     directions
-        Initial unit rows, (m, d) for all runs or (S, m, d); default random, per run.
+        Initial unit rows, (m, d) or (m, P + m) coordinates for all runs, or one such array a
+        run; default random.
+    method
+        ``"direct"`` (the literal algorithm), ``"reduced"`` (exact in law, cost free of d),
+        ``"leap"`` (approximate, cost free of the number of samples), or ``"auto"``.
+    label_noise
+        Standard deviation of Gaussian noise on the labels.
+    dtype
+        ``"float64"``, or ``"float32"`` for the direct sampler.
     records, spacing
         How many records, on a ``"log"`` or ``"linear"`` grid of steps.
     engine
-        ``"compiled"`` (batch 1, extra ``fast``), ``"numpy"``, or ``"auto"``.
+        ``"compiled"`` (extra ``fast``), ``"numpy"``, or ``"auto"``.
     workers
-        Threads of the compiled engine; default one per core.  Results do not depend on it.
+        Threads; default one per core.  Results do not depend on it.
+    leap
+        How the leap sampler steps; default ``LeapControl()``.
+    out, resume, checkpoint_seconds
+        Directory for checkpoints, whether to go on from those found there, and how often.
     progress
         Called with the number of samples done since the last call.
 
     Raises
     ------
     ValueError
-        Bad arguments, before any work starts.
+        Bad arguments, before any work starts; ``CheckpointError`` for unusable checkpoints.
     ImportError
-        ``engine="compiled"`` without numba; names the extra to install.
+        A sampler that needs the extra ``fast`` without it.
+    KeyboardInterrupt
+        After an interrupt, once the checkpoints are written.
     """
-    eta, batch, workers, chosen, recorded = checked_settings(
-        problem, step_size, samples, batch, seeds, directions,
-        seed=seed, records=records, spacing=spacing, engine=engine, workers=workers,
+    plan = checked_plan(
+        problem, step_size, samples, batch, seeds, directions, method=method, label_noise=label_noise, dtype=dtype,
+        seed=seed, records=records, spacing=spacing, engine=engine, workers=workers, leap=leap,
     )  # fmt: skip
-    steps = int(recorded[-1])
-    start = initial_rows(problem, seed, seeds, directions)
-    students = problem.init_scale * start
-    streams = [generator(seed_stream(seed, i, DATA)) for i in range(seeds)]
-
-    if chosen == "compiled":
-        compiled.kernel(problem.activation)
+    interval = positive_number("checkpoint_seconds", checkpoint_seconds)
+    start = initial_rows(plan, directions)
+    stacks = _stacks(plan, start)
+    store = None if out is None else Store(Path(out), plan.identity(), resume=resume, interval=interval)
     started = time.perf_counter()
-    if chosen == "compiled":
-        stacks: list[Stack] = [
-            compiled.CompiledRun(problem, students[i : i + 1], streams[i], eta) for i in range(seeds)
-        ]
-        with ThreadPoolExecutor(min(workers, seeds)) as pool:
-            parts = list(pool.map(lambda s: drive(problem, s, eta, batch, steps, recorded, progress), stacks))
-    else:
-        parts = [
-            drive(
-                problem,
-                DirectStack(problem, students, streams, eta, batch),
-                eta,
-                batch,
-                steps,
-                recorded,
-                progress,
-            )
-        ]
+    try:
+        parts = _drive_all(plan, stacks, store, progress)
+    finally:
+        if store is not None:
+            store.release()
     elapsed = time.perf_counter() - started
-    divergence = tuple(item for part in parts for item in part.divergence)
+    measured = [part for part, _ in parts]
+    steps_done = np.concatenate([np.where(p.diverged_at >= 0, p.diverged_at, plan.steps) for p in measured])
+    size = np.concatenate([p.largest_norm for p in measured])
+    diverged = np.concatenate([p.diverged_at for p in measured]) >= 0
     return Simulation(
         problem=problem,
-        step_size=eta,
-        samples=samples,
-        batch=batch,
-        seed=seed,
+        schedule=plan.setting.schedule.text,
+        step_size=plan.setting.schedule.initial,
+        samples=plan.samples,
+        batch=plan.setting.batch,
+        label_noise=plan.setting.label_noise,
+        dtype=plan.setting.dtype,
+        seed=plan.seed,
         directions=start,
-        times=eta * recorded,
-        loss=np.concatenate([part.loss for part in parts]),
-        overlaps=np.concatenate([part.overlaps for part in parts]),
-        norms=np.concatenate([part.norms for part in parts]),
-        alignment=np.concatenate([part.alignment for part in parts]),
-        recovery=np.concatenate([part.recovery for part in parts]),
-        divergence=divergence,
-        loss_check=_loss_check(problem, seed, [final for part in parts for final in part.final]),
-        engine=chosen,
-        samples_per_second=sum(item.step * batch if item else samples for item in divergence) / elapsed,
+        times=plan.setting.schedule.flow_time(plan.recorded),
+        loss=np.concatenate([p.loss for p in measured]),
+        overlaps=np.concatenate([p.overlaps for p in measured]),
+        norms=np.concatenate([p.norms for p in measured]),
+        alignment=np.concatenate([p.alignment for p in measured]),
+        recovery=np.concatenate([p.recovery for p in measured]),
+        divergence=tuple(
+            Divergence(int(steps_done[i]), float(size[i])) if diverged[i] else None for i in range(plan.seeds)
+        ),
+        loss_check=_loss_check(plan, next((final for _, final in parts if final is not None), None)),
+        method=plan.choice.method,
+        engine=plan.choice.engine,
+        reason=plan.choice.reason,
+        samples_per_second=float(steps_done.sum()) * plan.setting.batch / elapsed,
         wall_time=elapsed,
         version=package_version(),
     )
 
 
-def checked_settings(
+def checked_plan(
     problem: Problem,
-    step_size: float,
+    step_size: StepSize,
     samples: int,
     batch: int,
     seeds: int,
     directions: ArrayLike | None,
     *,
+    method: str,
+    label_noise: float,
+    dtype: str,
     seed: int,
     records: int,
     spacing: str,
     engine: str,
     workers: int | None,
-) -> tuple[float, int, int, str, Steps]:
-    """Step size, batch, workers, engine and record grid of a run; raises like ``sgd``, does no work."""
-    eta = positive_number("step_size", step_size)
-    batch = positive_integer("batch", batch)
-    samples = positive_integer("samples", samples)
-    seeds = positive_integer("seeds", seeds)
-    records = positive_integer("records", records)
-    nonnegative_integer("seed", seed)
+    leap: LeapControl | None,
+) -> Plan:
+    """Everything ``sgd`` checks, without doing any work; raises like ``sgd``."""
+    batch, samples = positive_integer("batch", batch), positive_integer("samples", samples)
+    seeds, records = positive_integer("seeds", seeds), positive_integer("records", records)
+    seed = nonnegative_integer("seed", seed)
     workers = os.cpu_count() or 1 if workers is None else positive_integer("workers", workers)
+    label_noise = 0.0 if label_noise == 0 else positive_number("label_noise", label_noise)
     if samples % batch:
         raise ValueError(f"`samples` must be a multiple of the batch {batch}, but is {samples}")
-    chosen = _chosen_engine(engine, batch)
+    if dtype not in DTYPES:
+        raise ValueError(f"`dtype` must be one of {', '.join(DTYPES)}, but is {dtype!r}")
+    choice = choose(problem, samples, batch, method, engine)
+    if dtype == "float32" and choice.method != "direct":
+        raise ValueError(f"float32 is offered by the direct sampler only, not by {choice.method}")
+    setting = Setting(problem, as_schedule(step_size), batch, label_noise, dtype)
     recorded = record_steps(samples // batch, records, spacing)
-    students = problem.m * problem.d
-    if seeds * (len(recorded) * problem.m * problem.P + 2 * students) > MAX_NUMBERS:
+    width = problem.d if choice.method == "direct" else min(problem.d, problem.P + 3 * problem.m)
+    if seeds * (len(recorded) * problem.m * problem.P + 3 * problem.m * width) > MAX_NUMBERS:
         raise ValueError("the students and their records do not fit in memory; ask for fewer `records` or `seeds`")
-    if batch * problem.d * (seeds if chosen == "numpy" else 1) > MAX_NUMBERS:
+    if batch * width * (seeds if choice.engine == "numpy" else 1) > MAX_NUMBERS:
         raise ValueError(f"a batch of {batch} samples in {problem.d} dimensions does not fit in memory")
     if directions is not None and np.ndim(directions) == 3 and len(np.asarray(directions)) != seeds:
         raise ValueError(f"`directions` holds {len(np.asarray(directions))} runs, but `seeds` is {seeds}")
-    return eta, batch, workers, chosen, recorded
+    digest = None if directions is None else hashlib.sha256(np.ascontiguousarray(directions).tobytes()).hexdigest()
+    return Plan(setting, samples, seeds, seed, workers, recorded, choice, leap or LeapControl(), digest)
 
 
-def initial_rows(problem: Problem, seed: int, seeds: int, directions: ArrayLike | None) -> Array:
-    """Initial unit rows of every run, shape (S, m, d)."""
+def initial_rows(plan: Plan, directions: ArrayLike | None) -> Array:
+    """Initial unit rows of every run, (S, m, d), or (S, m, P + m) coordinates for the reduced samplers."""
+    problem = plan.setting.problem
     if directions is None:
-        return np.stack([problem.initial_directions(seed_stream(seed, i, DIRECTIONS)) for i in range(seeds)])
-    given = np.asarray(directions)
-    if given.ndim == 3:
-        return np.stack([problem.checked_directions(rows) for rows in given])
-    return np.repeat(problem.checked_directions(given)[None], seeds, axis=0)
+        rows = [problem.initial_directions(seed_stream(plan.seed, i, DIRECTIONS)) for i in range(plan.seeds)]
+    else:
+        given = np.asarray(directions)
+        if given.ndim == 3:
+            rows = [problem.checked_directions(one) for one in given]
+        else:
+            rows = [problem.checked_directions(given)] * plan.seeds
+    if plan.choice.method != "direct":
+        rows = [problem.coordinates(one) for one in rows]
+    elif rows[0].shape[1] != problem.d:
+        raise ValueError(f"the direct sampler needs all d = {problem.d} coordinates of the directions")
+    return np.stack(rows)
 
 
 def package_version() -> str:
@@ -209,97 +265,57 @@ def package_version() -> str:
         return "not installed"
 
 
-def _chosen_engine(engine: str, batch: int) -> str:
-    if engine not in ENGINES:
-        raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, but is {engine!r}")
-    if engine == "auto":
-        return "compiled" if batch == 1 and compiled.available() else "numpy"
-    if engine == "compiled":
-        if batch != 1:
-            raise ValueError(f"the compiled engine takes batch 1, but `batch` is {batch}; use engine='numpy'")
-        if not compiled.available():
-            raise ImportError("the compiled engine needs numba; install sgd-emergence[fast]")
-    return engine
+def _stacks(plan: Plan, start: Array) -> list[tuple[Stack, int]]:
+    """Samplers with the number of runs in each."""
+    setting, scale = plan.setting, plan.setting.problem.init_scale
+    streams = [seed_stream(plan.seed, i, DATA) for i in range(plan.seeds)]
+    if plan.choice.method == "direct" and plan.choice.engine == "numpy":
+        return [(DirectStack.seeded(setting, scale * start, streams), plan.seeds)]
+
+    def make(rows: Array, stream: SeedSequence) -> Stack:
+        if plan.choice.method == "leap":
+            return LeapRun(setting, scale * rows, stream, plan.leap)
+        if plan.choice.method == "reduced":
+            return ReducedRun(setting, scale * rows, stream)
+        return DirectRun.seeded(setting, scale * rows, stream)
+
+    return [(make(rows, stream), 1) for rows, stream in zip(start, streams, strict=True)]
 
 
-def drive(
-    problem: Problem,
-    stack: Stack,
-    step_size: float,
-    batch: int,
-    steps: int,
-    recorded: Steps,
-    progress: Progress | None = None,
-) -> _Measured:
-    """Advance a stack to ``steps``, measuring at every check and record."""
-    S, m, P = len(stack.students), problem.m, problem.P
-    out = _Measured(
-        loss=np.full((S, len(recorded)), np.nan),
-        overlaps=np.full((S, len(recorded), m, P), np.nan),
-        norms=np.full((S, len(recorded), m), np.nan),
-        alignment=np.full((S, P), np.inf),
-        recovery=np.full((S, P), np.inf),
-        divergence=[None] * S,
-        final=[None] * S,
-    )
-    runs = np.arange(S)  # which run each row of the stack is
-    limit = EXPLODED * max(1.0, problem.init_scale**2)
-    largest = np.full(S, problem.init_scale)
-    slot = {int(step): i for i, step in enumerate(recorded)}
-    at = 0
-    for stop in np.union1d(check_steps(steps), recorded).tolist():
-        stack.advance(stop - at)
-        if progress is not None:
-            progress((stop - at) * batch * len(runs))
-        at = stop
-        with np.errstate(all="ignore"):
-            n = np.einsum("skd,skd->sk", stack.students, stack.students)
-            exploded = ~(n.max(axis=1) <= limit)
-        if exploded.any():
-            for row in np.nonzero(exploded)[0]:
-                size = float(np.sqrt(n[row].max()))
-                out.divergence[runs[row]] = Divergence(at, size if np.isfinite(size) else float(largest[row]))
-            stack.keep(~exploded)
-            runs, n, largest = runs[~exploded], n[~exploded], largest[~exploded]
-            if not runs.size:
-                break
-        largest = np.sqrt(n.max(axis=1))
-        overlaps = stack.students[:, :, :P] / np.sqrt(n)[:, :, None]
-        _first_passages(problem, out, runs, n, overlaps, step_size * at)
-        if at in slot:
-            i = slot[at]
-            out.overlaps[runs, i], out.norms[runs, i] = overlaps, np.sqrt(n)
-            for row, run in enumerate(runs.tolist()):
-                out.loss[run, i] = population_loss(problem, n[row], overlaps[row], stack.students[row])
-    for row, run in enumerate(runs.tolist()):
-        out.final[run] = stack.students[row]
-    return out
+def _drive_all(
+    plan: Plan, stacks: list[tuple[Stack, int]], store: Store | None, progress: Progress | None
+) -> list[tuple[Measured, Array | None]]:
+    """Drive every stack on a pool of threads; an interrupt lets each save before it ends."""
+    stopping = threading.Event()
+    with ThreadPoolExecutor(min(plan.workers, len(stacks))) as pool:
+        jobs = [
+            pool.submit(
+                drive, plan.setting, stack, runs, plan.steps, plan.recorded,
+                store=store, index=i, progress=progress, stopping=stopping,
+            )
+            for i, (stack, runs) in enumerate(stacks)
+        ]  # fmt: skip
+        try:
+            wait(jobs, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            stopping.set()
+            wait(jobs)
+            raise
+        failed = any(job.done() and job.exception() is not None for job in jobs)
+        if failed:
+            stopping.set()
+        errors = [job.exception() for job in jobs]
+    first = next((e for e in errors if e is not None and not isinstance(e, Interrupted)), None)
+    if first is not None:
+        raise first
+    return [job.result() for job in jobs]
 
 
-def _first_passages(problem: Problem, out: _Measured, runs: Array, n: Array, overlaps: Array, t: float) -> None:
-    squares = overlaps**2
-    learnable = problem.a > 0
-    aligned = (squares.max(axis=1) >= 0.5) & learnable
-    recovered = (np.einsum("sk,skp->sp", n, squares) >= problem.a / 2) & learnable
-    for table, reached in ((out.alignment, aligned), (out.recovery, recovered)):
-        table[runs] = np.where(reached & np.isinf(table[runs]), t, table[runs])
-
-
-def population_loss(problem: Problem, n: Array, overlaps: Array, students: Array) -> float:
-    """``½[φ(1)Σa² − 2Σ n_k a_p φ(r_kp) + Σ n_k n_l φ(q_kl)]`` of one run; students (m, ·)."""
-    unit = students / np.sqrt(n)[:, None]
-    phi, a = problem.activation.phi, problem.a
-    gram = np.clip(unit @ unit.T, -1.0, 1.0)
-    total = problem.activation.second_moment * np.sum(a**2) - 2 * n @ phi(overlaps) @ a + n @ phi(gram) @ n
-    return float(max(0.0, 0.5 * total))
-
-
-def _loss_check(problem: Problem, seed: int, finals: list[Array | None]) -> LossCheck | None:
-    students = next((final for final in finals if final is not None), None)
+def _loss_check(plan: Plan, students: Array | None) -> LossCheck | None:
     if students is None:
         return None
-    samples = int(np.clip(4_000_000 // problem.d, 100, 20_000))
-    n = np.einsum("kd,kd->k", students, students)
-    population = population_loss(problem, n, students[:, : problem.P] / np.sqrt(n)[:, None], students)
-    mean, error = sampled_loss(problem, students, generator(seed_stream(seed, 0, CHECK)), samples)
-    return LossCheck(population, mean, error, samples)
+    problem = plan.setting.problem
+    samples = int(np.clip(4_000_000 // students.shape[1], 100, 20_000))
+    stream = generator(seed_stream(plan.seed, 0, CHECK))
+    mean, error = sampled_loss(problem, students, stream, samples)
+    return LossCheck(population_loss(problem, students), mean, error, samples)

@@ -12,8 +12,10 @@ integrals that do not know a, s_0 or n_0:
 
 They are tabulated once by Gauss–Legendre panels on −80 ≤ y ≤ 40 (s from 1e-35 to 1 − 1e-17)
 and completed inside a panel on demand, so a million times cost milliseconds.  Past y = 40 the
-overlap is 1 to the last bit and ν is logistic.  Valid for r_0 of the sign of φ'(r_0): for a σ
-that is not even a student on the wrong side stalls and its time is inf.  Unit: flow time.
+overlap is ±1 to the last bit and ν is logistic, with limit φ(±1)/φ(1).  A student moves outward
+where ψ > 0; for a σ that is not even one on the wrong side stalls at a zero of ψ, or cannot grow
+(φ(−1) ≤ φ(1)/2), and its time is inf.  Panels shrink geometrically on the outer side of a zero.
+Unit: flow time.
 """
 
 from __future__ import annotations
@@ -48,12 +50,12 @@ class _Table:
         """dτ/dy and dA/dy."""
         r = self.side * np.sqrt(expit(y))
         psi = self.activation.phi_slope(r) / r
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # ψ may underflow, or vanish
             return 0.5 / psi, 2 * self.activation.phi(r) / psi
 
     def at(self, y: Array) -> tuple[Array, Array, Array]:
         """τ, A and B at points y of any shape."""
-        cell = np.clip(((y - _LOW) / _WIDTH).astype(int), 0, len(self.edges) - 2)
+        cell = np.clip(np.searchsorted(self.edges, y, side="right") - 1, 0, len(self.edges) - 2)
         left = self.edges[cell]
         half = 0.5 * (y - left)
         points = left[..., None] + half[..., None] * (1 + _NODES)
@@ -87,15 +89,36 @@ def _integration_matrix() -> Array:
 _INTEGRATION = _integration_matrix()
 
 
+def _edges(activation: Activation, side: float) -> Array:
+    """Panel edges in y: uniform, and crowding towards each zero of ψ from above."""
+    uniform = _LOW + _WIDTH * np.arange(round((_HIGH - _LOW) / _WIDTH) + 1)
+
+    def outward(y: Array) -> Array:
+        return side * activation.phi_slope(side * np.sqrt(expit(y))) > 0
+
+    scan = np.linspace(_LOW, _HIGH, 8 * (len(uniform) - 1) + 1)
+    moves = outward(scan)
+    crossing = np.nonzero(moves[:-1] != moves[1:])[0]
+    low, high = scan[crossing], scan[crossing + 1]
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        same = outward(middle) == moves[crossing]
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    ladder = high[:, None] + _WIDTH * 0.5 ** np.arange(40)
+    return np.unique(np.concatenate([uniform, ladder[ladder < _HIGH]]))
+
+
 @lru_cache(maxsize=32)
 def _table(activation: Activation, side: float) -> _Table:
-    edges = _LOW + _WIDTH * np.arange(round((_HIGH - _LOW) / _WIDTH) + 1)
+    edges = _edges(activation, side)
     zeros = np.zeros(len(edges))
     blank = _Table(activation, side, edges, zeros, zeros, zeros, zeros > 0)
-    half = np.full(len(edges) - 1, _WIDTH / 2)
+    half = 0.5 * np.diff(edges)
     points = edges[:-1, None] + half[:, None] * (1 + _NODES)
     tau_rate, growth_rate = blank.rates(points)
-    origin = round(-_LOW / _WIDTH)
+    bad = ~((tau_rate > 0) & (tau_rate < 1e290)).all(axis=1)  # a time beyond 1e290 is inf
+    tau_rate[bad], growth_rate[bad] = 0.0, 0.0  # nothing passes through, so their integrals do not count
+    origin = int(np.searchsorted(edges, 0.0))
     weight = half[:, None] * _WEIGHTS
 
     def from_origin(pieces: Array) -> Array:
@@ -105,7 +128,6 @@ def _table(activation: Activation, side: float) -> _Table:
 
     growth = from_origin(np.sum(weight * growth_rate, axis=1))
     level = np.exp(growth[:-1, None] + _running(growth_rate, half))
-    bad = ~((tau_rate > 0) & np.isfinite(tau_rate)).all(axis=1)
     return _Table(
         activation, side, edges,
         from_origin(np.sum(weight * tau_rate, axis=1)), growth,
@@ -145,18 +167,20 @@ def _times(activation: Activation, a: ArrayLike, r0: ArrayLike, n0: ArrayLike | 
         pick = here & (y_end >= 0) & np.isinf(align)
         if pick.any():
             align[pick] = -table.at(y0[pick])[0] / a[pick]
+        here = (a > 0) & (np.sign(r0) == side) & (y0 >= _LOW)
         pick = here & (y_end >= _HIGH) & np.isinf(recover)
         if n0 is not None and pick.any():
-            recover[pick] = _recovery(table, a[pick], y0[pick], n0_[pick])
+            recover[pick] = _recovery(table, a[pick], np.minimum(y0[pick], _HIGH), n0_[pick])
     return align, recover
 
 
 def _reachable(table: _Table, y0: Array) -> Array:
     """How far in y a student starting at y_0 gets before ψ ≤ 0 stalls it."""
-    stalls = table.edges[table.stalled]
+    panels = np.nonzero(table.stalled)[0]
+    stalls = table.edges[panels]
     if not stalls.size:
         return np.full(y0.shape, _HIGH)
-    following = np.searchsorted(stalls, np.clip(y0, _LOW, _HIGH) - _WIDTH, side="right")
+    following = np.searchsorted(table.edges[panels + 1], np.clip(y0, _LOW, _HIGH), side="right")
     return np.where(following < len(stalls), stalls[np.minimum(following, len(stalls) - 1)], _HIGH)
 
 
@@ -172,7 +196,10 @@ def _recovery(table: _Table, a: Array, y0: Array, n0: Array) -> Array:
         return nu0 * np.exp(growth - growth0) / (1 + decay)
 
     low, high = y0.copy(), np.full_like(y0, _HIGH)
-    if (nu0 > 0.5).any():  # ν s may rise above ½ and fall again: bracket its first passage
+    # Where ν s = ½, its slope times s is Σ c_k² (2k s^{k/2} − (2k − 4) s^{k/2+1} − 2), rising in s: it passes
+    # ½ once.  With odd terms on the wrong side it may fall again: bracket its first passage.
+    wrong_side = table.side < 0 and table.activation.parity != "even"
+    if wrong_side and (nu0 > 0.5).any():
         fractions = np.linspace(0, 1, 2001)[1:]
         seen = np.full(y0.shape, False)
         for fraction in fractions:
@@ -186,8 +213,11 @@ def _recovery(table: _Table, a: Array, y0: Array, n0: Array) -> Array:
         reached = ratio(middle) * expit(middle) >= 0.5
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
     inside = table.at(high)[0] - tau0
+    pull = float(table.activation.phi(table.side))
+    limit = pull / phi_one  # of ν; 1 unless σ is not even and the student sits at r = −1
     with np.errstate(divide="ignore", invalid="ignore"):
-        logistic = table.at(np.full_like(y0, _HIGH))[0] - tau0 + np.log((1 - late) / late) / (4 * phi_one)
+        logistic = np.log(0.5 * (limit - late) / (late * (limit - 0.5))) / (4 * pull) if limit > 0.5 else np.inf
+        logistic = table.at(np.full_like(y0, _HIGH))[0] - tau0 + logistic
     return np.where(late >= 0.5, inside, logistic) / a
 
 

@@ -28,7 +28,7 @@ from scipy.interpolate import PchipInterpolator
 from problem.checks import positive_number
 from problem.problem import Problem
 from problem.types import Array
-from theory.population import loss, reduced_coordinates, velocity
+from theory.population import loss, velocity
 
 ALIGNED = 0.5  # alignment: r² reaches this
 RECOVERED = 0.5  # recovery: Σ_k n_k r_kp² reaches this fraction of a_p
@@ -109,7 +109,7 @@ def flow(
     t_min
         Integrate at least to here even when all of ``until`` are recovered.
     until
-        Boolean (P,): stop once these directions are recovered; default none (run to t_max).
+        Boolean (P,): stop once these directions are recovered; with none of them, run to t_max.
     times
         Extra flow times at which to record.
     rtol
@@ -118,14 +118,16 @@ def flow(
     Raises
     ------
     ValueError
-        Bad directions or horizon.
+        Bad directions, horizon, ``until`` or ``rtol``.
     """
     started = time.perf_counter()
-    t_max = positive_number("t_max", t_max)
-    start = reduced_coordinates(problem, problem.checked_directions(directions))
+    t_max, rtol = positive_number("t_max", t_max), positive_number("rtol", rtol)
+    start = problem.coordinates(problem.checked_directions(directions))
     m, width = start.shape
     a = problem.a
-    wanted = None if until is None else np.asarray(until, dtype=bool)
+    wanted = np.zeros(problem.P, dtype=bool) if until is None else np.asarray(until, dtype=bool)
+    if wanted.shape != (problem.P,):
+        raise ValueError(f"`until` must have shape (P,) = ({problem.P},), but has {wanted.shape}")
     requested = np.unique(np.asarray(times, dtype=float))
     requested = requested[(requested > 0) & (requested <= t_max)]
 
@@ -157,7 +159,8 @@ def flow(
     solver = DOP853(right_hand_side, 0.0, state, t_max, rtol=rtol, atol=1e-3 * rtol)
     status = "horizon"
     for _ in range(MAX_STEPS):
-        if wanted is not None and solver.t >= t_min and np.isfinite(first[1, wanted]).all():
+        done = wanted.any() and np.isfinite(first[1, wanted]).all()
+        if done and solver.t >= t_min and solver.t > 0:  # at least one step, so that the record is a curve
             status = "recovered"
             break
         if solver.status != "running":

@@ -15,7 +15,8 @@ at the cuts y_j (left minus right), all pieces together are
 
     √k! c_k = C A_k[(first + last)/2] + Σ_j { C erf(·)/2 A_k[Δ_j] + w(y_j) B_k[Δ_j] }:
 
-one error function and one exponential for each cut, and no term where σ does not break.
+one error function and one exponential for each cut, and no term where σ does not break.  A wave
+that breaks away from 0 brings error functions at conjugate complex points, ``erf(z) + erf(z̄)``.
 Arithmetic is exact: rational combinations of SymPy constants.
 
 Derived here; for the recurrences compare Abramowitz & Stegun, 7.2 and 26.2.
@@ -23,10 +24,11 @@ Derived here; for the recurrences compare Abramowitz & Stegun, 7.2 and 26.2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache, reduce
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -37,7 +39,9 @@ from problem.hermite_polynomials import h
 from problem.parser import x
 
 MAX_PIECES = 64
-MAX_TERMS = 400  # of σ on one piece; E σ² multiplies every pair of them
+MAX_TERMS = 300  # of a factor in a product of functions
+MAX_PRODUCTS = 40_000  # of terms: in one product of functions, and in σ² on all pieces
+MAX_EDGES = 300  # of a cut and an exponential that breaks there
 MAX_FACTORED_DEGREE = 12
 MAX_DIGITS = 2000  # a sum of constants that cancels this far is zero
 _BROKEN = (sympy.Abs, sympy.sign, sympy.Heaviside, sympy.Max, sympy.Min)
@@ -50,21 +54,28 @@ _BY_EXPONENTIALS: dict[type, tuple[Any, Any, Any]] = {  # f(u) = (p exp(ru) + q 
 }
 
 
+_Constant = tuple[int, sympy.Expr]  # (m, T) stands for √m T
+_Terms = dict[_Constant, Fraction]
+
+
 class NoClosedForm(Exception):  # noqa: N818  (a signal to take the other route, not a failure)
     """σ is outside the class above, or too large for it."""
 
 
 class Number:
-    """Exact constant: rational combination of products of SymPy constants (``√6``, ``π``, ``e^{1/2}``)."""
+    """Exact constant ``Σ q √m T``: q rational, m a square-free integer, T a product of SymPy constants.
+
+    T is 1, or made of π, exponentials, error functions, nested roots, the imaginary unit.
+    """
 
     __slots__ = ("terms",)
 
-    def __init__(self, terms: dict[sympy.Expr, Fraction] | None = None) -> None:
+    def __init__(self, terms: _Terms | None = None) -> None:
         self.terms = terms or {}
 
     @classmethod
     def of(cls, constant: sympy.Expr | int) -> Number:
-        return cls(dict(_terms(sympy.sympify(constant))))
+        return cls(_collected(_terms(sympy.sympify(constant))))
 
     def __bool__(self) -> bool:
         return bool(self.terms)
@@ -72,64 +83,107 @@ class Number:
     def __add__(self, other: Number) -> Number:
         if not other.terms or not self.terms:
             return self if self.terms else other
-        terms = dict(self.terms)
-        for constant, ratio in other.terms.items():
-            terms[constant] = terms.get(constant, Fraction(0)) + ratio
-            if not terms[constant]:
-                del terms[constant]
-        return Number(terms)
+        return Number(_collected([*self.terms.items(), *other.terms.items()]))
 
     def __mul__(self, other: Number | Fraction | int) -> Number:
         if not isinstance(other, Number):
-            return Number({c: ratio * other for c, ratio in self.terms.items()} if other else None)
-        terms: dict[sympy.Expr, Fraction] = {}
-        for left, p in self.terms.items():
-            for right, q in other.terms.items():
-                for constant, ratio in _product(left, right):
-                    terms[constant] = terms.get(constant, Fraction(0)) + p * q * ratio
-        return Number({constant: ratio for constant, ratio in terms.items() if ratio})
+            return Number({key: ratio * other for key, ratio in self.terms.items()} if other else None)
+        return Number(
+            _collected(
+                (key, p * q * ratio)
+                for left, p in self.terms.items()
+                for right, q in other.terms.items()
+                for key, ratio in _product(left, right)
+            )
+        )
 
     def expr(self) -> sympy.Expr:
-        return sympy.Add(*(sympy.Rational(q.numerator, q.denominator) * c for c, q in self.terms.items()))
+        terms = ((sympy.Rational(q.numerator, q.denominator), m, t) for (m, t), q in self.terms.items())
+        return sympy.Add(*(sympy.Mul(ratio, sympy.sqrt(m), t) for ratio, m, t in terms))
 
     def real(self) -> Number:
-        """The same constant without the imaginary unit."""
-        parts = [Number(), Number()]
-        for constant, ratio in self.terms.items():
-            split = constant.as_real_imag() if constant.has(sympy.I) else (constant, sympy.Integer(0))
-            parts = [part + Number.of(s) * ratio for part, s in zip(parts, split, strict=True)]
-        if parts[1]:
+        """The same constant with its imaginary parts cancelled: ``I`` is left only as erf(z) ± erf(z̄)."""
+        if not any(t.has(sympy.I) for _, t in self.terms):
+            return self
+        parts = [(Number({(m, sympy.Integer(1)): q}), _real_and_imaginary(t)) for (m, t), q in self.terms.items()]
+        re, im = (Number(_collected(item for q, part in parts for item in (part[i] * q).terms.items())) for i in (0, 1))
+        if im:
             raise NoClosedForm("an imaginary part did not cancel")
-        return parts[0]
+        return re
 
     def value(self, digits: int = 40) -> Any:
         """mpmath number with ``digits`` correct digits, whatever cancels."""
         working = digits + 20
         while self.terms and working < MAX_DIGITS:
             with mpmath.workdps(working):
-                summands = [_evaluated(c, working) * q.numerator / q.denominator for c, q in self.terms.items()]
-                total, largest = mpmath.fsum(summands), max(abs(s) for s in summands)
+                summands = [
+                    _evaluated(t, working) * mpmath.sqrt(m) * q.numerator / q.denominator
+                    for (m, t), q in self.terms.items()
+                ]
+                total, largest = mpmath.re(mpmath.fsum(summands)), max(abs(s) for s in summands)
                 if abs(total) > largest * mpmath.mpf(10) ** (digits + 5 - working):
                     return total
             working *= 2
         return mpmath.mpf(0)
 
 
-def _terms(constant: sympy.Expr) -> Iterable[tuple[sympy.Expr, Fraction]]:
+def _collected(terms: Iterable[tuple[_Constant, Fraction]]) -> _Terms:
+    total: _Terms = {}
+    for key, ratio in terms:
+        total[key] = total[key] + ratio if key in total else ratio
+    return {key: ratio for key, ratio in total.items() if ratio}
+
+
+def _terms(constant: sympy.Expr) -> Iterable[tuple[_Constant, Fraction]]:
     for term in sympy.Add.make_args(sympy.expand_mul(sympy.expand_multinomial(constant))):
         ratio, rest = term.as_coeff_Mul(rational=True)
+        factors = sympy.Mul.make_args(rest)
+        roots = [f for f in factors if f.is_Pow and f.base.is_Integer and f.exp == sympy.Rational(1, 2) and f.base > 0]
+        others = sympy.Mul(*(f for f in factors if f not in roots))
+        root = math.prod(int(f.base) for f in roots)
         if ratio:
-            yield rest, Fraction(int(ratio.p), int(ratio.q))
+            yield (root, others), Fraction(int(ratio.p), int(ratio.q))
+
+
+@lru_cache(maxsize=5_000)
+def _real_and_imaginary(constant: sympy.Expr) -> tuple[Number, Number]:
+    re, im = Number.of(1), Number()
+    for factor in sympy.Mul.make_args(constant):
+        if isinstance(factor, sympy.erf) and factor.has(sympy.I):
+            mirrored = sympy.erf(sympy.conjugate(factor.args[0]))
+            u, v = (factor + mirrored) / 2, sympy.I * (mirrored - factor) / 2
+        else:
+            u, v = factor.as_real_imag() if factor.has(sympy.I) else (factor, sympy.Integer(0))
+        a, b = Number.of(u), Number.of(v)
+        re, im = re * a + im * b * -1, re * b + im * a
+    return re, im
+
+
+def _product(left: _Constant, right: _Constant) -> list[tuple[_Constant, Fraction]]:
+    shared = math.gcd(left[0], right[0])  # √(ga) √(gb) = g √(ab)
+    root = left[0] // shared * (right[0] // shared)
+    if left[1] == 1 or right[1] == 1:
+        return [((root, right[1] if left[1] == 1 else left[1]), Fraction(shared))]
+    out = []
+    for (m, constant), ratio in _transcendental_product(left[1], right[1]):
+        again = math.gcd(m, root)
+        out.append(((m // again * (root // again), constant), ratio * shared * again))
+    return out
 
 
 @lru_cache(maxsize=20_000)
-def _product(left: sympy.Expr, right: sympy.Expr) -> tuple[tuple[sympy.Expr, Fraction], ...]:
+def _transcendental_product(left: sympy.Expr, right: sympy.Expr) -> tuple[tuple[_Constant, Fraction], ...]:
     return tuple(_terms(left * right))
 
 
 @lru_cache(maxsize=5_000)
 def _evaluated(constant: sympy.Expr, digits: int) -> Any:
     return mpmath.mpmathify(constant.evalf(digits))
+
+
+@cache
+def _inverse_root_factorial(k: int) -> Number:
+    return Number.of(1 / sympy.sqrt(sympy.factorial(k)))
 
 
 # A function on one piece: {(n, α, β): const} for Σ const · x^n · exp(αx² + βx).
@@ -151,15 +205,19 @@ def _scaled(function: _Function, factor: Number | Fraction | int) -> _Function:
 
 
 def _times(left: _Function, right: _Function) -> _Function:
+    sizes = _size(left), _size(right)
+    if max(sizes) > MAX_TERMS or sizes[0] * sizes[1] > MAX_PRODUCTS:
+        raise NoClosedForm("too many terms")
     total: _Function = {}
     for (n, alpha, beta), u in left.items():
         for (m, alpha2, beta2), v in right.items():
             key = n + m, alpha + alpha2, sympy.expand(beta + beta2) if beta and beta2 else beta + beta2
             total[key] = total.get(key, Number()) + u * v
-    total = {key: constant for key, constant in total.items() if constant}
-    if sum(len(constant.terms) for constant in total.values()) > MAX_TERMS:
-        raise NoClosedForm("too many terms")
-    return total
+    return {key: constant for key, constant in total.items() if constant}
+
+
+def _size(function: _Function) -> int:
+    return sum(len(constant.terms) for constant in function.values())
 
 
 def _function(expression: sympy.Expr) -> _Function:
@@ -171,19 +229,16 @@ def _function(expression: sympy.Expr) -> _Function:
         return {(1, *_ONE[1:]): Number.of(1)}
     if expression.is_Add:
         return _plus(*map(_function, expression.args))
-    if expression.is_Mul or (expression.is_Pow and expression.exp.is_Integer and expression.exp > 0):
-        factors = expression.args if expression.is_Mul else [expression.base] * int(expression.exp)
-        factors = [_function(f) for f in factors] if expression.is_Mul else [_function(factors[0])] * len(factors)
-        total = factors[0]
-        for factor in factors[1:]:
-            total = _times(total, factor)
-        return total
+    if expression.is_Mul:
+        return reduce(_times, map(_function, expression.args))
+    if expression.is_Pow and expression.exp.is_Integer and expression.exp > 0:
+        return reduce(_times, [_function(expression.base)] * int(expression.exp))
     if isinstance(expression, h):
         k, argument = int(expression.args[0]), _function(expression.args[1])
         previous, current = {}, {_ONE: Number.of(1)}
         for j in range(k):
             previous, current = current, _plus(_times(argument, current), _scaled(previous, -j))
-        return _scaled(current, Number.of(1 / sympy.sqrt(sympy.factorial(k))))
+        return _scaled(current, _inverse_root_factorial(k))
     if type(expression) in _BY_EXPONENTIALS:
         rate, up, down = _BY_EXPONENTIALS[type(expression)]
         exponent = _polynomial(expression.args[0])
@@ -218,6 +273,26 @@ class ClosedForm:
     cuts: tuple[sympy.Expr, ...]
     is_polynomial: bool
 
+    def mass_beyond(self, degree: int) -> Any:
+        """``Σ_{k ≥ degree} c_k²`` to 20 digits at least, however much of E σ² cancels (mpmath number)."""
+        digits = 40
+        while digits < MAX_DIGITS:
+            with mpmath.workdps(digits + 10):
+                if self.is_polynomial:
+                    return mpmath.fsum(c.value(digits) ** 2 for c in self.coefficients[degree:])
+                second = self.second_moment.value(digits)
+                rest = second - mpmath.fsum(c.value(digits) ** 2 for c in self.coefficients[:degree])
+                if rest >= second * mpmath.mpf(10) ** (20 - digits):
+                    return rest
+            digits *= 2
+        return mpmath.mpf(0)
+
+    def mass_expression(self, degree: int) -> sympy.Expr:
+        """``Σ_{k ≥ degree} c_k²`` as a SymPy expression."""
+        if self.is_polynomial:
+            return sympy.Add(*(sympy.expand(c.expr() ** 2) for c in self.coefficients[degree:]))
+        return sympy.Add(self.second_moment.expr(), *(-(c.expr() ** 2) for c in self.coefficients[:degree]))
+
 
 def closed_form(expression: sympy.Expr, degree: int) -> ClosedForm:
     """Exact ``c_k`` for k = 0 … degree at least, and E σ².
@@ -231,10 +306,12 @@ def closed_form(expression: sympy.Expr, degree: int) -> ClosedForm:
     is_polynomial = not sigma.cuts and all(key[1:] == _ONE[1:] for key in sigma.functions[0])
     if is_polynomial:
         degree = max(degree, *(key[0] for key in sigma.functions[0]), 0)
-    coefficients = [u * Number.of(1 / sympy.sqrt(sympy.factorial(k))) for k, u in enumerate(integrals(sigma, degree))]
+    coefficients = [u * _inverse_root_factorial(k) for k, u in enumerate(integrals(sigma, degree))]
     if is_polynomial:
         second = sum((c * c for c in coefficients), Number())
     else:
+        if sum(_size(f) ** 2 for f in sigma.functions) > MAX_PRODUCTS:
+            raise NoClosedForm("too many terms")
         squares = Pieces(sigma.cuts, [_times(f, f) for f in sigma.functions])
         second = integrals(squares, 0)[0]
     return ClosedForm(tuple(coefficients), second, tuple(sigma.cuts), is_polynomial)
@@ -255,6 +332,7 @@ def pieces(expression: sympy.Expr) -> Pieces:
     while queue:
         low, high, whole = queue.pop()
         broken = [u for u in whole.atoms(*_BROKEN) if not any(a.has(*_BROKEN) for a in u.args)]
+        broken.sort(key=sympy.default_sort_key)
         if broken:
             points = _sorted(r for u in broken for r in _roots(u) if low < r < high)
             sections = list(pairwise([low, *points, high]))
@@ -279,7 +357,7 @@ def _switches(node: sympy.Expr) -> list[sympy.Expr]:
 def _branch(node: sympy.Expr, point: sympy.Rational) -> sympy.Expr:
     """The smooth expression that ``node`` equals around ``point``."""
     arguments = node.args if isinstance(node, sympy.Max | sympy.Min) else node.args[:1]
-    at = [mpmath.mpmathify(a.subs(x, point).doit().evalf(30)) for a in arguments]
+    at = [mpmath.mpmathify(a.subs(x, point).evalf(30)) for a in arguments]
     if isinstance(node, sympy.Max):
         return arguments[at.index(max(at))]
     if isinstance(node, sympy.Min):
@@ -296,6 +374,8 @@ def _roots(node: sympy.Expr) -> list[sympy.Expr]:
     for switch in _switches(node):
         coefficients = [c.expr() for c in _polynomial(switch)]
         if len(coefficients) == 1:
+            if not coefficients[0] and isinstance(node, sympy.sign | sympy.Heaviside):
+                raise NoClosedForm(f"{node} is taken at zero")
             continue
         monic = [sympy.expand(c / coefficients[-1]) for c in coefficients]
         factors = [monic]
@@ -304,20 +384,26 @@ def _roots(node: sympy.Expr) -> list[sympy.Expr]:
                 raise NoClosedForm(f"the degree of {switch} is too high")
             factored = sympy.Poly(monic[::-1], x, domain="QQ").factor_list()[1]
             factors = [f.monic().all_coeffs()[::-1] for f, _ in factored]
-        for factor in factors:
-            if len(factor) == 2:
-                found.append(-factor[0])
-            elif len(factor) == 3:
-                half, square = -factor[1] / 2, sympy.expand(factor[1] ** 2 / 4 - factor[0])
-                if square >= 0:
-                    found += [sympy.expand(half + side * sympy.sqrt(square)) for side in (-1, 1)]
-            elif not all(c.is_Rational for c in factor) or sympy.Poly(factor[::-1], x).count_roots():
-                raise NoClosedForm(f"the zeros of {switch} are not roots of quadratics")
+        found += [root for factor in factors for root in _zeros(factor)]
     return found
 
 
+def _zeros(monic: list[sympy.Expr]) -> list[sympy.Expr]:
+    """Real zeros of ``Σ monic[n] x^n`` by square roots alone."""
+    if len(monic) == 2:
+        return [-monic[0]]
+    if not any(monic[1::2]):
+        return [side * sympy.sqrt(y) for y in _zeros(monic[::2]) if y >= 0 for side in (-1, 1)]
+    if len(monic) == 3:
+        half, square = -monic[1] / 2, sympy.expand(monic[1] ** 2 / 4 - monic[0])
+        return [sympy.expand(half + side * sympy.sqrt(square)) for side in (-1, 1)] if square >= 0 else []
+    if all(c.is_Rational for c in monic) and not sympy.Poly(monic[::-1], x).count_roots():
+        return []
+    raise NoClosedForm("a break point is not a root of quadratics")
+
+
 def _sorted(points: Iterable[sympy.Expr]) -> list[sympy.Expr]:
-    ordered = sorted(set(points), key=lambda p: p.evalf(40))
+    ordered = sorted(dict.fromkeys(points), key=lambda p: p.evalf(40))
     return ordered[:1] + [b for a, b in pairwise(ordered) if (b - a).evalf(40) > 1e-30]
 
 
@@ -331,6 +417,8 @@ def integrals(sigma: Pieces, degree: int) -> list[Number]:
     """``∫ σ He_k γ dx`` for k = 0 … degree (not yet divided by √k!)."""
     jumps = [_plus(left, _scaled(right, -1)) for left, right in pairwise(sigma.functions)]
     ends = _scaled(_plus(sigma.functions[0], sigma.functions[-1]), Fraction(1, 2))
+    if sum(len({key[1:] for key in jump}) for jump in jumps) > MAX_EDGES:
+        raise NoClosedForm("too many breaks")
     totals = [Number() for _ in range(degree + 1)]
     for alpha, beta in {key[1:] for function in (ends, *jumps) for key in function}:
         if alpha >= Fraction(1, 2):
@@ -345,6 +433,8 @@ def integrals(sigma: Pieces, degree: int) -> list[Number]:
             factor = _polynomial_part(jump, alpha, beta)
             if factor:
                 point = Number.of(cut)
+                if len(point.terms) > 1 and any(m > 1 or t not in (1, sympy.I) for m, t in rate.terms):
+                    raise NoClosedForm("powers of too many irrational constants")
                 edge = [c * -variance for c in _hermites(point, top)]
                 density = (point * point * (alpha - Fraction(1, 2)) + point * rate).expr()
                 argument = Number.of((point + rate * -variance).expr() / (sympy.sqrt(2) * spread))
@@ -376,12 +466,9 @@ def _recurrence(variance: Fraction, rate: Number, first: Number, source: list[Nu
 
 
 def _erf(argument: Number) -> Number:
-    imaginary = [constant.has(sympy.I) for constant in argument.terms]
-    if not any(imaginary):
-        return Number.of(sympy.erf(argument.expr()))
-    if not all(imaginary):
-        raise NoClosedForm("an error function of a complex number")
-    return Number.of(sympy.I * sympy.erfi(sympy.expand(argument.expr() / sympy.I)))
+    if argument and all(constant.has(sympy.I) for _, constant in argument.terms):
+        return Number.of(sympy.I * sympy.erfi(sympy.expand(argument.expr() / sympy.I)))
+    return Number.of(sympy.erf(argument.expr()))
 
 
 def _accumulate(totals: list[Number], factor: dict[int, Number], g: list[Number], scale: Number) -> None:

@@ -46,14 +46,3 @@ def velocity(problem: Problem, n: Array, directions: Array) -> tuple[Array, Arra
     G[:, : problem.P] += activation.phi_slope(overlaps) * a
     return F, G - np.einsum("kd,kd->k", G, directions)[:, None] * directions
 
-
-def reduced_coordinates(problem: Problem, directions: Array) -> Array:
-    """Directions (m, d) in an orthonormal basis of span(V*, V): shape (m, min(d, P + m)).
-
-    The first P columns are the overlaps; all inner products are kept.
-    """
-    P = problem.P
-    if problem.d <= P + problem.m:
-        return directions.copy()
-    triangular = np.linalg.qr(directions[:, P:].T)[1]
-    return np.hstack([directions[:, :P], triangular.T])

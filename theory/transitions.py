@@ -36,7 +36,7 @@ def assign(activation: Activation, a: Array, overlaps: Array) -> Array:
     """
     exponent = (activation.information_exponent or 2) - 2
     size = np.abs(overlaps)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # log 0, and 0·log 0 where k* = 2
         score = np.log(a) + max(exponent, 0) * np.log(size)
     outward = activation.phi_slope(overlaps) * overlaps > 0
     score = np.where(outward | (exponent < 0), score, -np.inf)
@@ -77,7 +77,7 @@ def closed_form_alignment(activation: Activation, a: Array, r0: Array) -> Array:
     """Leading-order flow time to alignment; a and r_0 broadcast, r_0 = 0 or a = 0 gives inf."""
     order = (activation.information_exponent or 0) // 2
     c = activation.coefficients[2 * order]
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         blow_up = np.abs(r0) ** (-2.0 * (order - 1)) / (4 * order * (order - 1) * c**2 * a)
     return np.where((r0**2 >= 0.5) & (a > 0), 0.0, blow_up)
 

@@ -1,0 +1,180 @@
+"""Drive a stack of runs to its end: look at it, note transitions, save it.
+
+At every stop of ``simulate.plan`` the driver measures overlaps and norms and notes first passages
+of alignment (max_k r_kp² ≥ ½) and recovery (Σ_k n_k r_kp² ≥ a_p/2).  A run whose squared norm
+passes 1e6 times the natural scale, or is not finite, has diverged: it is stopped and reported,
+never averaged.  Between stops it advances in pieces of about a tenth of a second, so that
+checkpoints and interrupts are prompt; the pieces do not change the path.  A coarse sampler (leap)
+is looked at after every macro-step instead, and its first passages are interpolated linearly
+between looks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from problem.problem import Problem
+from problem.types import Array
+from simulate.checkpoint import Store
+from simulate.plan import Steps, check_steps
+from simulate.stack import Setting, Stack, nested, under
+
+EXPLODED = 1e6
+PIECE_SECONDS = 0.1
+
+Progress = Callable[[int], None]
+
+
+class Interrupted(Exception):  # noqa: N818  (not an error)
+    """The run was asked to stop; what it had is in its checkpoint, if it has one."""
+
+
+class Measured:
+    """Records of the runs of one stack, filled while they advance; S runs, T records."""
+
+    def __init__(self, problem: Problem, runs: int, records: int) -> None:
+        m, P = problem.m, problem.P
+        self.loss = np.full((runs, records), np.nan)
+        self.overlaps = np.full((runs, records, m, P), np.nan)
+        self.norms = np.full((runs, records, m), np.nan)
+        self.alignment = np.full((runs, P), np.inf)
+        self.recovery = np.full((runs, P), np.inf)
+        self.diverged_at = np.full(runs, -1)  # step, or −1
+        self.largest_norm = np.full(runs, problem.init_scale)  # at the last look
+        # How far past alignment and recovery each direction was at the last look, and when that was.
+        self.excess = np.full((2, runs, P), -np.inf)
+        self.time = np.zeros(1)
+        self.stops = np.zeros(1, dtype=np.int64)  # stops done
+        self.at = np.zeros(1, dtype=np.int64)  # steps done
+
+    def snapshot(self) -> dict[str, Array]:
+        """Every array by name."""
+        return dict(vars(self))
+
+    def restore(self, saved: dict[str, Array]) -> None:
+        """Go on from a ``snapshot``."""
+        for name in vars(self):
+            getattr(self, name)[...] = saved[name]
+
+
+def drive(
+    setting: Setting,
+    stack: Stack,
+    runs: int,
+    steps: int,
+    recorded: Steps,
+    *,
+    store: Store | None = None,
+    index: int = 0,
+    progress: Progress | None = None,
+    stopping: threading.Event | None = None,
+) -> tuple[Measured, Array | None]:
+    """Advance ``stack`` to ``steps``; returns its records and the final students of its first live run.
+
+    Raises
+    ------
+    Interrupted
+        When ``stopping`` is set; the state is saved first.
+    CheckpointError
+        The checkpoint of this stack cannot be used.
+    """
+    problem, batch = setting.problem, setting.batch
+    out = Measured(problem, runs, len(recorded))
+    saved = None if store is None else store.load(index)
+    if saved is not None:
+        out.restore(under("measured", saved))
+        stack.keep(out.diverged_at < 0)
+        stack.restore(under("stack", saved))
+        if progress is not None:
+            progress(int(out.at[0]) * batch * runs)
+    alive = np.nonzero(out.diverged_at < 0)[0]  # which run each row of the stack is
+    slot = {int(step): i for i, step in enumerate(recorded)}
+    stops = recorded if stack.coarse else np.union1d(check_steps(steps), recorded)
+    times = setting.schedule.flow_time(stops)
+    last_save, piece = time.monotonic(), steps if stack.coarse else 1
+
+    def save() -> None:
+        if store is not None:
+            store.save(index, nested("measured", out.snapshot()) | nested("stack", stack.snapshot()))
+
+    for stop, t in list(zip(stops.tolist(), times.tolist(), strict=True))[int(out.stops[0]) :]:
+        while out.at[0] < stop and alive.size:
+            began = time.monotonic()
+            count = stack.advance(min(stop - int(out.at[0]), piece))
+            out.at += count
+            now = time.monotonic()
+            if stack.coarse and out.at[0] < stop:
+                between = float(setting.schedule.flow_time(out.at)[0])
+                alive = _look(problem, stack, out, alive, between, None)
+            elif now - began < PIECE_SECONDS / 2:
+                piece *= 2
+            elif now - began > 2 * PIECE_SECONDS and piece > 1:
+                piece //= 2
+            if progress is not None:
+                progress(count * batch * alive.size)
+            if stopping is not None and stopping.is_set():
+                save()
+                raise Interrupted
+            if store is not None and now - last_save >= store.interval:
+                save()
+                last_save = now
+        if not alive.size:
+            break
+        alive = _look(problem, stack, out, alive, t, slot.get(stop))
+        out.stops += 1
+    if store is not None:
+        save()
+    return out, stack.students()[0] if alive.size else None
+
+
+def _look(problem: Problem, stack: Stack, out: Measured, alive: Array, t: float, slot: int | None) -> Array:
+    """Measure the stack at flow time t; returns the runs that go on."""
+    students = stack.students()
+    with np.errstate(all="ignore"):
+        n = np.einsum("skd,skd->sk", students, students)
+        top = n.max(axis=1)
+        exploded = ~(top <= EXPLODED * max(1.0, problem.init_scale**2))
+    if exploded.any():
+        gone = alive[exploded]
+        out.diverged_at[gone] = out.at[0]
+        size = np.sqrt(top[exploded])
+        out.largest_norm[gone] = np.where(np.isfinite(size), size, out.largest_norm[gone])
+        stack.keep(~exploded)
+        alive, n, students = alive[~exploded], n[~exploded], students[~exploded]
+        if not alive.size:
+            return alive
+    out.largest_norm[alive] = np.sqrt(n.max(axis=1))
+    overlaps = students[:, :, : problem.P] / np.sqrt(n)[:, :, None]
+    squares = overlaps**2
+    strengths = np.einsum("sk,skp->sp", n, squares)
+    excess = np.stack([squares.max(axis=1) - 0.5, strengths - problem.a / 2])
+    before = out.excess[:, alive]
+    passage = np.full(excess.shape, t)
+    if stack.coarse:
+        crossing = (before < 0) & (excess >= 0) & np.isfinite(before)
+        share = np.divide(before, before - excess, out=np.ones_like(excess), where=crossing)
+        passage = out.time[0] + (t - out.time[0]) * share
+    for table, over, when in zip((out.alignment, out.recovery), excess, passage, strict=True):
+        new = (over >= 0) & (problem.a > 0) & np.isinf(table[alive])
+        table[alive] = np.where(new, when, table[alive])
+    out.excess[:, alive], out.time[0] = excess, t
+    if slot is not None:
+        out.overlaps[alive, slot], out.norms[alive, slot] = overlaps, np.sqrt(n)
+        for row, run in enumerate(alive.tolist()):
+            out.loss[run, slot] = population_loss(problem, students[row])
+    return alive
+
+
+def population_loss(problem: Problem, students: Array) -> float:
+    """``½[φ(1)Σa² − 2Σ n_k a_p φ(r_kp) + Σ n_k n_l φ(q_kl)]`` of one run; students (m, width)."""
+    n = np.einsum("kd,kd->k", students, students)
+    unit = students / np.sqrt(n)[:, None]
+    phi, a = problem.activation.phi, problem.a
+    gram = np.clip(unit @ unit.T, -1.0, 1.0)
+    cross = float(n @ phi(unit[:, : problem.P]) @ a)
+    own = float(n @ phi(gram) @ n)
+    return max(0.0, 0.5 * (problem.activation.second_moment * float(np.sum(a**2)) - 2 * cross + own))

@@ -1,0 +1,73 @@
+"""Settings of the whole suite, and results that several files look at."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from compare import Comparison, overlay
+from problem import Activation, Problem, Teacher
+from simulate import Simulation, sgd
+
+matplotlib.use("Agg")
+settings.register_profile("house", deadline=None, derandomize=True)
+settings.load_profile("house")
+
+NUMBA = importlib.util.find_spec("numba") is not None
+ENGINES = ["numpy", pytest.param("compiled", marks=pytest.mark.skipif(not NUMBA, reason="no numba"))]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn; the compiled one only where numba is installed."""
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _figures_closed() -> Iterator[None]:
+    """No test leaves a figure behind (matplotlib warns after 20, and warnings are errors)."""
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def tilted_directions(problem: Problem, seeds: int, seed: int = 0) -> np.ndarray:
+    """Rows (S, m, d), random but for student p, which starts at overlap 0.40 … 0.48 with direction p.
+
+    Alignment is then early (1/(8 a s_0) ≈ 1/a), so that a short run at a step size small enough
+    for noise not to matter shows whole transitions.
+    """
+    rng = np.random.default_rng([seed, 24])
+    rows = rng.standard_normal((seeds, problem.m, problem.d))
+    rows /= np.linalg.norm(rows, axis=2, keepdims=True)
+    for p in range(problem.P):
+        rest = rows[:, p] - rows[:, p, p, None] * np.eye(problem.d)[p]
+        rest /= np.linalg.norm(rest, axis=1, keepdims=True)
+        overlap = rng.uniform(0.40, 0.48, (seeds, 1))
+        rows[:, p] = overlap * np.eye(problem.d)[p] + np.sqrt(1 - overlap**2) * rest
+    return rows
+
+
+@pytest.fixture(scope="session")
+def small_problem() -> Problem:
+    """h_4, d = 24, P = 2, m = 6, strengths 0.78 and 0.63: every transition within flow time 3.5."""
+    return Problem(Activation("h4"), Teacher.power_law(2, beta=0.3), d=24, m=6, init_scale=0.1)
+
+
+@pytest.fixture(scope="session")
+def small_simulation(small_problem: Problem) -> Simulation:
+    """Nine seeds (so that the interval may leave out the extremes) at a step size where noise is a few per cent."""
+    directions = tilted_directions(small_problem, seeds=9)
+    return sgd(small_problem, 5e-6, 700_000, seeds=9, directions=directions, records=100)
+
+
+@pytest.fixture(scope="session")
+def small_comparison(small_problem: Problem, small_simulation: Simulation) -> Comparison:
+    """Theory beside the nine seeds."""
+    return overlay(small_problem, small_simulation)

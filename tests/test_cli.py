@@ -1,0 +1,668 @@
+"""The command line: the JSON that outside checks rely on, exit codes, files, and every refusal.
+
+Most runs are in this process (``emergence.cli.main``); a few are real ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import sympy
+from PIL import Image
+
+from emergence import commands
+from emergence.cli import main
+from emergence.settings import integer
+from problem import Activation, Problem, Teacher
+from problem.seeds import DIRECTIONS, seed_stream
+
+SMALL = ["--d", "12", "--P", "2", "--m", "4", "--init-scale", "0.1"]
+SHORT = ["--samples", "2e3", "--step-size", "1e-4", "--records", "5", "--engine", "numpy"]
+LEVELS = {"closed_form", "decoupled", "flow"}
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Stdout as one JSON document and nothing else: strict (no NaN), one line."""
+        assert self.out.count("\n") == 1 and self.out.endswith("\n")
+
+        def refuse(name: str) -> None:
+            raise AssertionError(f"{name} is not JSON")
+
+        return json.loads(self.out, parse_constant=refuse)
+
+
+class Cli:
+    """``cli("predict", "--d", "12")`` runs the command in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *arguments: str) -> Outcome:
+        self.capsys.readouterr()
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        return Outcome(code, *self.capsys.readouterr())
+
+    def json(self, *arguments: str) -> Any:
+        outcome = self(*arguments, "--json")
+        assert outcome.code == 0, outcome.err
+        assert outcome.err == "", "progress only on a terminal"
+        return outcome.document
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(capsys)
+
+
+@pytest.fixture
+def tilted(tmp_path: Path) -> str:
+    """Directions for ``SMALL``: student p starts at overlap 0.6 with direction p, the others at none."""
+    rows = 0.8 * np.eye(12)[2:6]
+    rows[[0, 1], [0, 1]] = 0.6
+    np.save(tmp_path / "tilted.npy", rows)
+    return str(tmp_path / "tilted.npy")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool)
+
+
+def is_times(values: Any, P: int) -> bool:
+    return len(values) == P and all(value is None or (is_number(value) and value >= 0) for value in values)
+
+
+# --- hermite --------------------------------------------------------------------------------------
+
+
+def test_hermite_document(cli: Cli) -> None:
+    document = cli.json("hermite", "h4 + h6/2 + abs(x)")
+    coefficients = document["coefficients"]
+    assert [item["k"] for item in coefficients] == list(range(21)), "zeros included, to degree 20"
+    for item in coefficients:
+        assert set(item) == {"k", "exact", "value", "error"}
+        assert isinstance(item["exact"], str) and item["error"] == 0.0
+        # 1e-15: the value is the exact one, rounded
+        assert float(sympy.sympify(item["exact"])) == pytest.approx(item["value"], rel=1e-15, abs=1e-18)
+    assert coefficients[4]["value"] == pytest.approx(1 - 1 / math.sqrt(12 * math.pi), rel=1e-15)
+    assert coefficients[3] == {"k": 3, "exact": "0", "value": 0.0, "error": 0.0}
+    assert document["information_exponent"] == 2 and document["parity"] == "even"
+
+
+def test_hermite_of_other_activations(cli: Cli) -> None:
+    numerical = cli.json("hermite", "tanh(x)**2", "--max-degree", "6")
+    assert len(numerical["coefficients"]) == 7
+    second = numerical["coefficients"][2]
+    assert second["exact"] is None and 0 < second["error"] < 1e-12
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    expected = weights @ (np.tanh(nodes) ** 2 * (nodes**2 - 1)) / math.sqrt(4 * math.pi)
+    assert second["value"] == pytest.approx(expected, abs=1e-6)  # tanh has poles at ±iπ/2: slow quadrature
+    assert cli.json("hermite", "x**3 - 3*x", "--max-degree", "3")["parity"] == "odd"
+    assert cli.json("hermite", "exp(x)", "--max-degree", "2")["parity"] is None
+    constant = cli.json("hermite", "7", "--max-degree", "2")
+    assert constant["information_exponent"] is None
+    assert [item["value"] for item in constant["coefficients"]] == [7.0, 0.0, 0.0]
+    passed = cli.json("hermite", "abs(x)", "--high-pass", "3")
+    assert passed["information_exponent"] == 4
+    assert [item["value"] for item in passed["coefficients"][:4]] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("text", ["-x**2", "-h4", " h4 "])
+def test_expressions_may_begin_with_a_minus(cli: Cli, text: str) -> None:
+    assert cli("hermite", text, "--max-degree", "4").code == 0
+    assert cli.json("hermite", "--json", text, "--max-degree", "4")["information_exponent"] in (2, 4)
+
+
+# --- predict --------------------------------------------------------------------------------------
+
+
+def check_predict(document: Any, P: int, m: int) -> None:
+    assert {
+        "problem", "alignment", "recovery", "student", "status", "strengths", "t_end", "flow_final_loss",
+    } <= set(document)  # fmt: skip
+    for event in ("alignment", "recovery"):
+        assert set(document[event]) == LEVELS
+        assert all(is_times(times, P) for times in document[event].values())
+    assert len(document["student"]) == len(document["status"]) == len(document["strengths"]) == P
+    assert all(k is None or (isinstance(k, int) and 0 <= k < m) for k in document["student"])
+    assert set(document["status"]) <= {"learned", "not_by_horizon", "never"}
+    for status, time_ in zip(document["status"], document["recovery"]["flow"], strict=True):
+        assert (status == "learned") == (time_ is not None)
+    assert is_number(document["t_end"]) and is_number(document["flow_final_loss"])
+
+
+def test_predict_document(cli: Cli) -> None:
+    document = cli.json("predict", *SMALL, "--seed", "1")
+    check_predict(document, P=2, m=4)
+    assert document["status"] == ["learned", "learned"]
+    assert document["t_end"] >= max(document["recovery"]["flow"])
+    problem = document["problem"]
+    assert (problem["activation"], problem["d"], problem["m"], problem["P"]) == ("h4", 12, 4, 2)
+    assert problem["init_scale"] == 0.1 and problem["beta"] == 1.0
+    np.testing.assert_allclose(problem["strengths"], [2 / math.sqrt(5), 1 / math.sqrt(5)], rtol=1e-15)
+    rows = Problem(Activation("h4"), Teacher.power_law(2, 1.0), 12, 4).initial_directions(seed_stream(1, 0, DIRECTIONS))
+    for p, k in enumerate(document["student"]):
+        closed = 1 / (8 * problem["strengths"][p] * rows[k, p] ** 2)
+        assert document["alignment"]["closed_form"][p] == pytest.approx(closed, rel=1e-12)  # T = 1/(8 a s_0)
+
+
+def test_predict_horizon_and_nulls(cli: Cli) -> None:
+    early = cli.json("predict", *SMALL, "--t-max", "0.01")
+    check_predict(early, P=2, m=4)
+    assert early["t_end"] == pytest.approx(0.01, rel=1e-12)
+    assert early["status"] == ["not_by_horizon"] * 2 and early["recovery"]["flow"] == [None, None]
+    weak = cli.json("predict", "--strengths", "1,0", "--d", "12", "--m", "4")
+    assert weak["status"][1] == "never" and weak["student"][1] is None
+    assert all(weak["recovery"][level][1] is None for level in LEVELS)
+    odd = cli.json("predict", *SMALL, "--activation", "h3", "--t-max", "1")
+    assert odd["alignment"]["closed_form"] == [None, None]
+    assert "even" in odd["notes"]["closed_form"]
+
+
+def test_predict_from_given_directions(cli: Cli, tilted: str) -> None:
+    document = cli.json("predict", *SMALL, "--directions", tilted)
+    assert document["student"] == [0, 1], "student p starts near direction p"
+    rows = np.load(tilted)
+    np.save(tilted, 7.0 * rows[::-1])  # other lengths, other order
+    other = cli.json("predict", *SMALL, "--directions", tilted)
+    assert other["student"] == [3, 2]
+    # 1e-6: the sum over students runs in another order; solver at rtol 1e-7
+    np.testing.assert_allclose(other["recovery"]["flow"], document["recovery"]["flow"], rtol=1e-6)
+
+
+def test_quantiles_over_random_inits(cli: Cli) -> None:
+    document = cli.json("predict", *SMALL, "--quantiles", "0.25,0.5")
+    check_predict(document, P=2, m=4)
+    assert "quantiles" in document
+
+
+# --- simulate -------------------------------------------------------------------------------------
+
+
+def check_simulate(document: Any, seeds: int, P: int) -> None:
+    assert {
+        "alignment", "recovery", "diverged", "samples", "step_size", "samples_per_second", "engine", "final_loss",
+    } <= set(document)  # fmt: skip
+    for event in ("alignment", "recovery"):
+        assert len(document[event]) == seeds and all(is_times(times, P) for times in document[event])
+    assert len(document["diverged"]) == len(document["final_loss"]) == seeds
+    assert all(isinstance(item, bool) for item in document["diverged"])
+    assert all(is_number(loss) or dead for loss, dead in zip(document["final_loss"], document["diverged"], strict=True))
+    assert isinstance(document["samples"], int) and is_number(document["step_size"])
+    assert document["samples_per_second"] > 0 and isinstance(document["engine"], str)
+
+
+def test_simulate_document(cli: Cli) -> None:
+    document = cli.json("simulate", *SMALL, *SHORT, "--seeds", "3", "--seed", "5")
+    check_simulate(document, seeds=3, P=2)
+    assert (document["samples"], document["step_size"], document["engine"]) == (2000, 1e-4, "numpy")
+    assert document["diverged"] == [False] * 3
+    again = cli.json("simulate", *SMALL, *SHORT, "--seeds", "2", "--seed", "5")
+    for key in ("alignment", "recovery"):
+        assert again[key] == document[key][:2], "seed i does not depend on how many run"
+    # 1e-10: stacks of 2 and 3 may round differently
+    np.testing.assert_allclose(again["final_loss"], document["final_loss"][:2], rtol=1e-10)
+    assert len(cli.json("simulate", *SMALL, *SHORT)["diverged"]) == 1, "one seed unless told"
+
+
+def test_simulate_learned_at_the_start_and_given_directions(cli: Cli, tmp_path: Path) -> None:
+    np.save(tmp_path / "axes.npy", np.eye(12)[:4])
+    document = cli.json(
+        "simulate", *SMALL, *SHORT, "--seeds", "2", "--init-scale", "0.9", "--directions", str(tmp_path / "axes.npy")
+    )
+    assert document["alignment"] == document["recovery"] == [[0.0, 0.0]] * 2
+
+
+def test_diverged_seeds_are_said_and_null(cli: Cli) -> None:
+    arguments = ["simulate", *SMALL, *SHORT, "--step-size", "1e4", "--seeds", "2"]
+    document = cli.json(*arguments)
+    check_simulate(document, seeds=2, P=2)
+    assert document["diverged"] == [True, True] and document["final_loss"] == [None, None]
+    card = cli(*arguments)
+    assert card.code == 0 and "2 of 2 diverged" in card.out and "try a smaller step size" in card.out
+
+
+@pytest.mark.parametrize(("text", "value"), [("6e6", 6_000_000), ("1.5e3", 1500), ("12", 12), ("-3", -3), ("2E0", 2)])
+def test_whole_numbers(text: str, value: int) -> None:
+    assert integer(text) == value
+
+
+# --- compare --------------------------------------------------------------------------------------
+
+
+def check_compare(document: Any, seeds: int, P: int, m: int) -> None:
+    assert set(document) == {"predict", "simulate", "agreement"}
+    assert len(document["predict"]) == seeds
+    for entry in document["predict"]:
+        check_predict(entry, P, m)
+    check_simulate(document["simulate"], seeds, P)
+    agreement = document["agreement"]
+    for event in ("alignment", "recovery"):
+        error = agreement[f"{event}_relative_error"]
+        assert {"median", "interval"} <= set(error) and len(error["interval"]) == 2
+    assert agreement["verdict"] in ("agree", "disagree", "inconclusive")
+    assert isinstance(agreement["reason"], str) and agreement["reason"]
+
+
+def test_compare_document_holds_the_other_two(cli: Cli, tmp_path: Path) -> None:
+    """Entry i of each belongs to the same seed and initial directions."""
+    document = cli.json("compare", *SMALL, *SHORT, "--seeds", "3", "--seed", "4")
+    check_compare(document, seeds=3, P=2, m=4)
+    simulate = cli.json("simulate", *SMALL, *SHORT, "--seeds", "3", "--seed", "4")
+    for key in ("alignment", "recovery", "diverged", "final_loss", "samples", "step_size", "engine"):
+        assert document["simulate"][key] == simulate[key], key
+    problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), 12, 4)
+    for i, entry in enumerate(document["predict"]):
+        np.save(tmp_path / "rows.npy", problem.initial_directions(seed_stream(4, i, DIRECTIONS)))
+        start = ["--seed", "4"] if i == 0 else ["--directions", str(tmp_path / "rows.npy")]
+        alone = cli.json("predict", *SMALL, *start)
+        for key in ("problem", "student", "status"):
+            assert entry[key] == alone[key]
+        for event in ("alignment", "recovery"):
+            for level in LEVELS:
+                # 1e-6: another first step where the horizon differs; solver at rtol 1e-7
+                np.testing.assert_allclose(entry[event][level], alone[event][level], rtol=1e-6)
+
+
+def test_strict_turns_the_verdict_into_the_exit_code(cli: Cli, tilted: str) -> None:
+    flags = [*SMALL, "--directions", tilted, "--samples", "12e3", "--step-size", "5e-4", "--seeds", "6"]
+    flags += ["--records", "5"]
+    agreeing = cli("compare", *flags, "--tolerance", "9", "--strict", "--json")
+    check_compare(agreeing.document, seeds=6, P=2, m=4)
+    assert (agreeing.code, agreeing.document["agreement"]["verdict"]) == (0, "agree")
+    unsure = cli("compare", *flags, "--tolerance", "1e-6", "--strict", "--json")
+    assert unsure.code == 1 and unsure.document["agreement"]["verdict"] in ("inconclusive", "disagree")
+    short = [*flags, "--seeds", "1", "--samples", "100"]
+    assert (cli("compare", *short).code, cli("compare", *short, "--strict").code) == (0, 1)
+
+
+def test_compare_needs_no_tolerance(cli: Cli) -> None:
+    assert cli.json("compare", *SMALL, *SHORT, "--seeds", "1")["agreement"]["tolerance"] == 0.1
+
+
+# --- config ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Any:
+    def write(text: str) -> list[str]:
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        return ["--config", str(path)]
+
+    return write
+
+
+def test_config_states_flags_in_either_spelling(cli: Cli, config: Any) -> None:
+    text = 'd = 12\nP = 2\nm = 4\ninit-scale = 0.1\nengine = "numpy"\n'
+    one = cli.json("simulate", *config(text + "step-size = 1e-4\nsamples = 2000\nrecords = 5\nseeds = 2\n"))
+    two = cli.json("simulate", *config(text + "step_size = 1e-4\nsamples = 2e3\nrecords = 5\nseeds = 2\n"))
+    three = cli.json("simulate", *SMALL, *SHORT, "--seeds", "2")
+    for document in (one, two, three):
+        document.pop("samples_per_second")
+    assert one == two == three
+
+
+def test_the_command_line_wins_over_the_config(cli: Cli, config: Any) -> None:
+    flags = config("d = 12\nm = 4\nP = 2\ninit_scale = 1\nseed = 3\nt-max = 0.5\n")
+    problem = cli.json("predict", *flags, "--d", "9", "--init-scale", "0.2")["problem"]
+    assert (problem["d"], problem["m"], problem["init_scale"]) == (9, 4, 0.2)
+
+
+def test_config_reaches_flags_with_defaults_of_their_own(cli: Cli, config: Any) -> None:
+    assert cli.json("predict", *SMALL, *config("t-max = 0.25"))["t_end"] == pytest.approx(0.25, rel=1e-12)
+    assert "quantiles" in cli.json("predict", *SMALL, *config("quantiles = [0.5]"))
+    compared = cli.json("compare", *SMALL, *SHORT, "--seeds", "1", *config("tolerance = 0.3"))
+    assert compared["agreement"]["tolerance"] == 0.3
+
+
+def test_one_config_serves_every_command(cli: Cli, config: Any) -> None:
+    flags = config("d = 12\nP = 2\nm = 4\nsamples = 100\nstep-size = 1e-4\ntolerance = 0.2\nt-max = 0.1\nseeds = 1\n")
+    for command in ("predict", "simulate", "compare"):
+        cli.json(command, *flags)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "strengths"),
+    [
+        ("strengths = [3, 4]", [], [0.6, 0.8]),
+        ("strengths = [3, 4]", ["--P", "1"], [1.0]),
+        ("strengths = [3, 4]", ["--beta", "0", "--P", "4"], [0.5] * 4),
+        ("strengths = [3, 4]", ["--strengths", "1"], [1.0]),
+        ("P = 7\nbeta = 2.0", ["--strengths", "4,3"], [0.8, 0.6]),
+        ("P = 1\nbeta = 2", [], [1.0]),
+        ("beta = 0", ["--P", "4"], [0.5] * 4),
+    ],
+)
+def test_strengths_displace_beta_and_P_of_weaker_sources(
+    cli: Cli, config: Any, text: str, words: list[str], strengths: list[float]
+) -> None:
+    document = cli.json("predict", "--d", "12", "--m", "4", "--t-max", "0.01", *config(text), *words)
+    np.testing.assert_allclose(document["problem"]["strengths"], strengths, rtol=1e-15)
+
+
+BAD_CONFIGS = [
+    ("colour = 3", "unknown key 'colour'"),
+    ("init--scale = 3", "unknown key 'init--scale'"),
+    ("[problem]\nd = 12", "unknown key 'problem'"),
+    ("d = '12'", "the config key 'd' must be of type int, but is '12'"),
+    ("d = 12.5", "the config key 'd' must be of type int, but is 12.5"),
+    ("d = true", "the config key 'd' must be of type int, but is True"),
+    ("d = [12]", "must be of type int"),
+    ("beta = '1'", "the config key 'beta' must be of type float, but is '1'"),
+    ("beta = nan", "`beta` must be a number between 0 and 100, but is nan"),
+    ("activation = 4", "must be of type str"),
+    ("strengths = 3", "must be a list of numbers"),
+    ("strengths = ['a']", "must be a list of numbers"),
+    ("strengths = [1, 1]\nP = 2", "leave out --beta and --P"),
+    ("step-size = 1e-4\nstep_size = 1e-4", "stands twice"),
+    ("d = 12\nd = 12", "is not valid TOML"),
+    ("d = ", "is not valid TOML"),
+    ("d = -1", "`d` must be a positive integer, but is -1"),
+    ("samples = 1e400", "must be of type int, but is inf"),
+    ("t-max = -1", "`t_max` must be a positive number, but is -1.0"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_CONFIGS)
+def test_bad_configs_are_refused(cli: Cli, config: Any, tmp_path: Path, text: str, message: str) -> None:
+    command = "predict" if "t-max" in text else "simulate"
+    outcome = cli(command, *config(text), "--out", str(tmp_path / "out"))
+    assert_refused(outcome, message, tmp_path / "out")
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_out_holds_document_card_table_and_pictures(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "results"
+    arguments = ["compare", *SMALL, *SHORT, "--seeds", "2", "--seed", "6", "--out", str(out)]
+    outcome = cli(*arguments, "--json")
+    assert outcome.code == 0
+    names = {"compare.json", "compare.csv", "compare.txt", "overlay.png", "overlay.pdf"}
+    assert {path.name for path in out.iterdir()} == names, "and no temporary files"
+    assert {line.removeprefix("wrote ") for line in outcome.err.splitlines()} == {str(out / name) for name in names}
+    assert json.loads((out / "compare.json").read_text()) == outcome.document
+    with (out / "compare.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 2 * 2, "events × seeds × directions"
+    for row in rows:
+        entry = outcome.document["predict"][int(row["seed"])][row["event"]]
+        for level in LEVELS:
+            assert (float(row[level]) if row[level] else None) == entry[level][int(row["p"])]
+        measured = outcome.document["simulate"][row["event"]][int(row["seed"])][int(row["p"])]
+        assert (float(row["measured"]) if row["measured"] else None) == measured
+    with Image.open(out / "overlay.png") as image:
+        assert image.info["seed"] == "6" and image.info["version"] == outcome.document["simulate"]["version"]
+        assert "'d': 12" in image.info["problem"]
+    assert (out / "overlay.pdf").read_bytes().startswith(b"%PDF")
+    assert "verdict" in (out / "compare.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "columns"),
+    [
+        (["hermite", "h4", "--max-degree", "4"], {"k", "exact", "value", "error"}),
+        (["predict", *SMALL], {"p", "a_p", "student", "status", "alignment_flow", "recovery_closed_form"}),
+        (["simulate", *SMALL, *SHORT], {"seed", "p", "alignment", "recovery", "diverged"}),
+    ],
+)
+def test_out_of_the_other_commands(cli: Cli, tmp_path: Path, command: list[str], columns: set[str]) -> None:
+    outcome = cli(*command, "--out", str(tmp_path / "out"))
+    assert outcome.code == 0
+    name = command[0]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{name}.{kind}" for kind in ("json", "csv", "txt")}
+    json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    assert (tmp_path / "out" / f"{name}.txt").read_text() == outcome.out, "the card is what is printed"
+    header = (tmp_path / "out" / f"{name}.csv").read_text().splitlines()[0].split(",")
+    assert columns <= set(header)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def assert_refused(outcome: Outcome, message: str, out: Path) -> None:
+    assert outcome.code == 2, outcome
+    assert outcome.out == ""
+    assert outcome.err.startswith("emergence: error: ") and outcome.err.endswith("\n")
+    assert outcome.err.count("\n") == 1, "one line"
+    assert message in outcome.err
+    assert not out.exists(), "nothing written"
+
+
+PROBLEMS = [
+    (["--activation", "foo(x)"], "foo"),
+    (["--activation", "__import__('os')"], "__import__"),
+    (["--activation", "9**9**9**9"], ""),
+    (["--activation", "x +"], ""),
+    (["--activation", ""], ""),
+    (["--activation", "1/x"], "infinite"),
+    (["--activation", "abs(x)"], "--high-pass 1"),
+    (["--activation", "sign(x)"], "no weak derivative"),
+    (["--activation", "3"], ""),
+    (["--high-pass", "-1"], "`high_pass`"),
+    (["--high-pass", "65"], "`high_pass`"),
+    (["--d", "3"], "`d` must be at least P = 4, but is 3"),
+    (["--d", "-64"], "`d` must be a positive integer, but is -64"),
+    (["--d", "6.5"], "argument --d: '6.5' is not a whole number"),
+    (["--d", "many"], "argument --d: 'many' is not a whole number"),
+    (["--m", "0"], "`m` must be a positive integer, but is 0"),
+    (["--P", "0"], "`P` must be a positive integer, but is 0"),
+    (["--beta", "nan"], "argument --beta: 'nan' is not a finite number"),
+    (["--beta", "inf"], "argument --beta: 'inf' is not a finite number"),
+    (["--beta", "-1"], "`beta` must be a number between 0 and 100, but is -1.0"),
+    (["--strengths", "1,nan"], "'nan' is not a finite number"),
+    (["--strengths", "1,-1"], "`strengths` must not be negative, but holds -1"),
+    (["--strengths", "0,0"], "`strengths` must not all be zero"),
+    (["--strengths", "1,,2"], "'' is not a number"),
+    (["--strengths", "1,1", "--P", "2"], "leave out --beta and --P"),
+    (["--init-scale", "0"], "`init_scale` must be a positive number, but is 0.0"),
+    (["--init-scale", "1e-200"], "`init_scale` must lie between"),
+    (["--seed", "-1"], "`seed` must be a non-negative integer, but is -1"),
+    (["--seed", "1.5"], "'1.5' is not a whole number"),
+    (["--m", "1e9", "--d", "1e9"], "do not fit in memory"),
+    (["--colour", "red"], "--colour"),
+    (["--directions", "nowhere.npy"], "cannot read the directions nowhere.npy: No such file"),
+    (["--config", "nowhere.toml"], "cannot read the config nowhere.toml: No such file"),
+]
+RUNS = [
+    (["--step-size", "-1e-4"], "`step_size` must be a positive number, but is -0.0001"),
+    (["--step-size", "0"], "`step_size` must be a positive number, but is 0.0"),
+    (["--step-size", "nan"], "'nan' is not a finite number"),
+    (["--samples", "0"], "`samples` must be a positive integer, but is 0"),
+    (["--samples", "1.5"], "'1.5' is not a whole number"),
+    (["--samples", "1e30"], "'1e30' is not a whole number"),
+    (["--samples", "101", "--batch", "2"], "`samples` must be a multiple of the batch 2, but is 101"),
+    (["--batch", "0"], "`batch` must be a positive integer, but is 0"),
+    (["--seeds", "0"], "`seeds` must be a positive integer, but is 0"),
+    (["--seeds", "1e12"], "do not fit in memory"),
+    (["--records", "-5"], "`records` must be a positive integer, but is -5"),
+    (["--spacing", "cubic"], "`spacing` must be one of log, linear, but is 'cubic'"),
+    (["--engine", "gpu"], "`engine` must be one of"),
+    (["--workers", "0"], "`workers` must be a positive integer, but is 0"),
+]
+REFUSED = [
+    *((["predict", *flags], message) for flags, message in PROBLEMS),
+    *((["simulate", *flags], message) for flags, message in RUNS),
+    *((["compare", *flags], message) for flags, message in [PROBLEMS[11], RUNS[0], RUNS[6]]),
+    (["compare", "--tolerance", "0"], "`tolerance` must be a positive number, but is 0.0"),
+    (["compare", "--tolerance", "-0.1"], "`tolerance` must be a positive number, but is -0.1"),
+    (["predict", "--t-max", "0"], "`t_max` must be a positive number, but is 0.0"),
+    (["predict", "--t-max", "inf"], "'inf' is not a finite number"),
+    (["predict", "--quantiles", "0.5,1.5"], "quantile"),
+    (["predict", "--quantiles", "a"], "'a' is not a number"),
+    (["predict", "--samples", "10"], "--samples"),
+    (["simulate", "--strict"], "--strict"),
+    (["hermite", "foo(x)"], "foo"),
+    (["hermite", "__import__('os').system('true')"], "__import__"),
+    (["hermite", "x.real"], ""),
+    (["hermite", "h41"], ""),
+    (["hermite", "x" + "+x" * 300], "at most 500"),
+    (["hermite", "log(x)"], "undefined"),
+    (["hermite", "exp(x**2)"], "infinite"),
+    (["hermite", "h4", "--max-degree", "-1"], "max"),
+    (["hermite", "h4", "--max-degree", "1e9"], "max"),
+    (["hermite", "h4", "--high-pass", "99"], "`high_pass`"),
+    (["hermite", "h4", "h6"], "unrecognized"),
+    (["hermite"], "EXPR"),
+]
+
+
+@pytest.mark.parametrize("json_flag", [[], ["--json"]], ids=["card", "json"])
+@pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=[" ".join(words)[:60] for words, _ in REFUSED])
+def test_bad_input_is_refused(
+    cli: Cli, tmp_path: Path, arguments: list[str], message: str, json_flag: list[str]
+) -> None:
+    started = time.process_time()
+    outcome = cli(*arguments, "--out", str(tmp_path / "out"), *json_flag)
+    assert_refused(outcome, message, tmp_path / "out")
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["frobnicate"], ["--out", "x"]])
+def test_a_command_is_needed(cli: Cli, arguments: list[str]) -> None:
+    outcome = cli(*arguments)
+    assert (outcome.code, outcome.out) == (2, "") and outcome.err.count("\n") == 1
+
+
+class Trap:
+    """Unpickling this would leave a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("command", ["predict", "simulate", "compare"])
+def test_bad_directions_are_refused(cli: Cli, tmp_path: Path, command: str) -> None:
+    good = np.random.default_rng(0).standard_normal((4, 12))
+    trap = np.empty(1, dtype=object)
+    trap[0] = Trap(tmp_path / "sprung")
+    path = tmp_path / "rows.npy"
+    for rows, message in [
+        (good[:3], "`directions` must have shape (m, d) = (4, 12), but has (3, 12)"),
+        (good.T, "but has (12, 4)"),
+        (good.ravel(), "but has (48,)"),
+        (np.stack([good, good]), "but has (2, 4, 12)"),
+        (np.where(good > 1, np.nan, good), "`directions` must be finite"),
+        (good * [[0], [1], [1], [1]], "row 0 of `directions` is zero"),
+        (good + 1j, "not a plain .npy array of numbers"),
+        (np.full((4, 12), "a"), "not a plain .npy array of numbers"),
+        (trap, "not a plain .npy array of numbers"),
+    ]:
+        np.save(path, rows, allow_pickle=True)
+        assert_refused(
+            cli(command, *SMALL, "--directions", str(path), "--out", str(tmp_path / "out")), message, tmp_path / "out"
+        )
+    for content in (b"", b"\x80\x04N.", b"1 2 3\n", path.read_bytes()[:-9]):
+        path.write_bytes(content)
+        outcome = cli(command, *SMALL, "--directions", str(path), "--out", str(tmp_path / "out"))
+        assert_refused(outcome, "not a plain .npy array of numbers", tmp_path / "out")
+    np.savez(tmp_path / "rows.npz", good)
+    outcome = cli(command, *SMALL, "--directions", str(tmp_path / "rows.npz"), "--out", str(tmp_path / "out"))
+    assert_refused(outcome, "not a plain .npy array of numbers", tmp_path / "out")
+    outcome = cli(command, *SMALL, "--directions", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert_refused(outcome, "cannot read the directions", tmp_path / "out")
+    assert not (tmp_path / "sprung").exists(), "pickled content was never run"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["hermite", "h4"], ["predict", *SMALL], ["simulate", *SMALL, *SHORT], ["compare", *SMALL, *SHORT]],
+    ids=lambda words: words[0],
+)
+def test_an_unwritable_out_is_refused_before_any_work(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("work was started")
+
+    monkeypatch.setattr(commands, "_simulate", never)
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for out in (file, file / "below", Path("/proc/nowhere/out")):
+        outcome = cli(*command, "--out", str(out))
+        assert (outcome.code, outcome.out) == (2, "")
+        assert f"cannot write to --out {out}" in outcome.err and outcome.err.count("\n") == 1
+    assert file.read_text() == "mine" and list(tmp_path.iterdir()) == [file]
+
+
+def test_interruption(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "predict", interrupted)
+    assert cli("predict") == (130, "", "emergence: interrupted\n")
+
+
+# --- real processes -------------------------------------------------------------------------------
+
+
+def spawned(*words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60, check=False, **settings)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["hermite", "--help"], ["compare", "--help"], ["predict", "--beta", "nan"], []]
+)
+def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom emergence.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: print(end.code)\n"
+        "print(sorted({'numpy', 'scipy', 'sympy', 'matplotlib', 'numba', 'mpmath'} & set(sys.modules)))"
+    )
+    done = spawned("-c", code, *arguments)
+    assert done.stdout.splitlines()[-1] == "[]", done
+    assert done.stdout.splitlines()[-2] == ("0" if "--help" in arguments else "2")
+    assert done.stderr == "" if "--help" in arguments else done.stderr.count("\n") == 1
+
+
+def test_help_lists_the_flags_of_the_contract(cli: Cli) -> None:
+    text = cli("compare", "--help").out
+    for flag in (
+        "activation", "high-pass", "beta", "P", "strengths", "d", "m", "init-scale", "seed", "directions", "config",
+        "step-size", "samples", "batch", "seeds", "records", "json", "out", "strict",
+    ):  # fmt: skip
+        assert f"--{flag}" in text
+    top = cli("--help")
+    assert top.code == 0 and all(word in top.out for word in ("hermite", "predict", "simulate", "compare"))
+
+
+def test_a_real_process(tmp_path: Path) -> None:
+    done = spawned("-m", "emergence", "hermite", "h4", "--max-degree", "4", "--json")
+    assert done.returncode == 0 and done.stderr == ""
+    assert [item["value"] for item in json.loads(done.stdout)["coefficients"]] == [0, 0, 0, 0, 1]
+    refused = spawned("-m", "emergence", "predict", "--d", "2", "--P", "3", "--out", str(tmp_path / "out"))
+    assert refused.returncode == 2 and refused.stdout == "" and refused.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    version = spawned("-m", "emergence", "--version")
+    assert version.returncode == 0 and version.stdout.strip()
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    words = [sys.executable, "-m", "emergence", "hermite", "h4", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 0

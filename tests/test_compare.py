@@ -1,0 +1,361 @@
+"""The comparison: exact intervals, the verdict on results made by hand, and one real pair.
+
+Made-by-hand results are a real simulation and real predictions (a tiny problem) with their
+transition times replaced, so that every verdict is reached through ``compare.overlay``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compare import Comparison, MedianEstimate, median_estimate, overlay
+from problem import Activation, Problem, Teacher
+from simulate import Divergence, Simulation, sgd
+from theory import LEVELS, Prediction, predict
+
+INF = math.inf
+Make = Callable[..., Comparison]
+
+# --- medians and their intervals ------------------------------------------------------------------
+
+
+def exact_coverage(n: int, rank: int) -> Fraction:
+    """1 − 2 P(Bin(n, ½) < rank) in whole numbers."""
+    return 1 - Fraction(2 * sum(math.comb(n, j) for j in range(rank)), 2**n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 6, 7, 8, 9, 12, 25, 40, 100, 301])
+def test_interval_is_the_narrowest_that_covers(n: int) -> None:
+    values = np.random.default_rng(n).permutation(np.arange(1.0, n + 1))  # the i-th smallest is i
+    estimate = median_estimate(values)
+    rank = int(estimate.interval[0])
+    assert estimate.interval == (rank, n + 1 - rank)
+    assert estimate.median == (n + 1) / 2 and estimate.count == n
+    if n == 1:
+        assert (rank, estimate.coverage, estimate.certified) == (1, 0.0, False)
+        return
+    # 1e-12: binomial probabilities in floating point
+    assert estimate.coverage == pytest.approx(float(exact_coverage(n, rank)), abs=1e-12)
+    if n < 6:
+        assert rank == 1 and not estimate.certified, "no interval of fewer than six reaches 95 %: the full range"
+    else:
+        assert exact_coverage(n, rank) >= Fraction(95, 100) > exact_coverage(n, rank + 1)
+        assert estimate.certified
+
+
+@pytest.mark.parametrize("n", [2, 5, 6, 9, 10])
+def test_coverage_by_counting_every_case(n: int) -> None:
+    """Each value is below the population median with probability ½: all 2^n patterns, counted."""
+    estimate = median_estimate(np.arange(1.0, n + 1))
+    rank = int(estimate.interval[0])
+    covered = sum(rank <= sum(below) <= n - rank for below in product((0, 1), repeat=n))
+    assert estimate.coverage == pytest.approx(covered / 2**n, abs=1e-12)  # rounding of the binomial
+
+
+@given(st.lists(st.floats(0, 10) | st.just(INF), min_size=6, max_size=60))
+def test_infinite_values_take_their_place_in_the_order(values: list[float]) -> None:
+    """Putting a finite number above all others in place of inf changes no rank."""
+    estimate = median_estimate(values)
+    finite = median_estimate([1e6 if value == INF else value for value in values])
+    low, high = (INF if end == 1e6 else end for end in finite.interval)
+    assert estimate.interval == (low, high) and estimate.coverage == finite.coverage
+    assert estimate.median == (INF if finite.median > 10 else finite.median)
+
+
+def test_median_examples() -> None:
+    assert median_estimate([1, INF]).median == INF, "halfway to never is never"
+    assert median_estimate([3, 1, 2]).median == 2
+    assert median_estimate([[4.0, 1.0], [2.0, 3.0]]).median == 2.5
+    assert median_estimate([INF] * 7).interval == (INF, INF)
+    assert median_estimate([-INF, 0, INF]).median == 0
+    nothing = median_estimate([])
+    assert nothing.count == 0 and not nothing.certified and math.isnan(nothing.median)
+    with pytest.raises(ValueError, match="median of NaN has no meaning"):
+        median_estimate([1.0, math.nan])
+    assert json.loads(json.dumps(median_estimate([1.0, 2.0]).as_dict())) == {
+        "median": 1.5, "interval": [1.0, 2.0], "coverage": 0.5, "count": 2,
+    }  # fmt: skip
+
+
+# --- verdicts on results made by hand -------------------------------------------------------------
+
+HORIZON = 4.0
+
+
+@pytest.fixture(scope="module")
+def tiny() -> tuple[Problem, Simulation]:
+    """Nine seeds, P = 2, flow time 4; what the runs do is replaced below."""
+    problem = Problem(Activation("h4"), Teacher([2.0, 1.0]), d=3, m=2)
+    return problem, sgd(problem, 0.4, 10, seeds=9, records=10, engine="numpy", seed=2)
+
+
+@pytest.fixture
+def make(tiny: tuple[Problem, Simulation], monkeypatch: pytest.MonkeyPatch) -> Make:
+    """``make(measured, predicted)``: both (S, 2) for alignment and recovery alike, or a dict by event."""
+    problem, base = tiny
+    prediction = predict(problem, base.directions[0], t_min=base.t_end, t_max=base.t_end, times=base.times)
+
+    def table(values: Any, event: str) -> np.ndarray:
+        return np.array(values[event] if isinstance(values, dict) else values, dtype=float)
+
+    def run(measured: Any, predicted: Any, diverged: tuple[int, ...] = (), **settings: Any) -> Comparison:
+        seeds = len(table(measured, "alignment"))
+        simulation = dataclasses.replace(
+            base,
+            **{
+                name: getattr(base, name)[:seeds] for name in ("directions", "loss", "overlaps", "norms")
+            },
+            alignment=table(measured, "alignment"),
+            recovery=table(measured, "recovery"),
+            divergence=tuple(Divergence(3, 1e4) if i in diverged else None for i in range(seeds)),
+        )  # fmt: skip
+        queue = iter(range(seeds))
+
+        def predicted_by_hand(*_: Any, **__: Any) -> Prediction:
+            i = next(queue)
+            times = {event: {level: table(predicted, event)[i] for level in LEVELS} for event in measured_events}
+            return dataclasses.replace(prediction, alignment=times["alignment"], recovery=times["recovery"])
+
+        measured_events = ("alignment", "recovery")
+        monkeypatch.setattr(importlib.import_module("compare.overlay"), "predict", predicted_by_hand)
+        return overlay(problem, simulation, **settings)
+
+    return run
+
+
+def errors_of(comparison: Comparison, event: str = "alignment") -> MedianEstimate:
+    return comparison.agreement.errors["flow"][event]
+
+
+ONE = np.ones((9, 2))
+SPREAD = np.linspace(-0.04, 0.04, 9)[:, None] * np.ones(2)  # errors of nine seeds: interval of ranks 2 and 8
+
+
+def test_agree_when_the_whole_interval_is_inside(make: Make) -> None:
+    comparison = make(2 * (1.02 + SPREAD), 2 * ONE)
+    agreement = comparison.agreement
+    assert agreement.verdict == "agree"
+    for event in ("alignment", "recovery"):
+        estimate = errors_of(comparison, event)
+        assert estimate.median == pytest.approx(0.02, abs=1e-12)  # rounding
+        assert estimate.interval == pytest.approx((-0.01, 0.05), abs=1e-12)
+        assert agreement.pairs[event] == 18 and agreement.unreached[event] == 0
+    assert "tolerance ±0.1" in agreement.reason and "+0.020 [-0.010, +0.050]" in agreement.reason
+    assert "verdict: agree" in str(comparison)
+
+
+def test_inconclusive_when_the_interval_straddles_the_tolerance(make: Make) -> None:
+    assert make(1.08 + SPREAD, ONE).agreement.verdict == "inconclusive"
+    assert make(0.92 + SPREAD, ONE).agreement.verdict == "inconclusive"
+    assert make(1 + 10 * SPREAD, ONE).agreement.verdict == "inconclusive"  # wider than the tolerance on both sides
+
+
+def test_disagree_when_the_interval_is_outside(make: Make) -> None:
+    assert make(1.2 + SPREAD, ONE).agreement.verdict == "disagree"
+    assert make(0.8 + SPREAD, ONE).agreement.verdict == "disagree"
+    one_event = make({"alignment": 1 + SPREAD, "recovery": 1.2 + SPREAD}, ONE)
+    assert one_event.agreement.verdict == "disagree", "one event outside is enough"
+    unsure = make({"alignment": 1 + SPREAD, "recovery": 1.08 + SPREAD}, ONE)
+    assert unsure.agreement.verdict == "inconclusive", "both events must be inside"
+
+
+def test_the_tolerance_is_the_callers(make: Make) -> None:
+    measured = 1.02 + SPREAD  # interval −0.01 … 0.05
+    assert make(measured, ONE, tolerance=0.06).agreement.verdict == "agree"
+    assert make(measured, ONE, tolerance=0.04).agreement.verdict == "inconclusive"
+    assert make(1.2 + SPREAD, ONE, tolerance=0.3).agreement.verdict == "agree"
+
+
+def test_unreached_seeds_count_as_later_than_every_time(make: Make) -> None:
+    measured = 1 + SPREAD
+    for lost, verdict in ((1, "agree"), (2, "inconclusive"), (8, "disagree")):
+        table = measured.copy()
+        table[:lost] = INF
+        comparison = make(table, ONE)
+        assert comparison.agreement.verdict == verdict, lost  # ranks 2 and 8 of nine bound the interval
+        assert comparison.agreement.unreached["alignment"] == 2 * lost
+        assert comparison.agreement.pairs["alignment"] == 18, "never dropped"
+    assert errors_of(comparison).interval == (INF, INF)
+    assert "inf" in comparison.agreement.reason
+
+
+def test_a_diverged_seed_counts_as_unreached_whatever_it_measured(make: Make) -> None:
+    one = make(1 + SPREAD, ONE, diverged=(4,))
+    assert one.agreement.verdict == "agree"
+    assert one.agreement.unreached == {"alignment": 2, "recovery": 2}
+    eight = make(1 + SPREAD, ONE, diverged=tuple(range(8)))
+    assert eight.agreement.verdict == "disagree"
+    assert eight.agreement.loss_distance.median == INF
+
+
+def test_seeds_are_the_units_and_directions_are_pooled_by_their_median(make: Make) -> None:
+    measured = ONE * [1.0, 1.08] + SPREAD  # per seed the median error is the mean of two
+    assert errors_of(make(measured, ONE)).median == pytest.approx(0.04, abs=1e-12)
+    assert errors_of(make(measured, ONE)).count == 9
+
+
+def test_pairs_beyond_the_horizon_are_not_tested(make: Make) -> None:
+    predicted = ONE * [1.0, 1.01 * HORIZON]
+    comparison = make((1 + SPREAD) * [1.0, INF], predicted)
+    assert comparison.agreement.verdict == "agree"
+    assert comparison.agreement.pairs == {"alignment": 9, "recovery": 9}
+    at_the_horizon = make((1 + SPREAD) * [1.0, INF], ONE * [1.0, HORIZON])
+    assert at_the_horizon.agreement.pairs["alignment"] == 18, "predicted at T = H counts"
+    assert at_the_horizon.agreement.unreached["alignment"] == 9
+    nowhere = make(np.full((9, 2), INF), np.full((9, 2), INF))
+    assert nowhere.agreement.verdict == "inconclusive"
+    assert "no transition is predicted within the simulated flow time" in nowhere.agreement.reason
+    assert all(math.isnan(value) for value in nowhere.agreement.quartiles["alignment"])
+
+
+def test_what_is_predicted_at_time_zero_is_not_tested(make: Make) -> None:
+    comparison = make((1 + SPREAD) * [1.0, 0.0], ONE * [1.0, 0.0])
+    assert comparison.agreement.pairs["alignment"] == 9
+    assert comparison.agreement.verdict == "agree"
+
+
+def test_a_measured_zero_of_a_predicted_time_is_an_error_of_minus_one(make: Make) -> None:
+    comparison = make(0 * ONE, ONE)
+    assert errors_of(comparison).median == -1
+    assert comparison.agreement.verdict == "disagree"
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_too_few_seeds_are_inconclusive(make: Make, seeds: int) -> None:
+    comparison = make(ONE[:seeds], ONE[:seeds])
+    assert comparison.agreement.verdict == "inconclusive"
+    assert f"{seeds} seeds give no 95 % interval" in comparison.agreement.reason
+    wrong = make(9 * ONE[:seeds], ONE[:seeds])
+    assert wrong.agreement.verdict == "inconclusive", "nor do they convict"
+    assert make(ONE[:6], ONE[:6]).agreement.verdict == "agree"
+
+
+def test_quartiles_are_of_all_pairs(make: Make) -> None:
+    measured = 1 + np.arange(18).reshape(9, 2) / 100
+    low, mid, high = make(measured, ONE).agreement.quartiles["alignment"]
+    assert (low, mid, high) == pytest.approx((0.04, 0.08, 0.13), abs=1e-12)  # the 5th, 9th and 14th of 18
+
+
+def test_agreement_document(make: Make) -> None:
+    document = make(1 + SPREAD, ONE).agreement.as_dict()
+    assert {"alignment_relative_error", "recovery_relative_error", "verdict", "reason", "tolerance"} <= set(document)
+    assert {"median", "interval", "pairs", "unreached"} <= set(document["alignment_relative_error"])
+    assert set(document["levels"]) == set(LEVELS)
+    json.dumps(document)
+
+
+def test_noise_is_named_when_it_may_be_the_reason(tiny: tuple[Problem, Simulation], make: Make) -> None:
+    """η = 0.4 is far above 4 I c² a s_0 B/(d φ(1) φ'(1)) < 1: said, but only where there is no agreement."""
+    assert "gradient noise matters here" in make(1.5 + SPREAD, ONE).agreement.reason
+    assert "gradient noise" not in make(1 + SPREAD, ONE).agreement.reason
+
+
+@pytest.mark.parametrize("tolerance", [0, -0.1, math.nan, INF, "0.1", None])
+def test_bad_tolerance_is_refused(tiny: tuple[Problem, Simulation], tolerance: Any) -> None:
+    problem, simulation = tiny
+    with pytest.raises(ValueError, match="`tolerance` must be a positive number"):
+        overlay(problem, simulation, tolerance=tolerance)
+
+
+def test_a_simulation_of_another_problem_is_refused(tiny: tuple[Problem, Simulation]) -> None:
+    problem, simulation = tiny
+    with pytest.raises(ValueError, match="the simulation is of another problem"):
+        overlay(dataclasses.replace(problem, init_scale=2e-3), simulation)
+
+
+# --- loss curves ----------------------------------------------------------------------------------
+
+
+def test_loss_distance_is_the_largest_gap_in_log10(small_problem: Problem, small_simulation: Simulation) -> None:
+    """SGD that follows the flow but for a factor in one record, and below the floor of 1e-3 of the start."""
+    one = dataclasses.replace(
+        small_simulation,
+        **{
+            name: getattr(small_simulation, name)[:1]
+            for name in ("directions", "loss", "overlaps", "norms", "alignment", "recovery", "divergence")
+        },
+    )
+    predicted = predict(small_problem, one.directions[0], t_min=one.t_end, t_max=one.t_end, times=one.times).flow
+    curve = predicted.loss_at(one.times)
+    assert curve[-1] < 0.5 * curve[0], "premise: the flow learns something"
+
+    def distance(loss: np.ndarray) -> float:
+        return overlay(small_problem, dataclasses.replace(one, loss=loss[None])).agreement.loss_distance.median
+
+    assert distance(curve) == pytest.approx(0, abs=1e-6)  # two horizons, one solver at rtol 1e-7
+    factor = np.ones(len(curve))
+    factor[10] = 10**-0.3
+    assert distance(curve * factor) == pytest.approx(0.3, abs=1e-6)
+    factor[20] = 10**0.7
+    assert distance(curve * factor) == pytest.approx(0.7, abs=1e-6)
+    zero = np.where(np.arange(len(curve)) < 30, curve, 0.0)
+    floored = np.log10(np.maximum(curve[30:], 1e-3 * curve[0]) / (1e-3 * curve[0])).max()
+    assert distance(zero) == pytest.approx(floored, abs=1e-6)
+
+
+def test_a_run_far_longer_than_the_transitions(small_problem: Problem) -> None:
+    """Twice the largest decoupled recovery time is the flow's own horizon; the runs outlast it."""
+    run = sgd(small_problem, 1e-3, 60_000, 20, seeds=2, records=20, engine="numpy")
+    rows = np.eye(24)[:6] * 0.9 + np.eye(24)[6:12] * math.sqrt(0.19)  # already aligned
+    run = dataclasses.replace(run, directions=np.stack([rows, rows]))
+    longer = dataclasses.replace(run, times=run.times * 20)  # flow time 60
+    for simulation in (run, longer):
+        comparison = overlay(small_problem, simulation)
+        assert np.isfinite(comparison.agreement.loss_distance.median)
+        assert all(item.flow.t_end >= simulation.t_end for item in comparison.predictions)
+
+
+# --- a real pair ----------------------------------------------------------------------------------
+
+
+def test_theory_and_sgd_agree_where_noise_is_small(small_comparison: Comparison) -> None:
+    """n = 9 fixed seeds; the 96 % intervals lie within ±0.08, the tolerance is 0.1."""
+    agreement = small_comparison.agreement
+    assert agreement.verdict == "agree", agreement.reason
+    assert agreement.pairs["alignment"] == 18
+    assert not small_comparison.simulation.diverged.any()
+    assert agreement.loss_distance.median < 0.3  # a loss that falls by 10 in 1.2 units of flow time, 5 % late
+    assert len(small_comparison.predictions) == 9
+    for prediction, rows in zip(small_comparison.predictions, small_comparison.simulation.directions, strict=True):
+        again = predict(small_comparison.problem, rows)
+        # 1e-6: same start, another horizon for the solver (rtol 1e-7)
+        np.testing.assert_allclose(prediction.flow.alignment, again.flow.alignment, rtol=1e-6)
+        np.testing.assert_array_equal(prediction.student, again.student)
+
+
+@pytest.mark.parametrize("factor", [1.3, 0.75])
+def test_a_wrong_theory_is_caught(small_comparison: Comparison, monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    honest = iter(small_comparison.predictions)
+
+    def wrong(*_: Any, **__: Any) -> Prediction:
+        prediction = next(honest)
+        return dataclasses.replace(
+            prediction,
+            alignment={level: factor * times for level, times in prediction.alignment.items()},
+            recovery={level: factor * times for level, times in prediction.recovery.items()},
+        )
+
+    monkeypatch.setattr(importlib.import_module("compare.overlay"), "predict", wrong)
+    comparison = overlay(small_comparison.problem, small_comparison.simulation)
+    assert comparison.agreement.verdict == "disagree"
+    assert errors_of(comparison).median * (1 - factor) > 0, "late predictions are missed early"
+
+
+def test_comparison_document(small_comparison: Comparison) -> None:
+    document = small_comparison.as_dict()
+    assert set(document) == {"predict", "simulate", "agreement"}
+    assert len(document["predict"]) == len(document["simulate"]["alignment"]) == 9
+    text = str(small_comparison)
+    assert "online SGD" in text and "flow" in text and "closed form" in text and "verdict: agree" in text

@@ -1,0 +1,333 @@
+"""The overlay picture, looked at through its artists: data, scales, labels, sizes, room for text."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import tilted_directions
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from PIL import Image
+
+from compare import Comparison, overlay
+from figures.overlay import SHOWN, draw
+from figures.style import WIDTHS, save, series
+from problem import Activation, Problem, Teacher
+from simulate import Divergence, Simulation, sgd
+
+FACTS = {"Title": "Theory over simulation", "problem": "{'activation': 'h4', 'd': 24}", "seed": "7", "version": "1.2.3"}
+
+
+# --- comparisons to draw --------------------------------------------------------------------------
+
+
+def with_runs(comparison: Comparison, **fields: object) -> Comparison:
+    return dataclasses.replace(comparison, simulation=dataclasses.replace(comparison.simulation, **fields))
+
+
+def sliced(comparison: Comparison, seeds: int) -> Comparison:
+    """The first ``seeds`` seeds alone."""
+    names = ("directions", "loss", "overlaps", "norms", "alignment", "recovery", "divergence")
+    run = dataclasses.replace(
+        comparison.simulation, **{name: getattr(comparison.simulation, name)[:seeds] for name in names}
+    )
+    return overlay(comparison.problem, run)
+
+
+def with_unreached(comparison: Comparison) -> Comparison:
+    """Direction 2 is reached by no seed."""
+    return with_runs(
+        comparison,
+        alignment=comparison.simulation.alignment * [1, math.inf],
+        recovery=comparison.simulation.recovery * [1, math.inf],
+    )
+
+
+def with_divergence(comparison: Comparison, seeds: tuple[int, ...]) -> Comparison:
+    """The seeds given blew up halfway."""
+    run: Simulation = comparison.simulation
+    half = len(run.times) // 2
+    loss, overlaps, norms = run.loss.copy(), run.overlaps.copy(), run.norms.copy()
+    for seed in seeds:
+        for record in (loss, overlaps, norms):
+            record[seed, half:] = np.nan
+    divergence = tuple(Divergence(half, 2e3) if i in seeds else None for i in range(run.seeds))
+    return with_runs(comparison, loss=loss, overlaps=overlaps, norms=norms, divergence=divergence)
+
+
+@pytest.fixture(scope="module")
+def many_directions() -> Comparison:
+    """P = 9, more than are drawn one by one; one of strength zero."""
+    teacher = Teacher([9, 8, 7, 6, 5, 4, 3, 2, 0])
+    problem = Problem(Activation("h4"), teacher, d=20, m=10, init_scale=0.1)
+    directions = tilted_directions(problem, seeds=2)
+    return overlay(problem, sgd(problem, 1e-2, 20 * 800, 20, seeds=2, directions=directions, records=40))
+
+
+def panels(figure: Figure) -> dict[str, Axes]:
+    return {str(axis.get_label()): axis for axis in figure.axes}
+
+
+def lines(axis: Axes, style: str, marker: bool) -> list[Line2D]:
+    """Lines in the panel of the wanted kind (``-``-like or points)."""
+    found = [line for line in axis.lines if (line.get_marker() not in ("None", "", None)) == marker]
+    return [line for line in found if (line.get_linestyle() == "None") == (style == "none")]
+
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+def test_strengths_are_those_of_the_first_seed(small_comparison: Comparison) -> None:
+    axis = panels(draw(small_comparison))["steps"]
+    run, solution, a = (
+        small_comparison.simulation,
+        small_comparison.predictions[0].flow,
+        small_comparison.problem.a,
+    )
+    start, end = axis.get_xlim()
+    assert end == run.t_end
+    theory = lines(axis, "solid", marker=False)
+    points = [line for line in lines(axis, "none", marker=True) if len(line.get_xdata()) > 1]
+    assert len(theory) == len(points) == 2
+    for p in range(2):
+        t, y = theory[p].get_data()
+        assert t[0] == pytest.approx(start) and t[-1] == pytest.approx(end) and len(t) >= 200
+        np.testing.assert_array_equal(y, solution.strengths_at(t)[:, p] / a[p])
+        inside = run.times >= start
+        np.testing.assert_array_equal(points[p].get_xdata(), run.times[inside])
+        np.testing.assert_array_equal(points[p].get_ydata(), run.strengths[0, inside, p] / a[p])
+        assert to_rgb(theory[p].get_color()) == to_rgb(str(points[p].get_markeredgecolor()))
+    assert y.max() > 0.75, "the transition is on the picture"
+
+
+def test_closed_form_ticks_and_direction_numbers(small_comparison: Comparison) -> None:
+    axis = panels(draw(small_comparison))["steps"]
+    ticks = [line for line in axis.lines if len(line.get_xdata()) == 1]
+    prediction = small_comparison.predictions[0]
+    start, end = axis.get_xlim()
+    expected = [t for t in prediction.alignment["closed_form"] if start < t < end]
+    assert expected
+    assert [float(line.get_xdata()[0]) for line in ticks] == expected
+    numbers = {text.get_text(): text.xy for text in axis.texts}
+    assert {label: xy[0] for label, xy in numbers.items()} == {
+        str(p + 1): prediction.flow.recovery[p] for p in range(2) if prediction.flow.recovery[p] < end
+    }
+
+
+def test_losses_are_those_of_the_comparison(small_comparison: Comparison) -> None:
+    axis = panels(draw(small_comparison))["loss"]
+    run, solution = small_comparison.simulation, small_comparison.predictions[0].flow
+    start, end = axis.get_xlim()
+    (curve,) = lines(axis, "solid", marker=False)
+    np.testing.assert_array_equal(curve.get_ydata(), solution.loss_at(curve.get_xdata()))
+    (points,) = lines(axis, "none", marker=True)
+    inside = run.times >= start
+    np.testing.assert_array_equal(points.get_xdata(), run.times[inside])
+    np.testing.assert_array_equal(points.get_ydata(), run.loss[0, inside])
+    (band,) = (item for item in axis.collections if isinstance(item, PolyCollection))
+    corners = band.get_paths()[0].vertices
+    low, high = np.quantile(run.loss[:, inside], [0.1, 0.9], axis=0)
+    for t, edges in zip(run.times[inside][[0, 20, -1]], np.stack([low, high], axis=1)[[0, 20, -1]], strict=True):
+        drawn = np.unique(corners[corners[:, 0] == t][:, 1])
+        # 1e-12: the same quantiles of the same numbers
+        np.testing.assert_allclose([drawn.min(), drawn.max()], edges, rtol=1e-12)
+    assert end == run.t_end
+
+
+def test_predicted_against_measured_times(small_comparison: Comparison) -> None:
+    axis = panels(draw(small_comparison))["times"]
+    run = small_comparison.simulation
+    points = lines(axis, "none", marker=True)
+    expected = []
+    for p, event in itertools.product(range(2), ("alignment", "recovery")):
+        predicted = np.array([getattr(item.flow, event)[p] for item in small_comparison.predictions])
+        tested = (predicted > 0) & (predicted <= run.t_end)
+        expected.append((predicted[tested], getattr(run, event)[tested, p]))
+    assert len(points) == len(expected) == 4
+    reached = 0
+    for line, (predicted, measured) in zip(points, expected, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), predicted)
+        finite = np.isfinite(measured)
+        np.testing.assert_array_equal(np.asarray(line.get_ydata())[finite], measured[finite])
+        reached += int(finite.sum())
+    assert reached >= 30
+    faces = [to_rgb(str(line.get_markerfacecolor())) for line in points]
+    assert faces[1] == faces[3] == to_rgb("white") and to_rgb("white") not in (faces[0], faces[2])
+    (diagonal,) = lines(axis, "solid", marker=False)
+    np.testing.assert_array_equal(*diagonal.get_data())
+    (wedge,) = (item for item in axis.collections if isinstance(item, PolyCollection))
+    t, y = wedge.get_paths()[0].vertices.T
+    tolerance = small_comparison.agreement.tolerance
+    # 1e-12: rounding of t (1 ± tolerance)
+    assert (y / t).min() == pytest.approx(1 - tolerance, rel=1e-12)
+    assert (y / t).max() == pytest.approx(1 + tolerance, rel=1e-12)
+    assert axis.get_xlim() == axis.get_ylim() and axis.get_aspect() == 1
+
+
+@pytest.mark.parametrize("change", [with_unreached, lambda c: with_divergence(c, tuple(range(9)))])
+def test_unreached_times_lie_on_the_upper_edge(
+    small_comparison: Comparison, change: Callable[[Comparison], Comparison]
+) -> None:
+    changed = change(small_comparison)
+    axis = panels(draw(changed))["times"]
+    low, high = axis.get_ylim()
+    unreached = lines(axis, "none", marker=True)[2:]
+    assert sum(len(line.get_xdata()) for line in unreached) >= 9
+    for line in unreached:
+        assert np.isfinite(line.get_ydata()).all()
+        height = np.log(np.asarray(line.get_ydata()) / low) / np.log(high / low)
+        assert (height > 0.95).all() and (height <= 1).all(), "within the upper 5 % of the panel"
+        assert (line.get_ydata() > changed.simulation.t_end).all(), "later than anything measured"
+
+
+def test_the_band_leaves_diverged_seeds_out(small_comparison: Comparison) -> None:
+    changed = with_divergence(small_comparison, (0, 3))
+    axis = panels(draw(changed))["loss"]
+    (band,) = (item for item in axis.collections if isinstance(item, PolyCollection))
+    assert np.isfinite(band.get_paths()[0].vertices).all()
+    legend = axis.get_legend()
+    assert legend is not None
+    assert any("7 seeds" in text.get_text() for text in legend.get_texts())
+
+
+def test_only_some_of_many_directions_are_drawn(many_directions: Comparison) -> None:
+    figure = draw(many_directions)
+    theory = lines(panels(figure)["steps"], "solid", marker=False)
+    assert len(theory) <= SHOWN < many_directions.problem.P
+    legend = panels(figure)["times"].get_legend()
+    assert legend is not None
+    named = [int(m.group(1)) for text in legend.get_texts() if (m := re.search(r"p=(\d+)", text.get_text()))]
+    assert named[0] == 1 and named[-1] == 8, "from the strongest to the weakest that can be learned"
+    assert len(named) == len(theory)
+
+
+def test_runs_with_nothing_to_show_are_drawn_too(small_comparison: Comparison) -> None:
+    """No transition in the time simulated; all transitions at time zero; a single record."""
+    problem = small_comparison.problem
+    short = sgd(problem, 1e-6, 8, seeds=2, records=1, engine="numpy")
+    learned = dataclasses.replace(problem, init_scale=0.9)
+    rows = np.eye(problem.d)[: problem.m]
+    for run in (short, sgd(learned, 1e-6, 8, seeds=2, directions=rows, records=1, engine="numpy")):
+        comparison = overlay(run.problem, run)
+        axes = panels(draw(comparison))
+        assert sum(len(line.get_xdata()) for line in lines(axes["times"], "none", marker=True)) == 0
+        assert "inconclusive" in axes["times"].get_title(loc="left")
+
+
+# --- looks ----------------------------------------------------------------------------------------
+
+
+def test_series_differ_in_colour_dash_and_marker() -> None:
+    looks = [series(i) for i in range(SHOWN)]
+    for key in ("color", "linestyle", "marker"):
+        assert len({str(look[key]) for look in looks}) == SHOWN, key
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_size_scales_and_labels(small_comparison: Comparison, width: str) -> None:
+    figure = draw(small_comparison, width)
+    assert figure.get_figwidth() == WIDTHS[width]
+    assert 0.4 <= figure.get_figheight() / figure.get_figwidth() <= 2
+    axes = panels(figure)
+    assert set(axes) == {"steps", "loss", "times"}
+    scales = {name: (axis.get_xscale(), axis.get_yscale()) for name, axis in axes.items()}
+    assert scales == {"steps": ("log", "linear"), "loss": ("log", "log"), "times": ("log", "log")}
+    assert "strength" in axes["steps"].get_ylabel()
+    assert "flow time" in axes["loss"].get_xlabel() and "loss" in axes["loss"].get_ylabel()
+    assert "predicted" in axes["times"].get_xlabel() and "measured" in axes["times"].get_ylabel()
+    assert small_comparison.agreement.verdict in axes["times"].get_title(loc="left")
+    for axis in axes.values():
+        assert axis.get_legend() is not None
+
+
+def visible_texts(figure: Figure) -> list[tuple[Text, Bbox]]:
+    """Every text that is drawn, with its place in pixels."""
+    figure.draw_without_rendering()
+    outside = set()
+    for axis in (each for axes in figure.axes for each in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if not low <= tick.get_loc() <= high:
+                outside |= {tick.label1, tick.label2}
+    found = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in outside]
+    return [(text, text.get_window_extent()) for text in found]
+
+
+def overlap(one: Bbox, other: Bbox) -> float:
+    """Area shared, in square pixels."""
+    return max(0.0, min(one.x1, other.x1) - max(one.x0, other.x0)) * max(
+        0.0, min(one.y1, other.y1) - max(one.y0, other.y0)
+    )
+
+
+VARIANTS: dict[str, Callable[[Comparison], Comparison]] = {
+    "plain": lambda comparison: comparison,
+    "one seed": lambda comparison: sliced(comparison, 1),
+    "unreached": with_unreached,
+    "first seed diverged": lambda comparison: with_divergence(comparison, (0,)),
+    "all diverged": lambda comparison: with_divergence(comparison, tuple(range(9))),
+}
+
+
+@pytest.mark.parametrize(
+    ("variant", "width"),
+    [("plain", "slide"), *itertools.product([*VARIANTS, "many directions"], ["column", "text"])],
+)
+def test_no_text_is_clipped_or_overlaps(
+    small_comparison: Comparison, many_directions: Comparison, variant: str, width: str
+) -> None:
+    comparison = many_directions if variant == "many directions" else VARIANTS[variant](small_comparison)
+    figure = draw(comparison, width)
+    texts = visible_texts(figure)
+    assert len(texts) > 20
+    page = figure.bbox
+    for text, box in texts:
+        inside = page.x0 <= box.x0 and page.y0 <= box.y0 and box.x1 <= page.x1 and box.y1 <= page.y1
+        assert inside, f"{text.get_text()!r} at {box} is clipped by {page}"
+    numbers = {text for axis in figure.axes for text in axis.texts}  # direction numbers sit in the data
+    for (one, box), (other, other_box) in itertools.combinations(texts, 2):
+        if one in numbers or other in numbers:
+            continue
+        # 1 px²: touching boxes of neighbouring tick labels
+        assert overlap(box, other_box) <= 1, f"{one.get_text()!r} overlaps {other.get_text()!r}"
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_files_are_reproducible_and_say_where_they_come_from(
+    small_comparison: Comparison, tmp_path: Path, kind: str
+) -> None:
+    paths = [tmp_path / f"{name}.{kind}" for name in ("one", "two")]
+    for path in paths:
+        save(draw(small_comparison), path, FACTS)
+    content = paths[0].read_bytes()
+    assert content == paths[1].read_bytes() and len(content) > 10_000
+    if kind == "png":
+        with Image.open(paths[0]) as image:
+            assert image.size[0] == pytest.approx(WIDTHS["text"] * 200, abs=1)  # 200 dots an inch
+            assert {name: image.info[name] for name in FACTS} == FACTS
+        return
+    if kind == "pdf":
+        assert content.startswith(b"%PDF") and b"CreationDate" not in content
+        stated = content.decode("latin-1").replace("\\", "")
+    else:
+        root = ElementTree.fromstring(content)
+        stated = "\n".join(element.text or "" for element in root.iter() if "description" in element.tag.lower())
+        assert "<dc:date>" not in content.decode()
+    for name in ("problem", "seed", "version"):
+        assert f"{name}={FACTS[name]}" in stated
