@@ -131,13 +131,9 @@ def overlay(
     if simulation.problem != problem:
         raise ValueError("the simulation is of another problem")
     predictions = []
-    for directions in simulation.directions:
-        prediction = predict(problem, directions, t_min=simulation.t_end, times=simulation.times)
-        if prediction.flow.t_end < simulation.t_end:  # the default horizon is shorter than the run
-            prediction = predict(
-                problem, directions, t_min=simulation.t_end, t_max=simulation.t_end, times=simulation.times
-            )
-        predictions.append(prediction)
+    for directions, diverged in zip(simulation.directions, simulation.diverged, strict=True):
+        span = 0.0 if diverged else simulation.t_end  # beyond it only what is still to be learned matters
+        predictions.append(predict(problem, directions, t_min=span, times=simulation.times))
         if progress is not None:
             progress(1)
     return Comparison(tuple(predictions), simulation, _agreement(predictions, simulation, tolerance))

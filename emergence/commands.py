@@ -208,7 +208,7 @@ def _pictures(comparison: Comparison, out: Path) -> None:
 
 
 def _directory(flags: dict[str, Any]) -> Path | None:
-    return prepare_directory(flags["out"]) if flags.get("out") else None
+    return None if flags["out"] is None else prepare_directory(flags["out"])
 
 
 def _finish(

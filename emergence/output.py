@@ -37,6 +37,8 @@ def prepare_directory(path: str) -> Path:
     ValueError
         It cannot be made or written to.
     """
+    if not path.strip():
+        raise ValueError("--out needs the name of a directory")
     directory = Path(path)
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -145,11 +145,15 @@ def resolve(flags: dict[str, Any], names: set[str], defaults: dict[str, Any]) ->
 def build_problem(values: dict[str, Any]) -> Problem:
     """The problem that the settings state."""
     from problem import Activation, Problem, Teacher
+    from problem.checks import positive_integer
 
     activation = Activation(values["activation"], values["high_pass"])
     if values["strengths"] is not None:
         teacher = Teacher(values["strengths"])
     else:
+        P, d = positive_integer("P", values["P"]), positive_integer("d", values["d"])
+        if d < P:  # before a teacher of that size is built
+            raise ValueError(f"`d` must be at least P = {P}, but is {d}")
         teacher = Teacher.power_law(values["P"], values["beta"])
     return Problem(activation, teacher, values["d"], values["m"], values["init_scale"])
 

@@ -14,7 +14,7 @@ Source: O'Donnell, *Analysis of Boolean Functions*, ch. 11 (Hermite expansions, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -62,11 +62,14 @@ class Activation:
 
     expression: sympy.Expr
     cut: int = 0
+    _source: str | None = field(default=None, compare=False)
 
     def __init__(self, expression: str | sympy.Expr, cut: int = 0) -> None:
         cut = _degree_cut(cut)
         is_symbolic = isinstance(expression, sympy.Expr)
-        object.__setattr__(self, "expression", _checked(expression) if is_symbolic else parse(expression, check_argument))
+        object.__setattr__(
+            self, "expression", _checked(expression) if is_symbolic else parse(expression, check_argument)
+        )
         object.__setattr__(self, "cut", cut)
         object.__setattr__(self, "_source", expression.strip() if isinstance(expression, str) else None)
         _ = self._base  # refuses a σ that is undefined or not square-integrable
@@ -194,12 +197,12 @@ class Activation:
                 return f"E[σ'²] is infinite: the slope blows up at x = {point:.6g}"
         if not np.isfinite(self._base.slope_second_moment):
             return "E[σ'²] is infinite"
-        step = 1e-9
-        for point in (*self.breaks.kinks, *self.breaks.singular):
-            left, right = self._numeric[0](np.array([point - step, point + step]))
-            slope = np.abs(self._numeric[1](np.array([point - step, point + step]))).max()
-            if abs(right - left) > 1e-6 * max(abs(left), abs(right)) + 4 * step * slope:
-                return f"the activation jumps at x = {point:.6g}, so it has no weak derivative"
+        points = np.array([*self.breaks.kinks, *self.breaks.singular])
+        sides = points[:, None] + 1e-9 * np.array([-1.0, 1.0])
+        values, slopes = (np.abs(f(sides)).max(axis=1, initial=0.0) for f in self._numeric)
+        jumps = np.abs(np.diff(self._numeric[0](sides), axis=1))[:, 0]
+        for point in points[jumps > 1e-6 * values + 4e-9 * slopes]:
+            return f"the activation jumps at x = {point:.6g}, so it has no weak derivative"
         if self._base.error > 1e-8:
             return f"it varies too fast for quadrature (error {self._base.error:.1g} of √E[σ²])"
         if self._base.parts_defect > 1e-6:
@@ -327,12 +330,12 @@ class _Printer(sympy.printing.str.StrPrinter):  # type: ignore[misc]
 
     def _print_Pow(self, e: sympy.Expr, rational: bool = False) -> str:
         base, power = e.base, sympy.Rational(e.exp) if e.exp.is_Rational else e.exp
-        if not power.is_Rational:
-            return str(super()._print_Pow(e, rational))
+        if not power.is_Rational:  # read again as the power it is
+            return f"exp({self.parenthesize(power, PRECEDENCE['Mul'])}*log({self._print(base)}))"
         if power < 0:
             return f"1/{self.parenthesize(1 / e, PRECEDENCE['Pow'], strict=True)}"
         roots = int(power.q).bit_length() - 1
-        if power.q != 2**roots:  # a cube root; read again as the power it is
+        if power.q != 2**roots:  # a cube root
             return f"exp(log({self._print(base)})*{power.p}/{power.q})"
         text = "sqrt(" * roots + self._print(base) + ")" * roots
         if power.p == 1:

@@ -12,7 +12,7 @@ in ``problem.regularity``.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from typing import Any
@@ -24,10 +24,11 @@ import sympy
 from numpy.typing import ArrayLike
 
 from problem.hermite_polynomials import h
-from problem.parser import kinked, x
+from problem.parser import power, simplified, size, x
 from problem.types import Array
 
 _CHUNK = 2**22  # numbers held at once while a long array is evaluated
+_SHORT = 100  # nodes up to which slopes are simplified
 _HUGE = 1e15  # exp(±1e15) is as good as ∞ or 0, and mpmath would take minutes over exp(exp(1e6))
 
 
@@ -101,13 +102,14 @@ def _steps(expression: sympy.Expr, using: _Arithmetic) -> list[_Step]:
     def visit(node: sympy.Expr) -> int:
         if node in place:
             return place[node]
-        if not node.free_symbols and (node.is_Atom or type(node).__name__ not in using.functions):
-            if not (node.is_Pow and node.exp.is_Rational):
-                return emit(node, using.number(node))
+        if not node.free_symbols and not node.is_Pow and (type(node).__name__ not in using.functions):
+            return emit(node, using.number(node))
         if isinstance(node, h):
             return hermite(int(node.args[0]), node.args[1])
         if node.is_Pow and node.exp.is_Rational:
             return power(node.base, node.exp)
+        if node.is_Pow:  # SymPy turns exp(x*log(2)) into 2**x
+            return emit(node, using.functions["general power"], visit(node.base), visit(node.exp))
         if node.is_Mul:
             return product(node)
         operation = using.functions.get(type(node).__name__)
@@ -158,6 +160,7 @@ _NUMPY = _Arithmetic(
         "switched": lambda value, *switches: np.where(reduce(operator.mul, switches) == 0, 0.0, value),
         "integer power": _integer_power,
         "power": lambda u, p, q: np.power(np.maximum(u, 0.0), p / q),
+        "general power": np.power,
         "Abs": np.abs,
         "sign": np.sign,
         "Heaviside": lambda u: np.heaviside(u, 0.5),
@@ -197,6 +200,7 @@ _MPMATH = _Arithmetic(
         "switched": lambda value, *switches: value if all(switches) else mpmath.mpf(0),
         "integer power": operator.pow,
         "power": lambda u, p, q: u ** (mpmath.mpf(p) / q),
+        "general power": operator.pow,
         "Abs": abs,
         "sign": mpmath.sign,
         "Heaviside": lambda u: (1 + mpmath.sign(u)) / 2,
@@ -268,6 +272,21 @@ def tail_size(expression: sympy.Expr) -> Callable[[float], Any]:
     return size
 
 
+_OUTER_SLOPES: dict[type[sympy.Expr], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
+    sympy.Abs: lambda f, u: simplified(sympy.sign, u),
+    sympy.exp: lambda f, u: f,
+    sympy.log: lambda f, u: power(u, sympy.Integer(-1)),
+    sympy.sin: lambda f, u: simplified(sympy.cos, u),
+    sympy.cos: lambda f, u: -simplified(sympy.sin, u),
+    sympy.tan: lambda f, u: 1 + f**2,
+    sympy.sinh: lambda f, u: simplified(sympy.cosh, u),
+    sympy.cosh: lambda f, u: simplified(sympy.sinh, u),
+    sympy.tanh: lambda f, u: 1 - f**2,
+    sympy.erf: lambda f, u: 2 / sympy.sqrt(sympy.pi) * simplified(sympy.exp, -power(u, sympy.Integer(2))),
+    h: lambda f, u: f.fdiff(),
+}  # of f = f(u), by u
+
+
 def almost_everywhere_derivative(expression: sympy.Expr) -> sympy.Expr:
     """dσ/dx wherever it exists: jumps contribute nothing (``sign`` has derivative 0).
 
@@ -282,30 +301,35 @@ def almost_everywhere_derivative(expression: sympy.Expr) -> sympy.Expr:
     if isinstance(expression, sympy.sign | sympy.Heaviside):
         return sympy.Integer(0)
     if expression.is_Add:
-        return sympy.Add(*(slope(u) for u in arguments))
+        return _sum(slope(u) for u in arguments)
     if isinstance(expression, sympy.Max | sympy.Min):  # fold: 1{u wins} u' + 1{rest wins} rest'
         out, rest = slope(arguments[-1]), arguments[-1]
         for u in arguments[-2::-1]:
             ahead = u - rest if isinstance(expression, sympy.Max) else rest - u
-            out = _times(slope(u), _step(ahead)) + _times(out, _step(-ahead))
+            out = _sum([_times(slope(u), _step(ahead)), _times(out, _step(-ahead))])
             rest = expression.func(u, rest, evaluate=False)
         return out
     if expression.is_Mul:
-        return sympy.Add(
-            *(_times(slope(u), *arguments[:i], *arguments[i + 1 :]) for i, u in enumerate(arguments))
-        )
-    if expression.is_Pow and expression.exp.is_number:
+        return _sum(_times(slope(u), *arguments[:i], *arguments[i + 1 :]) for i, u in enumerate(arguments))
+    if expression.is_Pow:
         base, n = arguments
-        return _times(slope(base), n, base ** (n - 1))
-    if isinstance(expression, sympy.Abs):
-        return _times(slope(arguments[0]), kinked(sympy.sign, arguments[0]))
-    return sympy.Add(*(_times(slope(u), expression.fdiff(i + 1)) for i, u in enumerate(arguments) if u.has(x)))
+        if n.has(x):  # the base is a number
+            return _times(slope(n), sympy.log(base), expression)
+        return _times(slope(base), n, power(base, n - 1))
+    u = arguments[-1]
+    return _times(slope(u), _OUTER_SLOPES[type(expression)](expression, u))
 
 
 def _times(slope: sympy.Expr, *factors: sympy.Expr) -> sympy.Expr:
-    """The product; SymPy asks hard questions of the factors of a product with 0."""
-    return sympy.Mul(slope, *factors) if slope != 0 else slope
+    if slope == 0:
+        return slope
+    return sympy.Mul(slope, *factors, evaluate=size(slope) + sum(size(u) for u in factors) <= _SHORT)
+
+
+def _sum(terms: Iterable[sympy.Expr]) -> sympy.Expr:
+    present = [u for u in terms if u != 0]
+    return sympy.Add(*present, evaluate=sum(size(u) for u in present) <= _SHORT)
 
 
 def _step(u: sympy.Expr) -> sympy.Expr:
-    return kinked(sympy.Heaviside, u, sympy.Rational(1, 2))
+    return simplified(sympy.Heaviside, u, sympy.Rational(1, 2))

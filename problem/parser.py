@@ -28,55 +28,79 @@ MAX_DEGREE = 80
 MAX_HERMITE = 40
 MAX_TOTAL_POWER = MAX_POWER**2  # of a power of a power
 MAX_SIZE = 1000  # nodes of the expression: softplus and gelu use their argument twice
+MAX_CONSTANT = 40  # nodes of a part without x
 MAX_SIMPLIFIED = 12  # nodes of an argument of abs, max … up to which SymPy may simplify it
 MAX_BITS = 1024  # of a numerator or denominator: beyond it a double overflows
 
 x = sympy.Symbol("x", real=True)
+_HALF = sympy.Rational(1, 2)
 
 
-def kinked(function: Callable[..., sympy.Expr], *arguments: sympy.Expr) -> sympy.Expr:
-    """``function`` simplified only for short arguments: SymPy can take minutes over long ones."""
+def simplified(function: Callable[..., sympy.Expr], *arguments: sympy.Expr) -> sympy.Expr:
+    """``function`` of the arguments, simplified if they are short: SymPy can take minutes over long ones."""
     return function(*arguments, evaluate=sum(size(u) for u in arguments) <= MAX_SIMPLIFIED)
 
 
-def _sigmoid(u: sympy.Expr) -> sympy.Expr:
-    return (1 + sympy.tanh(u / 2)) / 2  # 1/(1 + exp(−u)), without overflow
+def power(u: sympy.Expr, n: sympy.Rational) -> sympy.Expr:
+    """``u^n``, merged with powers in u, otherwise simplified if u is short."""
+    if n == 0 or n == 1:
+        return u if n else sympy.Integer(1)
+    return sympy.Pow(u, n, evaluate=u.is_Pow or size(u) <= MAX_SIMPLIFIED)
+
+
+def _add(*terms: sympy.Expr) -> sympy.Expr:
+    return sympy.Add(*terms, evaluate=_is_easy(*terms))
+
+
+def _multiply(*factors: sympy.Expr) -> sympy.Expr:
+    return sympy.Mul(*factors, evaluate=_is_easy(*factors))
+
+
+def _is_easy(*terms: sympy.Expr) -> bool:
+    """Can SymPy sort and merge the terms at once?  Not where it tries to prove hyperbolic functions real."""
+    is_short = sum(size(u) for u in terms) <= 2 * MAX_SIMPLIFIED
+    return is_short or not any(u.has(sympy.sinh, sympy.cosh, sympy.tanh) for u in terms)
+
+
+def _sigmoid(u: sympy.Expr) -> sympy.Expr:  # 1/(1 + exp(−u)), without overflow
+    return _multiply(_add(sympy.Integer(1), simplified(sympy.tanh, _multiply(u, _HALF))), _HALF)
 
 
 def _softplus(u: sympy.Expr) -> sympy.Expr:
-    return kinked(sympy.Max, u, sympy.Integer(0)) + sympy.log(1 + sympy.exp(-kinked(sympy.Abs, u)))
+    decay = simplified(sympy.exp, -simplified(sympy.Abs, u))
+    return _add(simplified(sympy.Max, u, sympy.Integer(0)), simplified(sympy.log, 1 + decay))
 
 
 def _gelu(u: sympy.Expr) -> sympy.Expr:
-    return u * (1 + sympy.erf(u / sympy.sqrt(2))) / 2
+    return _multiply(u, 1 + simplified(sympy.erf, _multiply(u, 1 / sympy.sqrt(2))), _HALF)
 
 
 FUNCTIONS: dict[str, tuple[int, Callable[..., sympy.Expr]]] = {
-    "abs": (1, partial(kinked, sympy.Abs)),
-    "sign": (1, partial(kinked, sympy.sign)),
-    "Heaviside": (1, lambda u: kinked(sympy.Heaviside, u, sympy.Rational(1, 2))),
-    "max": (2, partial(kinked, sympy.Max)),
-    "min": (2, partial(kinked, sympy.Min)),
-    "relu": (1, lambda u: kinked(sympy.Max, u, sympy.Integer(0))),
-    "exp": (1, sympy.exp),
-    "log": (1, sympy.log),
-    "sqrt": (1, sympy.sqrt),
-    "sin": (1, sympy.sin),
-    "cos": (1, sympy.cos),
-    "tan": (1, sympy.tan),
-    "sinh": (1, sympy.sinh),
-    "cosh": (1, sympy.cosh),
-    "tanh": (1, sympy.tanh),
-    "erf": (1, sympy.erf),
+    "abs": (1, partial(simplified, sympy.Abs)),
+    "sign": (1, partial(simplified, sympy.sign)),
+    "Heaviside": (1, lambda u: simplified(sympy.Heaviside, u, _HALF)),
+    "max": (2, partial(simplified, sympy.Max)),
+    "min": (2, partial(simplified, sympy.Min)),
+    "relu": (1, lambda u: simplified(sympy.Max, u, sympy.Integer(0))),
+    "exp": (1, partial(simplified, sympy.exp)),
+    "log": (1, partial(simplified, sympy.log)),
+    "sqrt": (1, lambda u: power(u, _HALF)),
+    "sin": (1, partial(simplified, sympy.sin)),
+    "cos": (1, partial(simplified, sympy.cos)),
+    "tan": (1, partial(simplified, sympy.tan)),
+    "sinh": (1, partial(simplified, sympy.sinh)),
+    "cosh": (1, partial(simplified, sympy.cosh)),
+    "tanh": (1, partial(simplified, sympy.tanh)),
+    "erf": (1, partial(simplified, sympy.erf)),
     "sigmoid": (1, _sigmoid),
     "softplus": (1, _softplus),
     "gelu": (1, _gelu),
 }
 
 _OPERATORS: dict[type[ast.AST], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
-    ast.Add: lambda u, v: u + v,
-    ast.Sub: lambda u, v: u - v,
-    ast.Mult: lambda u, v: u * v,
+    ast.Add: _add,
+    ast.Sub: lambda u, v: _add(u, -v),
+    ast.Mult: _multiply,
 }
 
 
@@ -147,6 +171,8 @@ class _Walk:
     def bounded(self, node: ast.AST, value: sympy.Expr) -> sympy.Expr:
         if size(value) > MAX_SIZE:
             raise ValueError(f"{self.quote(node)} grows to more than {MAX_SIZE} terms; simplify it")
+        if size(value) > MAX_CONSTANT and not value.free_symbols:
+            raise ValueError(f"the constant {self.quote(node)} has more than {MAX_CONSTANT} terms; simplify it")
         if value.has(sympy.nan, sympy.oo, -sympy.oo, sympy.zoo, sympy.I):
             raise ValueError(f"{self.quote(node)} is not a real number")
         for number in value.atoms(sympy.Rational):
@@ -205,11 +231,11 @@ class _Walk:
                 raise ValueError(f"{self.quote(node)} divides by zero")
             if right > 0 and degree(left) * right > MAX_DEGREE:
                 raise ValueError(f"the polynomial degree of {self.quote(node)} exceeds {MAX_DEGREE}")
-            return left**right
+            return power(left, right)
         if isinstance(node.op, ast.Div):
             if right == 0:
                 raise ValueError(f"{self.quote(node)} divides by zero")
-            return left / right
+            return _multiply(left, power(right, sympy.Integer(-1)))
         operator = _OPERATORS.get(type(node.op))
         if operator is None:
             raise ValueError(f"the operator in {self.quote(node)} is not one of + - * / **")

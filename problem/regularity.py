@@ -59,14 +59,14 @@ def examine(expression: sympy.Expr) -> Regularity:
     """
     sigma = numpy_function(expression)
     kink_arguments, singular_arguments = _critical_arguments(expression)
-    singular: list[float] = []
+    found: set[float] = set()
     for argument, must_be_positive in singular_arguments:
         values = _refuse_negative(argument) if must_be_positive else numpy_function(argument)(_SCAN)
-        singular += _zeros(argument, values)
-    suspects = sorted({round(z, 13) + 0.0 for z in singular}, key=abs)
-    for zero, exponent in zip(suspects, singularity_exponents(sigma, suspects), strict=True):
-        if exponent >= POLE:
-            raise ValueError(f"E[σ²] is infinite: the activation has a pole at x = {zero:.6g}")
+        zeros = sorted({round(z, 13) + 0.0 for z in _zeros(argument, values)}, key=abs)
+        for zero, exponent in zip(zeros, singularity_exponents(sigma, zeros), strict=True):
+            if exponent >= POLE:
+                raise ValueError(f"E[σ²] is infinite: the activation has a pole at x = {zero:.6g}")
+        found.update(zeros)
     kinks: list[float] = []
     for argument in kink_arguments:
         kinks += _zeros(argument, numpy_function(argument)(_SCAN))
@@ -74,7 +74,7 @@ def examine(expression: sympy.Expr) -> Regularity:
     if np.isnan(values).any():
         raise ValueError(f"the activation is undefined at x = {_NEAR[np.isnan(values)][0]:.6g}")
     reach = _gaussian_reach(expression, values)
-    suspects = [z for z in suspects if abs(z) < reach]
+    suspects = sorted(z for z in found if abs(z) < reach)
     rough: set[float] = set()
     if suspects:  # removable singularities, where neither σ nor its slope grows, are no trouble
         slope = numpy_function(almost_everywhere_derivative(expression))
@@ -122,7 +122,7 @@ def _critical_arguments(
             singular.add((node.args[0], True))
         elif isinstance(node, sympy.tan):
             singular.add((sympy.cos(node.args[0]), False))
-        elif node.is_Pow and node.exp.is_Rational and (not node.exp.is_Integer or node.exp < 0):
+        elif node.is_Pow and not (node.exp.is_Integer and node.exp > 0):
             singular.add((node.base, not node.exp.is_Integer))
     return (
         sorted((u for u in kinks if u.free_symbols), key=str),  # sets have no order: messages must not vary
@@ -200,7 +200,9 @@ def _gaussian_reach(expression: sympy.Expr, values: Array) -> float:
         log_density = 2 * np.log(np.abs(values)) - _NEAR**2 / 2
     top = float(np.max(log_density))
     if top == np.inf or (top > -np.inf and max(log_density[0], log_density[-1]) > top - 80):
-        raise ValueError("E[σ²] is infinite or out of reach: the activation overflows or grows like exp(x²/4) or faster")
+        raise ValueError(
+            "E[σ²] is infinite or out of reach: the activation overflows or grows like exp(x²/4) or faster"
+        )
     size = tail_size(expression)
 
     def tail(reach: float) -> float:

@@ -58,6 +58,12 @@ class Store:
             raise CheckpointError(
                 f"{found[0]} is the checkpoint of an unfinished run; add --resume to go on, or remove it"
             )
+        try:
+            for path in _files(directory):  # all of them, before any stack starts afresh beside a foreign one
+                self._read(path)
+        except CheckpointError:
+            self.release()
+            raise
 
     def load(self, index: int) -> dict[str, Array] | None:
         """Arrays of stack ``index``, or None when it has no checkpoint.
@@ -68,8 +74,9 @@ class Store:
             Damaged, truncated, or of another run; the message names the file.
         """
         path = self._path(index)
-        if not path.exists():
-            return None
+        return self._read(path) if path.exists() else None
+
+    def _read(self, path: Path) -> dict[str, Array]:
         data = path.read_bytes()
         if not data.startswith(_MAGIC):
             raise CheckpointError(f"{path} is not a checkpoint of this program")
@@ -112,7 +119,7 @@ class Store:
 
 def clear(directory: Path) -> None:
     """Remove the checkpoints of a run whose results are written."""
-    for path in _files(directory):
+    for path in [*_files(directory), *directory.glob("checkpoint-*.part")]:
         path.unlink()
 
 

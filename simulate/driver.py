@@ -93,7 +93,9 @@ def drive(
             progress(int(out.at[0]) * batch * runs)
     alive = np.nonzero(out.diverged_at < 0)[0]  # which run each row of the stack is
     slot = {int(step): i for i, step in enumerate(recorded)}
-    stops = recorded if stack.coarse else np.union1d(check_steps(steps), recorded)
+    checks = recorded if stack.coarse else np.append(0, check_steps(steps))
+    checked = set(checks.tolist())
+    stops = np.union1d(checks, recorded)
     times = setting.schedule.flow_time(stops)
     last_save, piece = time.monotonic(), steps if stack.coarse else 1
 
@@ -109,7 +111,7 @@ def drive(
             now = time.monotonic()
             if stack.coarse and out.at[0] < stop:
                 between = float(setting.schedule.flow_time(out.at)[0])
-                alive = _look(problem, stack, out, alive, between, None)
+                alive = _look(problem, stack, out, alive, between, None, check=True)
             elif now - began < PIECE_SECONDS / 2:
                 piece *= 2
             elif now - began > 2 * PIECE_SECONDS and piece > 1:
@@ -124,15 +126,20 @@ def drive(
                 last_save = now
         if not alive.size:
             break
-        alive = _look(problem, stack, out, alive, t, slot.get(stop))
+        alive = _look(problem, stack, out, alive, t, slot.get(stop), check=stop in checked)
         out.stops += 1
     if store is not None:
         save()
     return out, stack.students()[0] if alive.size else None
 
 
-def _look(problem: Problem, stack: Stack, out: Measured, alive: Array, t: float, slot: int | None) -> Array:
-    """Measure the stack at flow time t; returns the runs that go on."""
+def _look(
+    problem: Problem, stack: Stack, out: Measured, alive: Array, t: float, slot: int | None, *, check: bool
+) -> Array:
+    """Measure the stack at flow time t; returns the runs that go on.
+
+    First passages are noted at checks only, so that they do not depend on the record grid.
+    """
     students = stack.students()
     with np.errstate(all="ignore"):
         n = np.einsum("skd,skd->sk", students, students)
@@ -149,12 +156,24 @@ def _look(problem: Problem, stack: Stack, out: Measured, alive: Array, t: float,
             return alive
     out.largest_norm[alive] = np.sqrt(n.max(axis=1))
     overlaps = students[:, :, : problem.P] / np.sqrt(n)[:, :, None]
+    if check:
+        _first_passages(problem, stack.coarse, out, alive, n, overlaps, t)
+    if slot is not None:
+        out.overlaps[alive, slot], out.norms[alive, slot] = overlaps, np.sqrt(n)
+        for row, run in enumerate(alive.tolist()):
+            out.loss[run, slot] = population_loss(problem, students[row])
+    return alive
+
+
+def _first_passages(
+    problem: Problem, coarse: bool, out: Measured, alive: Array, n: Array, overlaps: Array, t: float
+) -> None:
     squares = overlaps**2
     strengths = np.einsum("sk,skp->sp", n, squares)
     excess = np.stack([squares.max(axis=1) - 0.5, strengths - problem.a / 2])
     before = out.excess[:, alive]
     passage = np.full(excess.shape, t)
-    if stack.coarse:
+    if coarse:
         crossing = (before < 0) & (excess >= 0) & np.isfinite(before)
         share = np.divide(before, before - excess, out=np.ones_like(excess), where=crossing)
         passage = out.time[0] + (t - out.time[0]) * share
@@ -162,11 +181,6 @@ def _look(problem: Problem, stack: Stack, out: Measured, alive: Array, t: float,
         new = (over >= 0) & (problem.a > 0) & np.isinf(table[alive])
         table[alive] = np.where(new, when, table[alive])
     out.excess[:, alive], out.time[0] = excess, t
-    if slot is not None:
-        out.overlaps[alive, slot], out.norms[alive, slot] = overlaps, np.sqrt(n)
-        for row, run in enumerate(alive.tolist()):
-            out.loss[run, slot] = population_loss(problem, students[row])
-    return alive
 
 
 def population_loss(problem: Problem, students: Array) -> float:

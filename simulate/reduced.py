@@ -54,8 +54,8 @@ class ReducedRun:
         width = P + m + self._steps * batch
         self.setting = setting
         self._kernel = block_kernel(problem.activation, batch)
-        self._W = np.zeros((m, width))
-        self._W[:, : start.shape[1]] = start
+        self._W = np.zeros((m + 3, width))  # three rows to spare, always zero
+        self._W[:m, : start.shape[1]] = start
         self._n = np.sum(start**2, axis=1)
         self._c, self._b = np.zeros((2, m))
         self._old = np.zeros(width)
@@ -90,7 +90,8 @@ class ReducedRun:
 
     def students(self) -> Array:
         """Students with the pending update applied, (1, m, width)."""
-        return (self._W + (self._c[:, None] * self._W + self._b[:, None] * self._old))[None]
+        W = self._W[: self._n.size]
+        return (W + (self._c[:, None] * W + self._b[:, None] * self._old))[None]
 
     def keep(self, alive: Array) -> None:
         """A stack of one has nothing to drop until it is empty."""
@@ -151,39 +152,50 @@ def _helpers() -> tuple[Any, Any, Any]:
         counts[0] = left
 
     @jit  # type: ignore[untyped-decorator]
-    def compress(W, P, T, work, along):  # type: ignore[no-untyped-def]
-        """Replace the columns U of W from P on by [L | 0] with the same U Uᵀ.
+    def reflect(W, k, start, mirror, twice):  # type: ignore[no-untyped-def]
+        """Reflect rows k … k+3 from column ``start`` on: row ← row − twice (row·mirror) mirror.
 
-        Householder reflections from the right, on the transpose T so that a reflection runs
-        along contiguous students; ``work`` and ``along`` are scratch.
+        Slices, so that indices run from 0: the compiler vectorises no index that may be negative.
         """
-        m, columns = W.shape[0], T.shape[0]
-        for k in range(m):
-            for j in range(columns):
-                T[j, k] = W[k, P + j]
-        for i in range(min(m, columns - 1)):
+        r0, r1, r2, r3 = W[k, start:], W[k + 1, start:], W[k + 2, start:], W[k + 3, start:]
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for j in range(mirror.size):
+            y = mirror[j]
+            s0 += r0[j] * y
+            s1 += r1[j] * y
+            s2 += r2[j] * y
+            s3 += r3[j] * y
+        s0, s1, s2, s3 = twice * s0, twice * s1, twice * s2, twice * s3
+        for j in range(mirror.size):
+            y = mirror[j]
+            r0[j] -= s0 * y
+            r1[j] -= s1 * y
+            r2[j] -= s2 * y
+            r3[j] -= s3 * y
+
+    @jit  # type: ignore[untyped-decorator]
+    def compress(W, P, m, work):  # type: ignore[no-untyped-def]
+        """Replace the columns U of the first m rows from P on by [L | 0] with the same U Uᵀ.
+
+        Householder reflections from the right.  W has rows to spare up to a multiple of four.
+        """
+        width = W.shape[1]
+        for i in range(min(m, width - P - 1)):
+            row, mirror = W[i, P + i :], work[P + i :]
             square = 0.0
-            for j in range(i + 1, columns):
-                work[j] = T[j, i]
-                square += work[j] * work[j]
+            for j in range(1, mirror.size):
+                mirror[j] = row[j]
+                square += row[j] * row[j]
+                row[j] = 0.0
             if square == 0.0:
                 continue
-            norm = math.sqrt(T[i, i] * T[i, i] + square)
-            work[i] = T[i, i] + (norm if T[i, i] > 0 else -norm)
-            twice = 2 / (work[i] * work[i] + square)
-            for k in range(m):
-                along[k] = 0.0
-            for j in range(i, columns):
-                y = twice * work[j]
-                for k in range(m):
-                    along[k] += y * T[j, k]
-            for j in range(i, columns):
-                y = work[j]
-                for k in range(m):
-                    T[j, k] -= y * along[k]
-        for k in range(m):
-            for j in range(columns):
-                W[k, P + j] = T[j, k] if j <= k else 0.0
+            norm = math.sqrt(row[0] * row[0] + square)
+            head = -norm if row[0] > 0 else norm
+            mirror[0] = row[0] - head
+            row[0] = head
+            twice = 2 / (mirror[0] * mirror[0] + square)
+            for k in range(i + 1, m, 4):
+                reflect(W, k, P + i, mirror, twice)
 
     return fill, chis, compress
 
@@ -199,18 +211,18 @@ def block_kernel(activation: Activation, batch: int) -> Any:
 
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
     def run(W, n, c, b, old, drawn, noise, etas, a, d, label_noise, lanes, scalar, pool, counts):  # type: ignore[no-untyped-def]
-        m, width = W.shape
+        m, width = n.size, W.shape[1]
         P, rows_held = a.size, noise.size
         X = drawn[: rows_held * width].reshape(rows_held, width)
         steps = rows_held // batch
-        work, along, transposed = np.empty(width), np.empty(m), np.empty((width - P, m))
+        work = np.empty(width)
         done = 0
         while done < etas.size:
             if counts[1] == steps:
-                apply_pending(W, c, b, old)
+                apply_pending(W[:m], c, b, old)
                 c[:] = 0.0
                 b[:] = 0.0
-                compress(W, P, transposed, work, along)
+                compress(W, P, m, work)
                 for k in range(m):
                     square = 0.0
                     for j in range(width):
@@ -231,9 +243,9 @@ def block_kernel(activation: Activation, batch: int) -> Any:
             rows = X[counts[1] * batch : (counts[1] + some) * batch]
             xi = noise[counts[1] * batch : (counts[1] + some) * batch]
             if batch == 1:
-                single(W, n, c, b, old, rows, etas[done : done + some], xi, a, 0.0)
+                single(W[:m], n, c, b, old, rows, etas[done : done + some], xi, a, 0.0)
             else:
-                batched(W, n, rows, batch, etas[done : done + some], xi, a)
+                batched(W[:m], n, rows, batch, etas[done : done + some], xi, a)
             counts[1] += some
             done += some
         counts[2] += done

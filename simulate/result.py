@@ -140,7 +140,9 @@ class Simulation:
         ended = f"{int(self.diverged.sum())} of {self.seeds} diverged (left out of averages)"
         finite = self.loss[~self.diverged, -1]
         final = f"{np.median(finite):.4g}" if finite.size else "—"
-        reached = np.isfinite(self.recovery).sum(axis=0)
+        late = self.diverged[:, None]  # a diverged run is later than every time
+        alignment, recovery = np.where(late, np.inf, self.alignment), np.where(late, np.inf, self.recovery)
+        reached = np.isfinite(recovery).sum(axis=0)
         lines = [
             f"online SGD, {self.problem.activation.name}: d = {self.problem.d}, P = {self.problem.P}, "
             f"m = {self.problem.m}, {self.seeds} seeds",
@@ -153,7 +155,7 @@ class Simulation:
         lines += [f"  seed {i}: {item}" for i, item in enumerate(self.divergence) if item is not None]
         lines.append(f"  {'p':>4} {'a_p':>8} {'median alignment':>17} {'median recovery':>16} {'recovered in':>13}")
         for p in range(self.problem.P):
-            align, recover = (_median(table[:, p]) for table in (self.alignment, self.recovery))
+            align, recover = (_median(table[:, p]) for table in (alignment, recovery))
             lines.append(
                 f"  {p + 1:>4} {self.problem.a[p]:>8.4f} {align:>17} {recover:>16} {f'{reached[p]}/{self.seeds}':>13}"
             )

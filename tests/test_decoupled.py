@@ -99,9 +99,7 @@ def test_alignment_by_mpmath_quadrature(name: str, r0: float) -> None:
         points = [mpmath.mpf(r0)]
         while points[-1] < HALF / 4:
             points.append(4 * points[-1])
-        expected = mpmath.quad(
-            lambda r: 1 / (mpmath.mpf(0.6) * phi_slope(r) * (1 - r**2)), [*points, mpmath.sqrt(0.5)]
-        )
+        expected = mpmath.quad(lambda r: 1 / (mpmath.mpf(0.6) * phi_slope(r) * (1 - r**2)), [*points, mpmath.sqrt(0.5)])
     # panels leave 1e-14, coefficients 1e-13; terms beyond degree 512 count 2^{−256}
     assert alignment_time(SIGMAS[name], 0.6, r0) == pytest.approx(float(expected), rel=1e-11, abs=1e-15)
 

@@ -86,17 +86,17 @@ def test_table_of_one_direction_alone_by_mpmath(case: Case) -> None:
             return s(y) ** (1 - mpmath.mpf(k) / 2) / (2 * k)
 
         def factor(y: mpmath.mpf) -> mpmath.mpf:
-            return ((1 - s0) / (1 - s(y))) ** (mpmath.mpf(2) / k)
+            return ((1 - s0) * (1 + mpmath.exp(y))) ** (mpmath.mpf(2) / k)
 
         def integral(f: Callable[[mpmath.mpf], mpmath.mpf], y: mpmath.mpf) -> mpmath.mpf:
-            return mpmath.quad(f, [y0, *(c for c in (0, 6, 12, 18, 24) if y0 < c < y), y])
+            return mpmath.quad(f, [y0, *(c for c in range(0, 60, 6) if y0 < c < y), y])
 
         def lacking(y: mpmath.mpf) -> mpmath.mpf:
             inverse = (1 / n0 + 4 * integral(lambda u: factor(u) * rate(u), y)) / factor(y)
             return s(y) / inverse - mpmath.mpf(1) / 2
 
         alignment = integral(rate, mpmath.mpf(0))
-        recovery = integral(rate, mpmath.findroot(lacking, (5, 35), solver="anderson", tol=1e-24, maxsteps=40))
+        recovery = integral(rate, mpmath.findroot(lacking, (5, 60), solver="anderson", tol=1e-24, maxsteps=40))
     assert float(alignment) == pytest.approx(case.alignment[0], rel=2e-10)  # the table keeps ten digits
     assert float(recovery) == pytest.approx(case.recovery[0], rel=2e-10)  # likewise
 
@@ -155,6 +155,18 @@ def test_passages_seen_by_the_record_and_by_the_interpolant_coincide() -> None:
         # the record at the passage itself: bisection to 1e-12 of t times a slope of order 10/t
         assert exactly.alignments[i, p] == pytest.approx(0.5, abs=1e-10)
         assert exactly.strengths[j, p] == pytest.approx(case.a[p] / 2, abs=1e-10)
+
+
+def test_a_passage_inside_one_step_is_not_missed() -> None:
+    """Above the level only for 3.4 < t < 3.9, within the step 3 … 4; a second curve passes at 3.1 and stays."""
+    first = np.full((1, 3), np.inf)
+    MODULE._find_passages(
+        lambda y: y[None],
+        lambda t: np.array([0.0625 - (t - 3.65) ** 2, t - 3.1, t - 3.2]),
+        3.0, 4.0, first, np.array([True, True, False]),
+    )  # fmt: skip
+    assert first[0, :2] == pytest.approx([3.4, 3.1], rel=1e-11)  # bisection to 1e-12
+    assert math.isinf(first[0, 2])
 
 
 def test_a_passage_counts_even_if_the_student_turns_back() -> None:

@@ -277,7 +277,7 @@ def test_quantiles_of_one_direction_are_exact(sigma: Activation, m: int) -> None
 
 
 def test_intervals_cover_the_exact_quantile() -> None:
-    """Each of 100 independent intervals covers with probability ≥ 0.95: at least 80 do, but for 1e-9."""
+    """Each of 100 independent intervals covers with probability ≥ 0.95: at least 78 do, but for 1e-9."""
     problem, q, runs = Problem(H4, Teacher([1.0]), 30, 4), 0.3, 100
     exact = 1 / (8 * float(best_overlap(problem, 1 - q)))
     covered = 0
@@ -303,8 +303,8 @@ def test_the_last_direction_chooses_among_those_left() -> None:
     assert free == pytest.approx(4.12, abs=0.005)  # exact; two decimals are stated
     # n = 1200 draws; 2.31 in 20,000 with standard error 0.022, hence 0.09 here: 6.1 of them are 1e-9
     assert medians[15] == pytest.approx(2.31, abs=0.55)
-    # n = 1200; the strongest direction nearly always chooses first: standard error SE1 from the density of F^m
-    assert medians[0] == pytest.approx(4.11, abs=ABS1)
+    # n = 1200; the strongest direction nearly always chooses first: standard error 0.069 from the density of F^m
+    assert medians[0] == pytest.approx(4.11, abs=0.42)
     assert medians[15] < 0.8 * free
 
 
@@ -443,6 +443,21 @@ def test_learned_not_by_horizon_and_never() -> None:
     longer = predict(problem, rows)
     assert longer.status == ("learned", "learned", "never", "never")
     assert longer.flow.status == "recovered"
+
+
+def test_a_direction_is_open_to_others_until_it_is_recovered() -> None:
+    """Where the greedy rule errs: student 2 would reach direction 1 at T = 3.9, after student 1 aligns (3.5) but
+    before it recovers (7.5).  So it goes there too, and direction 2, greedily its own, is never learned."""
+    problem = Problem(H4, Teacher([2.0, 1.0]), 30, 2)
+    rows = np.zeros((2, 30))
+    rows[0, [0, 10]] = 0.2, math.sqrt(1 - 0.2**2)
+    rows[1, [0, 1, 11]] = 0.19, 0.12, math.sqrt(1 - 0.19**2 - 0.12**2)
+    result = predict(problem, rows)
+    assert result.student.tolist() == [0, 1]
+    assert result.alignment["closed_form"][0] < 1 / (8 * problem.a[0] * 0.19**2) < result.recovery["decoupled"][0]
+    assert np.isfinite(result.recovery["decoupled"]).all()
+    assert result.status == ("learned", "not_by_horizon")
+    assert (result.flow.directions[:, 0] ** 2 > 0.99).all()  # both within 8° of direction 1
 
 
 def test_more_students_than_directions_leave_students_without_one() -> None:

@@ -264,33 +264,36 @@ def holds(run: Simulation, event: str) -> Array:
 
 
 def test_first_passages_are_those_of_the_dense_record(dense: Simulation) -> None:
+    """Late by at most 0.2 % of the elapsed time, which is less than a step up to step 500."""
     seen = []
     for event in ("alignment", "recovery"):
-        condition = holds(dense, event)
-        expected = np.where(condition.any(axis=1), dense.times[condition.argmax(axis=1)], np.inf)
-        np.testing.assert_array_equal(getattr(dense, event), expected)
-        seen += [t / dense.step_size for t in expected.ravel() if 0 < t < np.inf]
-    assert min(seen) < 1000 and max(seen) > 1500, "premise: transitions where 0.2 % is less and more than a step"
+        condition, times = holds(dense, event), getattr(dense, event)
+        assert (np.isfinite(times) == condition.any(axis=1)).all()
+        for run, p in np.argwhere(condition.any(axis=1)):
+            first = int(np.argmax(condition[run, :, p]))
+            deadline = first + int(0.002 * first)
+            assert condition[run, first : deadline + 1, p].all(), "premise: no flicker right after the passage"
+            stop = round(times[run, p] / dense.step_size)
+            assert first <= stop <= deadline
+            assert times[run, p] == dense.times[stop] and condition[run, stop, p]
+            seen.append(first)
+    assert 0 < min(x for x in seen if x) < 500 and max(seen) > 1500, "premise: passages early and late"
 
 
 @pytest.mark.parametrize(("records", "spacing"), [(1, "linear"), (7, "log"), (40, "linear")])
-def test_a_sparse_record_is_late_by_at_most_two_per_mille(dense: Simulation, records: int, spacing: str) -> None:
+def test_results_do_not_depend_on_the_record_grid(dense: Simulation, records: int, spacing: str) -> None:
     sparse = sgd(
         dense.problem, dense.step_size, dense.samples, seeds=dense.seeds, seed=dense.seed, records=records,
         spacing=spacing, engine=dense.engine,
     )  # fmt: skip
-    for event in ("alignment", "recovery"):
-        condition, first, late = holds(dense, event), getattr(dense, event), getattr(sparse, event)
-        assert (np.isfinite(late) == np.isfinite(first)).all()
-        for run, p in np.argwhere(np.isfinite(first)):
-            start, stop = (round(table[run, p] / dense.step_size) for table in (first, late))
-            assert condition[run, stop, p], "a passage is noted only where the condition holds"
-            deadline = start + int(0.002 * start)
-            assert condition[run, start : deadline + 1, p].all(), "premise: no flicker right after the passage"
-            assert start <= stop <= deadline
-    # the path itself does not see the grid; 1e-9: norms carried along are refreshed at every look
-    np.testing.assert_allclose(sparse.norms[:, -1], dense.norms[:, -1], rtol=1e-9)
-    np.testing.assert_allclose(sparse.overlaps[:, -1], dense.overlaps[:, -1], rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(sparse.alignment, dense.alignment)
+    np.testing.assert_array_equal(sparse.recovery, dense.recovery)
+    kept = np.searchsorted(dense.times, sparse.times)
+    np.testing.assert_array_equal(dense.times[kept], sparse.times)
+    # 1e-9: an engine may refresh its norms whenever it is looked at
+    np.testing.assert_allclose(sparse.norms, dense.norms[:, kept], rtol=1e-9)
+    np.testing.assert_allclose(sparse.overlaps, dense.overlaps[:, kept], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(sparse.loss, dense.loss[:, kept], rtol=1e-8)
 
 
 def test_what_holds_at_the_start_is_passed_at_zero(engine: str) -> None:

@@ -45,4 +45,3 @@ def velocity(problem: Problem, n: Array, directions: Array) -> tuple[Array, Arra
     G = -(activation.phi_slope(gram) * n) @ directions
     G[:, : problem.P] += activation.phi_slope(overlaps) * a
     return F, G - np.einsum("kd,kd->k", G, directions)[:, None] * directions
-

@@ -109,7 +109,7 @@ def predict(
     Parameters
     ----------
     t_max
-        Horizon of the flow; default twice the largest decoupled recovery time.
+        Horizon of the flow; default twice the largest decoupled recovery time, or t_min if later.
     t_min
         The flow runs at least to here, recovered or not.
     times
@@ -150,7 +150,7 @@ def predict(
     solution = flow(
         problem,
         rows,
-        t_max=_horizon(problem, alone[1]) if t_max is None else positive_number("t_max", t_max),
+        t_max=max(t_min, _horizon(problem, alone[1])) if t_max is None else positive_number("t_max", t_max),
         t_min=t_min,
         until=learnable,
         times=times,

@@ -1,0 +1,173 @@
+"""Interrupted runs lose nothing and change nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import NUMBA
+
+from problem import Activation, Problem, Teacher
+from simulate import LeapControl, Simulation, power_decay, sgd
+from simulate.checkpoint import CheckpointError, Store
+
+COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")
+RUNS: dict[str, Any] = {
+    "direct numpy": {"method": "direct", "engine": "numpy", "samples": 4_000, "batch": 2},
+    "direct compiled": {"method": "direct", "engine": "compiled", "samples": 40_000, "label_noise": 0.1},
+    "direct float32": {"method": "direct", "engine": "compiled", "samples": 40_000, "dtype": "float32"},
+    "reduced": {"method": "reduced", "samples": 40_000, "label_noise": 0.1},
+    "reduced batch": {"method": "reduced", "samples": 40_000, "batch": 4},
+    "leap": {"method": "leap", "samples": 40_000, "leap": LeapControl(virtual=8, macro_samples=100)},
+}
+CASES = [
+    pytest.param(run, id=name, marks=COMPILED if "compiled" in name or "float32" in name or "reduced" in name else ())
+    for name, run in RUNS.items()
+]
+
+
+def problem() -> Problem:
+    return Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=20, m=4, init_scale=0.05)
+
+
+def simulate(run: dict[str, Any], **more: Any) -> Simulation:
+    schedule = power_decay(2e-4, 10_000, 0.5)
+    return sgd(problem(), schedule, **{"seeds": 2, "records": 10, **run, **more})
+
+
+class Stop:
+    """Interrupts after so many samples, as Ctrl-C would."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            self.left = 10**18
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("run", CASES)
+def test_resumed_run_is_bit_for_bit_the_uninterrupted_one(run: dict[str, Any], tmp_path: Path) -> None:
+    whole = simulate(run)
+    for after in (run["samples"] // 3, run["samples"]):
+        try:
+            simulate(run, out=tmp_path, resume=True, progress=Stop(after), workers=1)
+        except KeyboardInterrupt:
+            assert list(tmp_path.glob("checkpoint-*.npz"))
+    resumed = simulate(run, out=tmp_path, resume=True)
+    for name in ("loss", "overlaps", "norms", "alignment", "recovery"):
+        np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name), err_msg=name)
+
+
+@pytest.mark.parametrize("run", CASES)
+def test_workers_and_records_do_not_change_the_path(run: dict[str, Any]) -> None:
+    one, two = simulate(run, workers=1), simulate(run, workers=2)
+    np.testing.assert_array_equal(one.overlaps, two.overlaps)
+    if run["method"] != "leap":  # a record ends a macro-step
+        dense = simulate(run, records=33)
+        np.testing.assert_array_equal(one.overlaps[:, -1], dense.overlaps[:, -1])
+        np.testing.assert_array_equal(one.recovery, dense.recovery)
+
+
+def test_resume_without_checkpoint_starts_afresh(tmp_path: Path) -> None:
+    run = RUNS["direct numpy"]
+    np.testing.assert_array_equal(simulate(run).loss, simulate(run, out=tmp_path, resume=True).loss)
+
+
+def test_finished_work_is_not_overwritten(tmp_path: Path) -> None:
+    simulate(RUNS["direct numpy"], out=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match="add --resume"):
+        simulate(RUNS["direct numpy"], out=tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"batch": 4}, "batch"),
+        ({"samples": 4_002}, "samples"),
+        ({"seed": 1}, "seed"),
+        ({"dtype": "float32"}, "dtype"),
+        ({"method": "leap", "batch": 1}, "method|batch"),
+        ({"label_noise": 0.5}, "label_noise"),
+        ({"directions": np.eye(4, 20)}, "directions"),
+    ],
+)
+def test_foreign_checkpoint_is_refused_by_name(change: dict[str, Any], word: str, tmp_path: Path) -> None:
+    simulate(RUNS["direct numpy"], out=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match=f"belongs to another run: its ({word}) is"):
+        simulate(RUNS["direct numpy"], out=tmp_path, resume=True, **change)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "text"])
+def test_damaged_checkpoint_is_refused_by_name(damage: str, tmp_path: Path) -> None:
+    simulate(RUNS["direct numpy"], out=tmp_path)
+    (path,) = tmp_path.glob("checkpoint-*.npz")
+    data = path.read_bytes()
+    broken = {
+        "truncate": data[:-100],
+        "flip": data[:500] + bytes([data[500] ^ 1]) + data[501:],
+        "empty": b"",
+        "text": b"hello\n",
+    }[damage]
+    path.write_bytes(broken)
+    with pytest.raises(CheckpointError, match=path.name):
+        simulate(RUNS["direct numpy"], out=tmp_path, resume=True)
+    assert path.read_bytes() == broken
+
+
+def test_second_process_on_one_directory_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path, {}, resume=False)
+    try:
+        with pytest.raises(CheckpointError, match="another process is running"):
+            simulate(RUNS["direct numpy"], out=tmp_path)
+    finally:
+        store.release()
+    simulate(RUNS["direct numpy"], out=tmp_path)
+
+
+COMMAND = [
+    sys.executable, "-m", "emergence", "simulate", "--json", "--method", "direct", "--engine", "numpy",
+    "--d", "20", "--m", "4", "--P", "2", "--step-size", "1e-4", "--samples", "40000", "--seeds", "2",
+    "--checkpoint-seconds", "0.2",
+]  # fmt: skip
+
+
+def document(text: str) -> dict[str, Any]:
+    out: dict[str, Any] = json.loads(text)
+    for volatile in ("samples_per_second",):
+        out.pop(volatile)
+    return out
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_command_resumes_where_it_was(how: signal.Signals, tmp_path: Path) -> None:
+    whole = subprocess.run(COMMAND, capture_output=True, text=True, check=True)
+    out = tmp_path / "run"
+    process = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("checkpoint-*.npz")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == (130 if how == signal.SIGINT else -how), words
+    if how == signal.SIGINT:
+        assert "--resume" in words
+    assert not (out / "simulate.json").exists()
+    again = subprocess.run([*COMMAND, "--out", str(out), "--resume"], capture_output=True, text=True, check=True)
+    assert document(again.stdout) == document(whole.stdout)
+    assert not list(out.glob("checkpoint-*"))
+    assert (out / "simulate.json").exists()

@@ -1,0 +1,67 @@
+"""Step-size schedules: rates, sums, text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from problem import Activation, Problem, Teacher
+from simulate import Schedule, constant, parse_schedule, piecewise, power_decay, sgd
+from simulate.schedule import as_schedule
+
+SCHEDULES = {
+    "constant": constant(0.3),
+    "power 1/2": power_decay(0.3, 50, 0.5),
+    "power 1": power_decay(0.3, 50, 1.0),
+    "power 2": power_decay(0.3, 50, 2.0),
+    "piecewise": piecewise([(0, 0.3), (7, 0.1), (40, 0.02)]),
+    "callable": as_schedule(lambda s: 0.3 / (1 + s)),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("power", [1, 2])
+def test_sums_are_sums(name: str, power: int) -> None:
+    schedule = SCHEDULES[name]
+    steps = np.array([0, 1, 2, 7, 8, 39, 41, 1000])
+    literal = np.array([np.sum(schedule.rate(np.arange(s)) ** power) for s in steps])
+    # the midpoint rule is off by g(g + 1)/(24 horizon²), g = exponent × power, and a tenth for higher orders
+    g = {"power 1/2": 0.5, "power 1": 1.0, "power 2": 2.0}.get(name, 0.0) * power
+    tolerance = 1.1 * g * (g + 1) / (24 * 50**2) + 1e-12
+    np.testing.assert_allclose(schedule.sums(steps, power), literal, rtol=tolerance, atol=1e-15)
+    np.testing.assert_allclose(schedule.flow_time(steps), schedule.sums(steps, 1))
+
+
+def test_texts() -> None:
+    assert parse_schedule("constant", 0.1).text == constant(0.1).text
+    assert parse_schedule("power:1000:0.5", 0.1).text == power_decay(0.1, 1000, 0.5).text
+    assert (
+        parse_schedule("piecewise:1e3=0.05,5000=0.01", 0.1).text
+        == piecewise([(0, 0.1), (1000, 0.05), (5000, 0.01)]).text
+    )
+
+
+BAD = ["", "linear", "power", "power:1", "power:a:b", "power:10:-1", "piecewise:", "piecewise:5", "constant:3"]
+BAD += ["piecewise:5=0.1,5=0.2", "piecewise:5=-1", "piecewise:0=0.2"]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_texts(text: str) -> None:
+    with pytest.raises(ValueError, match="schedule"):
+        parse_schedule(text, 0.1)
+
+
+@pytest.mark.parametrize("bad", [lambda s: s * 0.0, lambda s: 1.0, lambda s: np.full(len(s), np.nan)])
+def test_bad_callables(bad) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="callable"):
+        as_schedule(bad)
+
+
+@pytest.mark.parametrize("name", ["power 1/2", "piecewise", "callable"])
+def test_runs_use_the_rate_of_each_step(name: str) -> None:
+    """Engines agree and records carry the flow time; scaled so that nothing explodes."""
+    base = SCHEDULES[name]
+    schedule = Schedule("scaled", base.initial * 1e-3, lambda s: 1e-3 * base.rate(s), None)
+    problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=8, m=3, init_scale=0.1)
+    out = sgd(problem, schedule, 100, records=100, method="direct", engine="numpy")
+    np.testing.assert_allclose(out.times, 1e-3 * base.sums(np.arange(101), 1), rtol=1e-4)  # midpoint rule, above
