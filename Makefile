@@ -7,7 +7,9 @@ INSTALLED := $(VENV)/.installed
 .PHONY: compare test test-slow lint clean
 
 compare: $(INSTALLED)
-	$(BIN)/emergence compare --out results
+	$(BIN)/emergence compare --resume --out results
+	$(BIN)/emergence compare --resume --out results/direct --method direct --d 64 --P 4 --m 16 \
+	  --step-size 2e-6 --samples 14e6
 
 test: lint
 	$(BIN)/python -m pytest

@@ -63,10 +63,10 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
     add("--activation", metavar="EXPR", help="σ (default h4)")
     add("--high-pass", type=integer, metavar="K", help="remove the Hermite components of degree below K")
     add("--beta", type=number, help="strengths a_p ∝ p^−beta (default 1)")
-    add("--P", type=integer, help="number of teacher directions (default 4)")
+    add("--P", type=integer, help="number of teacher directions (default 8)")
     add("--strengths", type=numbers, metavar="A,…", help="strengths given one by one, normalised")
-    add("--d", type=integer, help="input dimension (default 64)")
-    add("--m", type=integer, help="number of students (default 16)")
+    add("--d", type=integer, help="input dimension (default 2048)")
+    add("--m", type=integer, help="number of students (default 64)")
     add("--init-scale", type=number, help="initial norm of every student (default 1e-3)")
     add("--seed", type=integer, help="seed of all random streams (default 0)")
     add("--directions", metavar="FILE.npy", help="m × d initial directions instead of random ones")
@@ -77,8 +77,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("simulation")
     group.argument_default = argparse.SUPPRESS
     add = group.add_argument
-    add("--step-size", type=number, help="η (default 4e-6)")
-    add("--samples", type=integer, help="samples a seed, also as 6e6 (default 7e6)")
+    add("--step-size", type=number, help="η (default 1e-8)")
+    add("--samples", type=integer, help="samples a seed, also as 6e6 (default 7e10)")
     add("--batch", type=integer, help="mini-batch size (default 1)")
     add("--seeds", type=integer, help="number of runs (default 1; compare: 12)")
     add("--records", type=integer, help="records a run (default 300)")
@@ -113,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if flags["command"] is None:
         build_parser().error("a command is needed: hermite, predict, simulate or compare")
+    for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # would only get in each other's way
     try:
         from emergence import commands
 

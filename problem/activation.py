@@ -26,7 +26,7 @@ from sympy.printing.precedence import PRECEDENCE
 from problem.hermite_polynomials import h, hermite_series
 from problem.numeric import almost_everywhere_derivative, numpy_function
 from problem.parser import MAX_HERMITE, MAX_POWER, degree, parse, x
-from problem.quadrature import Moments, moments
+from problem.quadrature import Moments, moments, reflected_moment
 from problem.regularity import POLE, Regularity, check_argument, examine, singularity_exponents
 from problem.types import Array
 
@@ -229,8 +229,10 @@ class Activation:
         slope = self.slope_second_moment - float(np.sum(degrees * self._squares))
         if mass <= 1e-10 * self.second_moment or not len(degrees) * mass <= slope < np.inf:
             return 0.0, 0.0, 1.0
-        sign = {"even": 1.0, "odd": -1.0, None: 0.0}[self.parity]
-        return mass, sign * mass, slope / mass
+        alternating = (-1.0) ** np.arange(max(self.cut, len(degrees)))
+        mirrored = reflected_moment(self._numeric[0], self.breaks)
+        mirrored -= float(alternating[: self.cut] @ self.removed**2 + alternating[: len(degrees)] @ self._squares)
+        return mass, min(max(mirrored, -mass), mass), slope / mass
 
     def _series(self, s: Array, terms: Array, order: int) -> Array:
         if len(terms) <= 64 and not self._tail[0]:
@@ -294,8 +296,17 @@ def _checked(expression: sympy.Expr) -> sympy.Expr:
     expression = expression.subs({symbol: x for symbol in symbols}).replace(
         lambda e: e.is_Float, lambda e: sympy.Rational(str(e))
     )
+    if expression.has(sympy.nan, sympy.oo, -sympy.oo, sympy.zoo, sympy.I):
+        raise ValueError(f"{expression} is not a real function")
     for node in sympy.preorder_traversal(expression):
-        known = node.is_Symbol or node.is_number or node.is_Add or node.is_Mul or node.is_Pow
+        known = (
+            node.is_Symbol
+            or node.is_Rational
+            or node in (sympy.pi, sympy.E)
+            or node.is_Add
+            or node.is_Mul
+            or node.is_Pow
+        )
         if not known and not isinstance(node, _SYMBOLIC_FUNCTIONS):
             raise ValueError(f"{node} is not a function that an activation can use")
         if node.is_Pow and not (node.exp.is_Rational or node.base == sympy.E):

@@ -7,6 +7,13 @@ from typing import Any
 import numpy as np
 
 
+def is_real_number(value: Any) -> bool:
+    """Is it a real number of a type that a double can hold?  (``True`` and complex numbers are not.)"""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return not isinstance(value, int) or abs(value) < 2**1023
+
+
 def positive_integer(name: str, value: Any) -> int:
     """``value`` as an int ≥ 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
@@ -23,7 +30,6 @@ def nonnegative_integer(name: str, value: Any) -> int:
 
 def positive_number(name: str, value: Any) -> float:
     """``value`` as a finite float > 0."""
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value <= 0:
+    if not is_real_number(value) or not 0 < value < np.inf:
         raise ValueError(f"`{name}` must be a positive number, but is {value!r}")
     return float(value)

@@ -75,6 +75,10 @@ def _gelu(u: sympy.Expr) -> sympy.Expr:
     return _multiply(u, 1 + simplified(sympy.erf, _multiply(u, 1 / sympy.sqrt(2))), _HALF)
 
 
+def _tan(u: sympy.Expr) -> sympy.Expr:  # SymPy turns tan(x + pi/2) into −cot(x)
+    return simplified(sympy.tan, u).replace(sympy.cot, lambda v: 1 / sympy.tan(v, evaluate=False))
+
+
 FUNCTIONS: dict[str, tuple[int, Callable[..., sympy.Expr]]] = {
     "abs": (1, partial(simplified, sympy.Abs)),
     "sign": (1, partial(simplified, sympy.sign)),
@@ -87,7 +91,7 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., sympy.Expr]]] = {
     "sqrt": (1, lambda u: power(u, _HALF)),
     "sin": (1, partial(simplified, sympy.sin)),
     "cos": (1, partial(simplified, sympy.cos)),
-    "tan": (1, partial(simplified, sympy.tan)),
+    "tan": (1, _tan),
     "sinh": (1, partial(simplified, sympy.sinh)),
     "cosh": (1, partial(simplified, sympy.cosh)),
     "tanh": (1, partial(simplified, sympy.tanh)),

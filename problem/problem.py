@@ -96,7 +96,7 @@ class Problem:
     def initial_directions(self, seed: int | SeedSequence | np.random.Generator) -> Array:
         """m independent directions uniform on the unit sphere of R^d, shape (m, d)."""
         if self.m * self.d > MAX_NUMBERS:
-            raise ValueError(f"m × d = {self.m * self.d:.3g} initial directions do not fit in memory")
+            raise ValueError(f"m × d = {self.m} × {self.d} numbers of initial directions do not fit in memory")
         rows = generator(seed).standard_normal((self.m, self.d))
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
@@ -120,17 +120,20 @@ class Problem:
             Wrong shape, non-finite entries, or a zero row.
         """
         try:
+            if np.iscomplexobj(directions):
+                raise TypeError
             rows = np.array(directions, dtype=float)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError("`directions` must be an array of numbers") from None
         if rows.shape not in ((self.m, self.d), (self.m, min(self.d, self.P + self.m))):
             raise ValueError(f"`directions` must have shape (m, d) = ({self.m}, {self.d}), but has {rows.shape}")
         if not np.isfinite(rows).all():
             raise ValueError("`directions` must be finite")
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        if (lengths == 0).any():
-            raise ValueError(f"row {int(np.argmin(lengths))} of `directions` is zero")
-        return rows / lengths
+        largest = np.abs(rows).max(axis=1, keepdims=True)
+        if (largest == 0).any():
+            raise ValueError(f"row {int(np.argmin(largest))} of `directions` is zero")
+        rows /= largest  # so that no square overflows
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready statement of the problem."""

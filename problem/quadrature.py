@@ -84,6 +84,15 @@ def moments(sigma: Callable[[Array], Array], derivative: Callable[[Array], Array
     )
 
 
+def reflected_moment(sigma: Callable[[Array], Array], breaks: Regularity) -> float:
+    """``E[σ(Z) σ(−Z)] = Σ (−1)^k c_k²``."""
+    kinks, singular = (
+        tuple(b * side for b in points for side in (-1.0, 1.0)) for points in (breaks.kinks, breaks.singular)
+    )
+    nodes, weights = panel_rule(Regularity(kinks, singular, breaks.reach), 0.1)
+    return float(np.sum(weights * np.exp(-(nodes**2) / 2) * sigma(nodes) * sigma(-nodes))) / np.sqrt(2 * np.pi)
+
+
 def panel_rule(breaks: Regularity, width: float) -> tuple[Array, Array]:
     """Nodes and Lebesgue weights on |x| ≤ reach for panels of at most ``width``."""
     regular = np.linspace(-breaks.reach, breaks.reach, int(np.ceil(2 * breaks.reach / width)) + 1)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from problem.checks import positive_integer
+from problem.checks import is_real_number, positive_integer
 from problem.types import Array
+
+MAX_P = 10**7  # strengths that are kept as a tuple
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,8 +38,10 @@ class Teacher:
 
     def __init__(self, strengths: ArrayLike | Sequence[float], *, _beta: float | None = None) -> None:
         try:
+            if np.asarray(strengths).dtype.kind in "SUc":  # text, complex
+                raise TypeError
             values = np.array(strengths, dtype=float)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"`strengths` must be a list of numbers, but is {strengths!r}") from None
         if values.ndim != 1 or values.size == 0:
             raise ValueError(f"`strengths` must be a list of at least one number, but has shape {values.shape}")
@@ -55,7 +59,9 @@ class Teacher:
     def power_law(cls, P: int, beta: float) -> Teacher:
         """``a_p ∝ p^{−β}``, p = 1 … P, normalised."""
         P = positive_integer("P", P)
-        if not isinstance(beta, int | float | np.number) or not np.isfinite(beta) or not 0 <= beta <= 100:
+        if P > MAX_P:
+            raise ValueError(f"`P` must be at most {MAX_P}, but is {P}")
+        if not is_real_number(beta) or not 0 <= beta <= 100:
             raise ValueError(f"`beta` must be a number between 0 and 100, but is {beta!r}")
         return cls(np.exp(-float(beta) * np.log(np.arange(1, P + 1))), _beta=float(beta))
 

@@ -154,7 +154,8 @@ class DirectRun:
     def students(self) -> Array:
         """Students with the pending update applied, (1, m, d) float64."""
         V = self._students
-        return (V + (self._c[:, None] * V + self._b[:, None] * self._old)).astype(float)[None]
+        with np.errstate(all="ignore"):  # a diverged run is reported, not warned of
+            return (V + (self._c[:, None] * V + self._b[:, None] * self._old)).astype(float)[None]
 
     def keep(self, alive: Array) -> None:
         """A stack of one has nothing to drop until it is empty."""

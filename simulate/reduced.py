@@ -91,7 +91,8 @@ class ReducedRun:
     def students(self) -> Array:
         """Students with the pending update applied, (1, m, width)."""
         W = self._W[: self._n.size]
-        return (W + (self._c[:, None] * W + self._b[:, None] * self._old))[None]
+        with np.errstate(all="ignore"):  # a diverged run is reported, not warned of
+            return (W + (self._c[:, None] * W + self._b[:, None] * self._old))[None]
 
     def keep(self, alive: Array) -> None:
         """A stack of one has nothing to drop until it is empty."""

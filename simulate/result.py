@@ -78,6 +78,7 @@ class Simulation:
     method: str
     engine: str
     reason: str
+    warning: str | None
     samples_per_second: float
     wall_time: float
     version: str
@@ -122,6 +123,7 @@ class Simulation:
             "method": self.method,
             "engine": self.engine,
             "method_reason": self.reason,
+            "warning": self.warning,
             "final_loss": self.loss[:, -1].tolist(),
             "times": self.times.tolist(),
             "loss": self.loss.tolist(),
@@ -159,6 +161,8 @@ class Simulation:
             lines.append(
                 f"  {p + 1:>4} {self.problem.a[p]:>8.4f} {align:>17} {recover:>16} {f'{reached[p]}/{self.seeds}':>13}"
             )
+        if self.warning is not None:
+            lines.append(f"  warning: {self.warning}")
         if self.loss_check is not None:
             lines.append(
                 f"  final loss of the first run {self.loss_check.population:.4g}; on {self.loss_check.samples} fresh "

@@ -28,6 +28,7 @@ from problem.seeds import CHECK, DATA, DIRECTIONS, generator, seed_stream
 from problem.types import Array
 from simulate.checkpoint import Store
 from simulate.choose import Choice, choose
+from simulate.danger import warning
 from simulate.direct import DirectRun, DirectStack, sampled_loss
 from simulate.driver import Interrupted, Measured, Progress, drive, population_loss
 from simulate.leap import LeapControl, LeapRun
@@ -189,6 +190,7 @@ def sgd(
         method=plan.choice.method,
         engine=plan.choice.engine,
         reason=plan.choice.reason,
+        warning=_warning(plan),
         samples_per_second=float(steps_done.sum()) * plan.setting.batch / elapsed,
         wall_time=elapsed,
         version=package_version(),
@@ -309,6 +311,15 @@ def _drive_all(
     if first is not None:
         raise first
     return [job.result() for job in jobs]
+
+
+def _warning(plan: Plan) -> str | None:
+    if plan.choice.method != "leap":
+        return None
+    setting = plan.setting
+    steps = np.unique(np.geomspace(1, plan.steps, 200).astype(np.int64)) - 1
+    largest = float(np.max(setting.schedule.rate(steps)))
+    return warning(setting.problem, largest, setting.batch, float(plan.samples) * plan.seeds)
 
 
 def _loss_check(plan: Plan, students: Array | None) -> LossCheck | None:

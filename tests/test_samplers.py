@@ -17,6 +17,7 @@ from scipy.stats import ks_2samp, norm
 
 from problem import Activation, Problem, Teacher
 from simulate import LeapControl, Simulation, sgd
+from simulate.danger import SAFE, largest_kick
 from simulate.direct import DirectRun
 from simulate.leap import LeapRun
 from simulate.reduced import ReducedRun, smallest_dimension
@@ -222,3 +223,18 @@ def test_leap_bias_falls_with_the_macro_step() -> None:
     assert errors[0] > 10 * 1e-4 * times[3]
     assert errors[1] < 0.6 * errors[0] + 1e-4 * times[3]
     assert errors[2] < 0.6 * errors[1] + 1e-4 * times[3]
+
+
+@pytest.mark.parametrize("d", [64, 256])
+def test_leap_warns_where_direct_diverges(d: int) -> None:
+    """Below half the safe step size no direct run of 20 diverges; at 13 times it most do, and leap says so."""
+    problem = Problem(Activation("h4"), Teacher([1.0]), d=d, m=2)
+    samples = 200_000
+    safe = SAFE / largest_kick(problem, 1.0, 1, samples)
+    calm = sgd(problem, 0.5 * safe, samples, seeds=20, method="direct", records=1)
+    wild = sgd(problem, 13 * safe, samples, seeds=20, method="direct", records=1)
+    assert not calm.diverged.any()
+    assert wild.diverged.mean() > 0.5
+    assert sgd(problem, 0.01 * safe, 1000, method="leap", records=1).warning is None
+    said = sgd(problem, 13 * safe, samples, method="leap", records=1).warning
+    assert said is not None and "may diverge" in said
