@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 compare: $(INSTALLED)
 	$(BIN)/emergence compare --resume --out results
 	$(BIN)/emergence compare --resume --out results/direct --method direct --d 64 --P 4 --m 16 \
-	  --step-size 2e-6 --samples 14e6
+	  --step-size 3e-6 --samples 9.3e6
 
 test: lint
 	$(BIN)/python -m pytest

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compare.overlay import Comparison
 from figures.style import WIDTHS, house_style, series
+from problem.types import Array
 
 SHOWN = 6  # directions drawn one by one; more would not be told apart
 
@@ -65,6 +66,14 @@ def _window(comparison: Comparison) -> tuple[float, float]:
     return (min(0.25 * first.min(), 0.5 * end) if first.size else end / 100), end
 
 
+def _thinned(times: Array) -> list[int]:
+    """Indices of about 60 records evenly spaced in ln t, so that markers do not run together."""
+    if not times.size:
+        return []
+    wanted = np.geomspace(times[0], times[-1], 60)
+    return sorted({int(np.argmin(np.abs(times - t))) for t in wanted})
+
+
 def _staircases(axis: Axes, comparison: Comparison) -> None:
     simulation, prediction = comparison.simulation, comparison.predictions[0]
     start, end = _window(comparison)
@@ -79,7 +88,7 @@ def _staircases(axis: Axes, comparison: Comparison) -> None:
         axis.plot(
             simulation.times[inside], simulation.strengths[0, inside, p] / a, linestyle="none",
             marker=look["marker"], markersize=3, markerfacecolor="white", markeredgecolor=look["color"],
-            markeredgewidth=0.7, markevery=2, zorder=2,
+            markeredgewidth=0.7, markevery=_thinned(simulation.times[inside]), zorder=2,
         )  # fmt: skip
         closed = prediction.alignment["closed_form"][p]
         if start < closed < end:
@@ -88,14 +97,15 @@ def _staircases(axis: Axes, comparison: Comparison) -> None:
         if reached < end:
             axis.annotate(
                 f"{p + 1}", (reached, 0.5), xytext=(-3, 0), textcoords="offset points", color=look["color"],
-                ha="right", va="center", fontsize=8, fontweight="bold",
+                ha="right", va="center", fontsize=8, fontweight="bold", zorder=5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip
     axis.set_xscale("log")
     axis.set_xlim(start, end)
     axis.set_ylim(-0.04, 1.2)
     axis.set_ylabel(r"strength $\sum_k n_k r_{kp}^2\,/\,a_p$")
     axis.tick_params(labelbottom=False)
-    axis.set_title("first seed: directions $p$ learned one after another", loc="left")
+    axis.set_title("first seed: directions $p$ learned one after another", loc="left", pad=17)
     handles = [
         Line2D([], [], color="0.2", label="gradient flow"),
         Line2D(
@@ -108,9 +118,12 @@ def _staircases(axis: Axes, comparison: Comparison) -> None:
             markersize=3,
             label="SGD",
         ),
-        Line2D([], [], color="0.2", marker="v", linestyle="none", markersize=4, label="closed form, alignment"),
+        Line2D([], [], color="0.2", marker="v", linestyle="none", markersize=4, label="closed form"),
     ]
-    axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.0, 0.93), handlelength=1.5)
+    axis.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1, handlelength=1.5,
+        columnspacing=1.0, borderpad=0.1,
+    )  # fmt: skip
 
 
 def _loss(axis: Axes, comparison: Comparison) -> None:
@@ -126,7 +139,7 @@ def _loss(axis: Axes, comparison: Comparison) -> None:
     axis.plot(grid, solution.loss_at(grid), color="black", label="gradient flow, first seed", zorder=3)
     axis.plot(
         times, simulation.loss[0, inside], linestyle="none", marker="o", markersize=3, markerfacecolor="white",
-        markeredgecolor="black", markeredgewidth=0.7, markevery=2, label="SGD, first seed", zorder=2,
+        markeredgecolor="black", markeredgewidth=0.7, markevery=_thinned(times), label="SGD, first seed", zorder=2,
     )  # fmt: skip
     axis.set_xscale("log")
     axis.set_yscale("log")

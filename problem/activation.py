@@ -136,8 +136,8 @@ class Activation:
 
     @property
     def coefficient_error(self) -> float:
-        """Estimated absolute error of each coefficient."""
-        return max(self._base.error, 1e-15) * float(np.sqrt(self._base.second_moment))
+        """Estimated absolute error of each coefficient: 30 × the last change, at least the 1e-13 that is cut off."""
+        return max(30 * self._base.error, 1e-13) * float(np.sqrt(self._base.second_moment))
 
     @cached_property
     def second_moment(self) -> float:

@@ -18,6 +18,7 @@ from problem.types import Array
 
 NODES_PER_PANEL = 20
 MAX_DEGREE = 512
+MAX_GRADED = 32  # kinks with graded panels; functions with more have them in a regular row
 _GL_NODES, _GL_WEIGHTS = np.polynomial.legendre.leggauss(NODES_PER_PANEL)
 
 
@@ -97,9 +98,10 @@ def panel_rule(breaks: Regularity, width: float) -> tuple[Array, Array]:
     """Nodes and Lebesgue weights on |x| ≤ reach for panels of at most ``width``."""
     regular = np.linspace(-breaks.reach, breaks.reach, int(np.ceil(2 * breaks.reach / width)) + 1)
     edges = np.concatenate([regular, breaks.kinks, breaks.singular])
-    for point in breaks.singular:
-        ladder = width * 0.15 ** np.arange(1, 19)  # down to 1e-15 of the panel width
-        edges = np.concatenate([edges, point - ladder, point + ladder])
+    for points, rungs in ((breaks.singular, 19), (breaks.kinks[:MAX_GRADED], 10)):
+        for point in points:  # down to 1e-15 of the panel width; 1e-8 at kinks, which may hide a steep one
+            ladder = width * 0.15 ** np.arange(1, rungs)
+            edges = np.concatenate([edges, point - ladder, point + ladder])
     edges = np.unique(edges)
     middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * (edges[1:] - edges[:-1])
     nodes = (middle[:, None] + half[:, None] * _GL_NODES).ravel()
