@@ -52,7 +52,7 @@ def predict(flags: dict[str, Any]) -> int:
     problem = build_problem(values)
     rows = read_directions(values["directions"], problem)
     if rows is None:
-        rows = problem.initial_directions(seed_stream(values["seed"], 0, DIRECTIONS))
+        rows = problem.initial_coordinates(seed_stream(values["seed"], 0, DIRECTIONS))
     quantiles = None
     if values["quantiles"] is not None:
         quantiles = init_quantiles(problem, values["quantiles"], seed=values["seed"])

@@ -304,8 +304,8 @@ def almost_everywhere_derivative(expression: sympy.Expr) -> sympy.Expr:
     if isinstance(expression, sympy.Max | sympy.Min):  # fold: 1{u wins} u' + 1{rest wins} rest'
         out, rest = slope(arguments[-1]), arguments[-1]
         for u in arguments[-2::-1]:
-            ahead = u - rest if isinstance(expression, sympy.Max) else rest - u
-            out = _sum([_times(slope(u), _step(ahead)), _times(out, _step(-ahead))])
+            winner, loser = (u, rest) if isinstance(expression, sympy.Max) else (rest, u)
+            out = _sum([_times(slope(u), _ahead(winner, loser)), _times(out, _ahead(loser, winner))])
             rest = expression.func(u, rest, evaluate=False)
         return out
     if expression.is_Mul:
@@ -330,5 +330,8 @@ def _sum(terms: Iterable[sympy.Expr]) -> sympy.Expr:
     return sympy.Add(*present, evaluate=sum(size(u) for u in present) <= _SHORT)
 
 
-def _step(u: sympy.Expr) -> sympy.Expr:
-    return simplified(sympy.Heaviside, u, sympy.Rational(1, 2))
+def _ahead(u: sympy.Expr, v: sympy.Expr) -> sympy.Expr:
+    """1 where u > v and 1/2 where they tie; the two orders sum to 1 also in floating point."""
+    if size(u) + size(v) <= _SHORT and len((u - v).as_ordered_terms()) <= 2:
+        return simplified(sympy.Heaviside, u - v, sympy.Rational(1, 2))
+    return sympy.Heaviside(sympy.Add(u, -v, evaluate=False), sympy.Rational(1, 2), evaluate=False)

@@ -24,6 +24,7 @@ from problem.teacher import Teacher
 from problem.types import Array
 
 MAX_NUMBERS = 4 * 10**8  # entries of one m × d array: 3 GiB
+DRAWN_WHOLE = 2 * 10**7  # up to this m × d the reduced samplers start from rows drawn in full
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,21 @@ class Problem:
         if self.m * self.d > MAX_NUMBERS:
             raise ValueError(f"m × d = {self.m} × {self.d} numbers of initial directions do not fit in memory")
         rows = generator(seed).standard_normal((self.m, self.d))
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def initial_coordinates(self, seed: int | SeedSequence | np.random.Generator) -> Array:
+        """``coordinates`` of uniform directions, shape (m, min(d, P + m)).
+
+        Up to m × d = 2·10⁷ they are those of ``initial_directions(seed)``.  Beyond, the rows are not
+        drawn: the part outside the teacher's span is its Bartlett factor (lower triangular, normals
+        below a χ diagonal of d − P − i degrees of freedom), which has the same law.
+        """
+        if self.m * self.d <= DRAWN_WHOLE or self.d <= self.P + self.m:
+            return self.coordinates(self.initial_directions(seed))
+        stream = generator(seed)
+        beside = np.tril(stream.standard_normal((self.m, self.m)), -1)
+        beside += np.diag(np.sqrt(stream.chisquare(self.d - self.P - np.arange(self.m))))
+        rows = np.hstack([stream.standard_normal((self.m, self.P)), beside])
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def coordinates(self, directions: Array) -> Array:

@@ -52,7 +52,7 @@ def moments(sigma: Callable[[Array], Array], derivative: Callable[[Array], Array
     previous: tuple[Array, float, float] | None = None
     while True:
         nodes, weights = panel_rule(breaks, width)
-        values, slopes = sigma(nodes), derivative(nodes)
+        values, slopes = _values(sigma, nodes, breaks), _slopes(derivative, nodes, breaks)
         if not np.isfinite(values).all():
             raise ValueError(f"the activation is not finite at x = {nodes[~np.isfinite(values)][0]:.6g}")
         half_density = np.exp(-(nodes**2) / 4) / (2 * np.pi) ** 0.25
@@ -83,6 +83,26 @@ def moments(sigma: Callable[[Array], Array], derivative: Callable[[Array], Array
         error=error,
         parts_defect=float(np.max(defect)) / slope_scale,
     )
+
+
+def _values(sigma: Callable[[Array], Array], nodes: Array, breaks: Regularity) -> Array:
+    """σ, but 0 where it is lost to rounding at a singular point, like ``log(abs(x - 1))`` at 1 + 1e-17."""
+    values = sigma(nodes)
+    lost = np.nonzero(~np.isfinite(values))[0]
+    for point in breaks.singular if lost.size else ():
+        values[lost[np.abs(nodes[lost] - point) < 1e-12]] = 0.0
+    return values
+
+
+def _slopes(derivative: Callable[[Array], Array], nodes: Array, breaks: Regularity) -> Array:
+    """σ', but that 1e-6 away where it is lost at a kink: 0/0 in ``sqrt(x**2 - 2*x + 1)`` at 1 + 1e-9."""
+    slopes = derivative(nodes)
+    lost = nodes[~np.isfinite(slopes)]
+    for point in breaks.kinks if lost.size else ():
+        if np.any(np.abs(lost - point) < 1e-6):
+            near = np.abs(nodes - point) < 1e-6
+            slopes[near] = derivative(point + np.copysign(1e-6, nodes[near] - point))
+    return slopes
 
 
 def reflected_moment(sigma: Callable[[Array], Array], breaks: Regularity) -> float:

@@ -172,7 +172,7 @@ def _zeros(argument: sympy.Expr, values: Array) -> list[float]:
     crossing = np.nonzero((sign[:-1] != sign[1:]) & np.isfinite(values[:-1]) & np.isfinite(values[1:]))[0]
     low, high = _SCAN[crossing], _SCAN[crossing + 1]
     low_sign = sign[crossing]
-    for _ in range(80):  # bisection to the last bit, all brackets at once
+    for _ in range(64):  # bisection to the last bit, all brackets at once
         middle = 0.5 * (low + high)
         same = np.sign(function(middle)) == low_sign
         low, high = np.where(same, middle, low), np.where(same, high, middle)
@@ -184,13 +184,13 @@ def _zeros(argument: sympy.Expr, values: Array) -> list[float]:
     if dips.size:  # touching zeros: golden-section search, all dips at once
         low, high = _SCAN[dips - 1], _SCAN[dips + 1]
         ratio = (np.sqrt(5.0) - 1) / 2
-        for _ in range(90):
+        for _ in range(45):  # to 1e-9 of the bracket
             left, right = high - ratio * (high - low), low + ratio * (high - low)
             smaller_left = np.abs(function(left)) < np.abs(function(right))
             low, high = np.where(smaller_left, low, left), np.where(smaller_left, right, high)
-        bottom = 0.5 * (low + high)
-        touches = np.abs(function(bottom)) < 1e-13 * np.maximum(size[dips - 1], size[dips + 1])
-        roots += list(_sharpened(argument, np.where(np.abs(bottom) < 1e-7, 0.0, bottom)[touches]))
+        bottom = _sharpened(argument, 0.5 * (low + high))
+        touches = np.abs(function(bottom)) < 1e-9 * np.maximum(size[dips - 1], size[dips + 1])
+        roots += list(np.where(np.abs(bottom) < 1e-7, 0.0, bottom)[touches])
     return [float(root) for root in roots]
 
 

@@ -245,7 +245,8 @@ def initial_rows(plan: Plan, directions: ArrayLike | None) -> Array:
     """Initial unit rows of every run, (S, m, d), or (S, m, P + m) coordinates for the reduced samplers."""
     problem = plan.setting.problem
     if directions is None:
-        rows = [problem.initial_directions(seed_stream(plan.seed, i, DIRECTIONS)) for i in range(plan.seeds)]
+        draw = problem.initial_directions if plan.choice.method == "direct" else problem.initial_coordinates
+        rows = [draw(seed_stream(plan.seed, i, DIRECTIONS)) for i in range(plan.seeds)]
     else:
         given = np.asarray(directions)
         if given.ndim == 3:

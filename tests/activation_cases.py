@@ -100,7 +100,13 @@ def series(coefficients: dict[int, float]) -> tuple[Function, Function]:
 
 
 def polynomial(
-    name: str, text: str, coefficients: dict[int, float], sigma: Function, slope: Function, *more_tags: str, parity: str | None
+    name: str,
+    text: str,
+    coefficients: dict[int, float],
+    sigma: Function,
+    slope: Function,
+    *more_tags: str,
+    parity: str | None,
 ) -> Case:
     """A case of source *Hermite*: everything follows from the coefficients."""
     phi, phi_slope = series(coefficients)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from conftest import NUMBA, tilted_directions
 from numpy.random import SeedSequence
-from scipy.stats import ks_2samp, norm
+from scipy.stats import beta as beta_law
+from scipy.stats import ks_2samp, kstest, norm
 
 from problem import Activation, Problem, Teacher
 from simulate import LeapControl, Simulation, sgd
@@ -170,6 +171,18 @@ def test_reduced_at_ten_million_dimensions() -> None:
     assert turn < 0.01
 
 
+def test_initial_coordinates_have_the_law_of_directions() -> None:
+    """Squared overlaps with a teacher direction and between students: Beta(½, (d − 1)/2), at both sizes."""
+    for d in (1000, 10**7):
+        problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=d, m=40)
+        rows = np.concatenate([problem.initial_coordinates(seed) for seed in range(50)])
+        law = beta_law(0.5, (d - 1) / 2)
+        assert kstest(rows[:, 1] ** 2, law.cdf).pvalue > ALARM  # n = 2000
+        between = [problem.initial_coordinates(seed)[[0, 39]] for seed in range(500)]
+        inner = np.array([u @ v for u, v in between])
+        assert kstest(inner**2, law.cdf).pvalue > ALARM  # n = 500
+
+
 PROBLEMS = {
     "h4": (Activation("h4"), 1),
     "h6": (Activation("h6"), 1),
@@ -192,9 +205,14 @@ def trajectories(name: str, method: str, seeds: int, seed: int) -> Simulation:
     )  # fmt: skip
 
 
+HEAVY = pytest.mark.xfail(
+    strict=True, reason="moments of degree 24 rule at d = 24, where leap has room for 18 virtual samples at most"
+)
+LAWS = [(name, method) for name in PROBLEMS for method in ("reduced", "leap") if (name, method) != ("h6", "leap")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PROBLEMS)
-@pytest.mark.parametrize("method", ["reduced", "leap"])
+@pytest.mark.parametrize(("name", "method"), [*LAWS, pytest.param("h6", "leap", marks=HEAVY)])
 def test_transition_times_have_the_law_of_direct(name: str, method: str) -> None:
     """Two-sample Kolmogorov–Smirnov, 200 seeds each, four times: a shift of the median of 0.7
     standard deviations (a few per cent of the time here) is found with probability 0.99."""
