@@ -459,7 +459,7 @@ PROBLEMS = [
     (["--activation", "3"], ""),
     (["--high-pass", "-1"], "`high_pass`"),
     (["--high-pass", "65"], "`high_pass`"),
-    (["--d", "3"], "`d` must be at least P = 4, but is 3"),
+    (["--d", "3"], "`d` must be at least P = 8, but is 3"),
     (["--d", "-64"], "`d` must be a positive integer, but is -64"),
     (["--d", "6.5"], "argument --d: '6.5' is not a whole number"),
     (["--d", "many"], "argument --d: 'many' is not a whole number"),
