@@ -150,16 +150,15 @@ class Activation:
         return self._without_removed(self._base.slope_second_moment, 1)
 
     def _without_removed(self, moment: float, power: int) -> float:
-        """``moment − Σ k^power c_k²`` over the removed k; the sum over the others where that cancels."""
+        """``moment − Σ k^power c_k²`` over the removed k; the sum over the others where the two agree."""
         if not self.cut:
             return moment
         if len(self.coefficients) <= self.cut:
             return 0.0
         weights = np.arange(max(self.cut, len(self._squares)), dtype=float) ** power
         left = moment - float(np.sum(weights[: self.cut] * self.removed**2))
-        if left > 1e-6 * moment:
-            return left
-        return max(left, float(np.sum(weights[: len(self._squares)] * self._squares)))
+        kept = float(np.sum(weights[: len(self._squares)] * self._squares))
+        return kept if abs(left - kept) <= 1e-13 * moment else left
 
     @cached_property
     def information_exponent(self) -> int | None:

@@ -7,7 +7,9 @@ the walk below admits listed nodes only and refuses anything else by quoting it.
 
 Numbers become exact rationals (``0.1`` is 1/10), so that coefficients derived from a
 text can be exact.  Limits keep every later step fast: 500 characters, powers that are
-integers in −40 … 40, nesting to 30, polynomial degree to 80.
+integers in −40 … 40, nesting to 30, polynomial degree to 80, 1000 terms after ``softplus`` and
+``gelu`` are written out.  SymPy simplifies short arguments only (``abs(-x)`` is ``abs(x)``):
+over long ones it can take minutes.
 """
 
 from __future__ import annotations

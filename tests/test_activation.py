@@ -457,9 +457,9 @@ def test_high_pass_does_not_lose_a_small_rest() -> None:
     """E σ² − Σ c_k² cancels; the sum over what is left does not."""
     rest = activation("h2 + 1e-9*h4").high_pass(3)
     assert rest.information_exponent == 4
-    assert rest.second_moment == pytest.approx(1e-18, rel=1e-6)  # c_4 is known to 1e-15
-    assert rest.slope_second_moment == pytest.approx(4e-18, rel=1e-6)
-    assert float(rest.phi(0.5)) == pytest.approx(1e-18 / 16, rel=1e-6)
+    assert rest.second_moment == pytest.approx(1e-18, rel=1e-6, abs=0)  # c_4 is known to 1e-15
+    assert rest.slope_second_moment == pytest.approx(4e-18, rel=1e-6, abs=0)
+    assert float(rest.phi(0.5)) == pytest.approx(1e-18 / 16, rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize("bad", [-1, 65, 1.5, 2.0, "1", None, True, [1]])
@@ -762,6 +762,12 @@ def test_composed_ones_are_regular(text: str) -> None:
 def test_irregular_ones_say_why(text: str, fragment: str) -> None:
     reason = Activation(text).irregularity
     assert reason is not None and fragment in reason
+
+
+@pytest.mark.parametrize(("size", "k_star"), [("1e-9", 3), ("1e-11", 4)])
+def test_a_component_below_1e_10_counts_as_absent(size: str, k_star: int) -> None:
+    assert Activation(f"h4 + {size}*h3").information_exponent == k_star
+    assert Activation(f"1e5*h4 + 1e5*{size}*h3").information_exponent == k_star, "relative to √E σ²"
 
 
 def test_no_information_exponent_from_noise() -> None:
