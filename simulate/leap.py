@@ -118,7 +118,6 @@ class LeapRun:
         self._at = 0
         # Noise seen in the last macro-step: mean square turn of a direction per η² and step.
         self._turn = 0.0
-        self.macro_steps, self.splits, self.largest_gradient = 0, 0, 0.0
 
     def advance(self, steps: int) -> int:
         """Take one macro-step of at most ``steps`` steps and return its length."""
@@ -129,7 +128,6 @@ class LeapRun:
             count = min(steps, self._proposed(here))
             self._leap(here, count, *self._draw(), depth=0)
         self._at += count
-        self.macro_steps += 1
         return count
 
     def _here(self) -> _Here:
@@ -194,7 +192,6 @@ class LeapRun:
         moved = _widened(np.sqrt(n_after)[:, None] * unit_after, X.shape[1])
         moved += kick
         if self._fixed is None and count > 1 and depth < MAX_SPLITS and self._too_far(unit, n, moved):
-            self.splits += 1
             first = self._generator.integers(0, 2, len(X)).astype(bool)
             half = count // 2
             self._leap(here, half, X[first], noise[first], signs[first], depth + 1)
@@ -208,7 +205,6 @@ class LeapRun:
         if depth == 0 and len(X):
             sizes = (across**2).mean(axis=0) / n * problem.d / setting.batch
             self._turn = float(np.max(sizes))
-            self.largest_gradient = max(self.largest_gradient, float(np.abs(delta[:, None] * slope).max()))
         self._W = moved
         if depth == 0:
             self._compress()
@@ -236,16 +232,15 @@ class LeapRun:
         """A stack of one has nothing to drop until it is empty."""
 
     def snapshot(self) -> dict[str, Array]:
-        """Students, counters and the generator."""
+        """Students, step count, the noise last seen, and the generator."""
         return {
             "W": self._W,
-            "counts": np.array([self._at, self.macro_steps, self.splits]),
-            "sizes": np.array([self._turn, self.largest_gradient]),
+            "at": np.array(self._at),
+            "turn": np.array(self._turn),
         } | snapshot_sfc64(self._generator)
 
     def restore(self, saved: dict[str, Array]) -> None:
         """Go on from a ``snapshot``."""
         self._W = saved["W"].copy()
-        self._at, self.macro_steps, self.splits = saved["counts"].tolist()
-        self._turn, self.largest_gradient = saved["sizes"].tolist()
+        self._at, self._turn = int(saved["at"]), float(saved["turn"])
         restore_sfc64(self._generator, saved)
