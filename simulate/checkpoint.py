@@ -107,6 +107,10 @@ class Store:
             os.fsync(file.fileno())
         part.replace(path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process gets: everything but the lock, which stays with the one that took it."""
+        return vars(self) | {"_lock": None}
+
     def release(self) -> None:
         """Give the directory free."""
         if self._lock is not None:

@@ -3,21 +3,29 @@
 A macro-step stands for N steps of mini-batch b, Δt = η N of flow time.  Students are rows of
 ``W = [R | U]`` as in ``simulate.reduced``.
 
-Drift: the exact population gradient (``theory.population``), as growth of the logarithm of the
-norms, ``ln n_k += 4 F_k Δt``, and a move of the directions, ``v̄_k += T_k Δt``, with F and T taken
-at the midpoint that half such a move reaches (second order in Δt).
+Drift: the exact population gradient (``theory.population``), d ln n_k/dt = 4 F_k and
+dv̄_k/dt = T_k, by an exponential midpoint rule.  What is learned relaxes at rates
+
+    Λ_k = 4 Σ_l n_l φ(q_kl)  (ln n_k)        λ_k = Σ_p a_p φ'(r_kp) r_kp  (v̄_k)
+
+which are taken exactly: a move x of rate f and relaxation Λ over Δt is ``g(ΛΔt) Δt f`` with
+g(z) = (1 − e^{−z})/z, and the second stage takes f + Λ (move so far), which is f again where the
+motion is linear.  (Students that share a direction have equal F and share its Λ, so their sum
+relaxes as it should and their differences stay.)  Hence Δt is not bound by 1/(4 a_1 φ(1)) once
+the strongest direction is learned; students that have learned nothing have Λ, λ ≈ 0 and take the
+plain midpoint rule.
 
 Noise: B virtual samples drawn in the reduced basis with their Bartlett remainder stand in for the
 N b real ones: ``η √(N/(b B)) Σ_i ε_i (g_i − ∇L)`` with independent signs ε_i.  Its mean is zero and
 its covariance exactly that of N steps at frozen students; higher moments are those of few
-heavy-tailed draws with large weights, so B must be large enough that the law stops moving.
+heavy-tailed draws with large weights, so B must be large enough that the law stops moving.  What
+relaxes within the macro-step forgets the older part of its noise: the radial and the tangential
+part of a kick are multiplied by √g(2ΛΔt) and √g(2λΔt), the exact variance of the linear process.
 
 Step size in time.  The largest Δt such that, with ``accuracy`` = α,
 
 * no ln n_k and no r_kp moves by more than α by drift (r relative to max(|r|, 1/√d)), and no
-  direction turns by more than α by drift or, in root mean square, by noise;
-* Δt λ ≤ 5 α with λ = max(4 φ(1), φ'(1)) max_p Σ_k n_k r_kp² the relaxation rate of what is
-  learned: below the stability limit of an explicit step.
+  direction turns by more than α by drift or, in root mean square, by noise.
 
 A macro-step whose outcome moves a norm or an overlap by more than 2 α is taken back and split:
 each virtual sample goes to one of the halves by a fair coin, as the real samples would, so
@@ -44,12 +52,19 @@ MAX_SPLITS = 12
 
 @dataclass(frozen=True)
 class _Here:
-    """Squared norms, unit rows, and their population velocity."""
+    """Squared norms, unit rows, their population velocity, and the rates Λ and λ at which they relax."""
 
     n: Array
     unit: Array
     F: Array
     tangent: Array
+    growth: Array
+    turn: Array
+
+
+def _forgetting(z: Array) -> Array:
+    """``g(z) = (1 − e^{−z})/z``, 1 at z = 0."""
+    return np.where(z > 1e-12, -np.expm1(-z) / np.maximum(z, 1e-12), 1.0)
 
 
 def _widened(rows: Array, width: int) -> Array:
@@ -116,8 +131,8 @@ class LeapRun:
         self._W = start.copy()
         self._generator = Generator(np.random.SFC64(stream))
         self._at = 0
-        # Noise seen in the last macro-step: mean square turn of a direction per η² and step.
-        self._turn = 0.0
+        # Noise seen in the last macro-step: mean square turn of each direction per η² and step.
+        self._turn = np.zeros(len(start))
 
     def advance(self, steps: int) -> int:
         """Take one macro-step of at most ``steps`` steps and return its length."""
@@ -133,23 +148,28 @@ class LeapRun:
     def _here(self) -> _Here:
         n = np.einsum("kd,kd->k", self._W, self._W)
         unit = self._W / np.sqrt(n)[:, None]
-        return _Here(n, unit, *velocity(self.setting.problem, n, unit))
+        problem = self.setting.problem
+        F, tangent = velocity(problem, n, unit)
+        overlaps = unit[:, : problem.P]
+        growth = 4 * (problem.activation.phi(overlaps) @ problem.a - F)
+        turn = (problem.activation.phi_slope(overlaps) * overlaps) @ problem.a
+        return _Here(n, unit, F, tangent, np.maximum(growth, 0.0), np.maximum(turn, 0.0))
 
     def _proposed(self, here: _Here) -> int:
         """Number of steps of the next macro-step."""
         if self._fixed is not None:
             return self._fixed
         problem, alpha = self.setting.problem, self._accuracy
-        n, unit, F, tangent = here.n, here.unit, here.F, here.tangent
-        overlaps = unit[:, : problem.P]
+        overlaps, tangent = here.unit[:, : problem.P], here.tangent
         relative = np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)
-        rates = max(4 * np.abs(F).max(), relative.max(), np.linalg.norm(tangent, axis=1).max())
-        sigma = problem.activation
-        learned = float(np.max(n @ overlaps**2))
-        relaxation = max(4 * sigma.second_moment, sigma.slope_second_moment) * learned / 5
+        rates = max(4 * np.abs(here.F).max(), relative.max(), np.linalg.norm(tangent, axis=1).max())
         eta = float(self.setting.schedule.rate(np.array([self._at]))[0])
-        by_drift = alpha / max(rates, relaxation, 1e-300) / eta
-        by_noise = alpha**2 / (self._turn * eta**2) if self._turn else 1.0
+        by_drift = alpha / max(rates, 1e-300) / eta
+        # N steps turn a direction by turn η² (1 − e^{−2λNη})/(2λη) in mean square: never α² where λ is large
+        share = 2 * here.turn * alpha**2 / np.maximum(self._turn * eta, 1e-300)
+        slow = -np.log1p(-np.minimum(share, 1 - 1e-12)) / np.maximum(2 * here.turn * eta, 1e-300)
+        plain = alpha**2 / np.maximum(self._turn * eta**2, 1e-300)
+        by_noise = np.where(share >= 1, np.inf, np.where(share < 1e-9, plain, slow)).min() if self._turn.any() else 1.0
         return int(max(1, min(by_drift, by_noise, 1e15)))
 
     def _draw(self) -> tuple[Array, Array, Array]:
@@ -186,33 +206,41 @@ class LeapRun:
             kick = weight * (total[:, None] * W + (across * signs[:, None]).T @ X)
             # centred: Σ ε (g + ∇L), with −∇L = ‖v‖ (2 F v̄ + T)
             kick -= weight * signs.sum() * (2 * F[:, None] * W + norm[:, None] * tangent)
-        halfway = self._drifted(here, 0.5 * dt, here.F, here.tangent)
-        middle = velocity(problem, *halfway)
-        n_after, unit_after = self._drifted(here, dt, *middle)
+            # what relaxes forgets its older noise
+            radial, tangential = (np.sqrt(_forgetting(2 * rate * dt)) for rate in (here.growth, here.turn))
+            along_v = np.einsum("kd,kd->k", kick, unit)
+            kick = tangential[:, None] * kick + ((radial - tangential) * along_v)[:, None] * unit
+        growth, move = 4 * here.F, here.tangent
+        half = 0.5 * dt * _forgetting(0.5 * here.growth * dt), 0.5 * dt * _forgetting(0.5 * here.turn * dt)
+        halfway = self._moved(here, half[0] * growth, half[1][:, None] * move)
+        middle_F, middle_tangent = velocity(problem, *halfway)
+        growth = 4 * middle_F + here.growth * half[0] * growth
+        move = middle_tangent + (here.turn * half[1])[:, None] * move
+        full = dt * _forgetting(here.growth * dt), dt * _forgetting(here.turn * dt)
+        n_after, unit_after = self._moved(here, full[0] * growth, full[1][:, None] * move)
         moved = _widened(np.sqrt(n_after)[:, None] * unit_after, X.shape[1])
         moved += kick
         if self._fixed is None and count > 1 and depth < MAX_SPLITS and self._too_far(unit, n, moved):
             first = self._generator.integers(0, 2, len(X)).astype(bool)
-            half = count // 2
-            self._leap(here, half, X[first], noise[first], signs[first], depth + 1)
-            self._at += half
+            early = count // 2
+            self._leap(here, early, X[first], noise[first], signs[first], depth + 1)
+            self._at += early
             rest = _widened(X[~first], self._W.shape[1])
-            self._leap(self._here(), count - half, rest, noise[~first], signs[~first], depth + 1)
-            self._at -= half
+            self._leap(self._here(), count - early, rest, noise[~first], signs[~first], depth + 1)
+            self._at -= early
             if depth == 0:
                 self._compress()
             return
         if depth == 0 and len(X):
-            sizes = (across**2).mean(axis=0) / n * problem.d / setting.batch
-            self._turn = float(np.max(sizes))
+            self._turn = (across**2).mean(axis=0) / n * problem.d / setting.batch
         self._W = moved
         if depth == 0:
             self._compress()
 
-    def _drifted(self, here: _Here, dt: float, F: Array, tangent: Array) -> tuple[Array, Array]:
-        """Squared norms and unit rows after dt of the given velocity."""
-        rows = here.unit + dt * tangent
-        return here.n * np.exp(4 * F * dt), rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    def _moved(self, here: _Here, growth: Array, move: Array) -> tuple[Array, Array]:
+        """Squared norms and unit rows after ``ln n += growth`` and ``v̄ += move``."""
+        rows = here.unit + move
+        return here.n * np.exp(growth), rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def _too_far(self, unit: Array, n: Array, moved: Array) -> bool:
         P = self.setting.problem.P
@@ -236,11 +264,11 @@ class LeapRun:
         return {
             "W": self._W,
             "at": np.array(self._at),
-            "turn": np.array(self._turn),
+            "turn": self._turn,
         } | snapshot_sfc64(self._generator)
 
     def restore(self, saved: dict[str, Array]) -> None:
         """Go on from a ``snapshot``."""
         self._W = saved["W"].copy()
-        self._at, self._turn = int(saved["at"]), float(saved["turn"])
+        self._at, self._turn = int(saved["at"]), saved["turn"].copy()
         restore_sfc64(self._generator, saved)

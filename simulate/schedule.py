@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class Schedule:
 def constant(step_size: float) -> Schedule:
     """η for every step."""
     eta = positive_number("step_size", step_size)
-    return Schedule(f"constant({eta!r})", eta, lambda s: np.full(np.shape(s), eta), lambda s, power: s * eta**power)
+    return Schedule(f"constant({eta!r})", eta, partial(_constant_rate, eta), partial(_constant_total, eta))
 
 
 def power_decay(step_size: float, horizon: float, power: float) -> Schedule:
@@ -64,17 +65,8 @@ def power_decay(step_size: float, horizon: float, power: float) -> Schedule:
     if exponent > 4:
         raise ValueError(f"`power` must be at most 4, but is {power!r}")
 
-    def antiderivative(s: Array, order: float) -> Array:
-        z = np.log1p((s - 0.5) / horizon)
-        return horizon * (z if order == 1 else np.expm1((1 - order) * z) / (1 - order))
-
-    def total(s: Array, order: int) -> Array:
-        g = order * exponent
-        return eta**order * (antiderivative(s, g) - antiderivative(np.zeros_like(s), g))
-
-    return Schedule(
-        f"power({eta!r}, {horizon!r}, {exponent!r})", eta, lambda s: eta * (1 + s / horizon) ** -exponent, total
-    )
+    parts = eta, horizon, exponent
+    return Schedule(f"power{parts!r}", eta, partial(_power_rate, *parts), partial(_power_total, *parts))
 
 
 def piecewise(pieces: Sequence[tuple[int, float]]) -> Schedule:
@@ -85,17 +77,10 @@ def piecewise(pieces: Sequence[tuple[int, float]]) -> Schedule:
     rates = np.array([positive_number("step_size", eta) for _, eta in pieces])
     if (np.diff(starts) <= 0).any():
         raise ValueError("the steps of a piecewise schedule must ascend")
-    ends = np.append(starts[1:], np.inf)
-
-    def total(s: Array, power: int) -> Array:
-        spans = np.clip(np.asarray(s)[..., None], starts, ends) - starts
-        return spans @ rates**power
-
+    text = ", ".join(f"{s}:{eta!r}" for s, eta in zip(starts.tolist(), rates.tolist(), strict=True))
+    parts = starts, rates
     return Schedule(
-        "piecewise(" + ", ".join(f"{s}:{eta!r}" for s, eta in zip(starts.tolist(), rates.tolist(), strict=True)) + ")",
-        float(rates[0]),
-        lambda s: rates[np.searchsorted(starts, s, side="right") - 1],
-        total,
+        f"piecewise({text})", float(rates[0]), partial(_piecewise_rate, *parts), partial(_piecewise_total, *parts)
     )
 
 
@@ -129,3 +114,37 @@ def parse_schedule(text: str, step_size: float) -> Schedule:
     except ValueError as error:
         raise ValueError(f"cannot read the schedule {text!r}: {error}") from None
     raise ValueError(f"cannot read the schedule {text!r}; write constant, power:HORIZON:POWER or piecewise:STEP=ETA,…")
+
+
+# Rates and totals are functions of the module, not closures, so that a schedule can be sent to a process.
+
+
+def _constant_rate(eta: float, s: Array) -> Array:
+    return np.full(np.shape(s), eta)
+
+
+def _constant_total(eta: float, s: Array, power: int) -> Array:
+    return s * eta**power
+
+
+def _power_rate(eta: float, horizon: float, exponent: float, s: Array) -> Array:
+    return eta * (1 + s / horizon) ** -exponent
+
+
+def _power_total(eta: float, horizon: float, exponent: float, s: Array, power: int) -> Array:
+    g = power * exponent
+
+    def antiderivative(at: Array) -> Array:
+        z = np.log1p((at - 0.5) / horizon)
+        return horizon * (z if g == 1 else np.expm1((1 - g) * z) / (1 - g))
+
+    return eta**power * (antiderivative(s) - antiderivative(np.zeros_like(s)))
+
+
+def _piecewise_rate(starts: Array, rates: Array, s: Array) -> Array:
+    return rates[np.searchsorted(starts, s, side="right") - 1]
+
+
+def _piecewise_total(starts: Array, rates: Array, s: Array, power: int) -> Array:
+    spans = np.clip(np.asarray(s)[..., None], starts, np.append(starts[1:], np.inf)) - starts
+    return spans @ rates**power

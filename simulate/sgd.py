@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -34,11 +35,13 @@ from simulate.driver import Interrupted, Measured, Progress, drive, population_l
 from simulate.leap import LeapControl, LeapRun
 from simulate.plan import Steps, record_steps
 from simulate.reduced import ReducedRun
+from simulate.remote import Worker
 from simulate.result import Divergence, LossCheck, Simulation
 from simulate.schedule import Schedule, as_schedule
 from simulate.stack import Setting, Stack
 
 DTYPES = ("float64", "float32")
+PATIENCE = 1.0  # seconds that a leap run must have lasted before it is spread over processes
 MAX_NUMBERS = 10**9  # doubles that a call may hold: 8 GB
 
 StepSize = float | Schedule | Callable[[Array], Array]
@@ -131,7 +134,7 @@ def sgd(
     engine
         ``"compiled"`` (extra ``fast``), ``"numpy"``, or ``"auto"``.
     workers
-        Threads; default one per core.  Results do not depend on it.
+        Threads, or processes for long leap runs; default one per core.  Results do not depend on it.
     leap
         How the leap sampler steps; default ``LeapControl()``.
     out, resume, checkpoint_seconds
@@ -288,20 +291,58 @@ def _stacks(plan: Plan, start: Array) -> list[tuple[Stack, int]]:
 def _drive_all(
     plan: Plan, stacks: list[tuple[Stack, int]], store: Store | None, progress: Progress | None
 ) -> list[tuple[Measured, Array | None]]:
-    """Drive every stack on a pool of threads; an interrupt lets each save before it ends."""
-    stopping = threading.Event()
-    with ThreadPoolExecutor(min(plan.workers, len(stacks))) as pool:
-        jobs = [
-            pool.submit(
-                drive, plan.setting, stack, runs, plan.steps, plan.recorded,
-                store=store, index=i, progress=progress, stopping=stopping,
-            )
-            for i, (stack, runs) in enumerate(stacks)
-        ]  # fmt: skip
+    """Drive every stack on a pool; an interrupt lets each save before it ends.
+
+    Compiled samplers run on threads.  The leap sampler holds the interpreter's lock, so one thread
+    of this process works and the others each lead a process, started once the run has lasted long
+    enough to pay for that.
+    """
+    stopping, over = threading.Event(), threading.Event()
+    results: list[tuple[Measured, Array | None] | None] = [None] * len(stacks)
+    waiting = list(range(len(stacks)))[::-1]  # popped from the end; list.pop is atomic
+    apart = plan.choice.method == "leap" and plan.setting.schedule.total is not None  # a callable cannot be sent
+
+    def arguments(i: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        stack, runs = stacks[i]
+        return (plan.setting, stack, runs, plan.steps, plan.recorded), {"store": store, "index": i}
+
+    def work_here() -> None:
+        while waiting and not stopping.is_set():
+            try:
+                i = waiting.pop()
+            except IndexError:
+                return
+            positional, keywords = arguments(i)
+            results[i] = drive(*positional, **keywords, progress=progress, stopping=stopping)
+
+    def work_apart() -> None:
+        if over.wait(PATIENCE) or not waiting or stopping.is_set():
+            return
+        worker = Worker()
+        try:
+            while waiting and not stopping.is_set():
+                try:
+                    i = waiting.pop()
+                except IndexError:
+                    return
+                results[i] = worker.drive(pickle.dumps(arguments(i)), progress, stopping)
+        finally:
+            worker.close()
+
+    def lead() -> None:
+        try:
+            work_here()
+        finally:
+            over.set()
+
+    workers = min(plan.workers, len(stacks))
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = [pool.submit(work_apart if apart and i else lead) for i in range(workers)]
         try:
             wait(jobs, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
             stopping.set()
+            over.set()
             wait(jobs)
             raise
         failed = any(job.done() and job.exception() is not None for job in jobs)
@@ -311,7 +352,7 @@ def _drive_all(
     first = next((e for e in errors if e is not None and not isinstance(e, Interrupted)), None)
     if first is not None:
         raise first
-    return [job.result() for job in jobs]
+    return [result for result in results if result is not None]
 
 
 def _warning(plan: Plan) -> str | None:

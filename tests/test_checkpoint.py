@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from conftest import NUMBA
 
 from problem import Activation, Problem, Teacher
-from simulate import LeapControl, Simulation, power_decay, sgd
+from simulate import LeapControl, Simulation, constant, piecewise, power_decay, remote, sgd
 from simulate.checkpoint import CheckpointError, Store
 
 COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")
@@ -64,9 +65,12 @@ def test_resumed_run_is_bit_for_bit_the_uninterrupted_one(run: dict[str, Any], t
             simulate(run, out=tmp_path, resume=True, progress=Stop(after), workers=1)
         except KeyboardInterrupt:
             assert list(tmp_path.glob("checkpoint-*.npz"))
-    resumed = simulate(run, out=tmp_path, resume=True)
+    assert_same(simulate(run, out=tmp_path, resume=True), whole)
+
+
+def assert_same(one: Simulation, other: Simulation) -> None:
     for name in ("loss", "overlaps", "norms", "alignment", "recovery"):
-        np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name), err_msg=name)
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
 @pytest.mark.parametrize("run", CASES)
@@ -171,3 +175,52 @@ def test_killed_command_resumes_where_it_was(how: signal.Signals, tmp_path: Path
     assert document(again.stdout) == document(whole.stdout)
     assert not list(out.glob("checkpoint-*"))
     assert (out / "simulate.json").exists()
+
+
+LEAP = RUNS["leap"] | {"seeds": 5, "samples": 100_000, "checkpoint_seconds": 0.05}
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes from the start, however short the run."""
+    monkeypatch.setattr(sys.modules["simulate.sgd"], "PATIENCE", 0.0)
+
+
+@pytest.mark.usefixtures("apart")
+def test_processes_change_nothing(tmp_path: Path) -> None:
+    alone = simulate(LEAP, workers=1)
+    done: list[int] = []
+    # the thread of this process is held up, so that the others' process surely does some of the work
+    spread = simulate(LEAP, workers=2, out=tmp_path, progress=lambda count: (done.append(count), time.sleep(1e-4)))
+    assert sum(done) == 5 * 100_000
+    assert_same(spread, alone)
+
+
+@pytest.mark.usefixtures("apart")
+def test_interrupted_processes_save_and_resume(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        simulate(LEAP, workers=2, out=tmp_path, progress=Stop(200_000))
+    assert list(tmp_path.glob("checkpoint-*.npz"))
+    assert_same(simulate(LEAP, workers=2, out=tmp_path, resume=True), simulate(LEAP, workers=1))
+
+
+@pytest.mark.usefixtures("apart")
+def test_dead_worker_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = remote.Worker.drive
+
+    def killed(self: remote.Worker, *arguments: Any) -> Any:
+        self._process.kill()
+        return drive(self, *arguments)
+
+    monkeypatch.setattr(remote.Worker, "drive", killed)
+    with pytest.raises(ChildProcessError, match="a worker process died"):
+        simulate(LEAP, workers=2, progress=lambda _: time.sleep(1e-3))
+
+
+def test_schedules_can_be_sent_to_a_process() -> None:
+    steps = np.array([0, 5, 20, 1000])
+    for schedule in (constant(1e-3), power_decay(1e-3, 100, 1.0), piecewise([(0, 1e-3), (10, 1e-4)])):
+        copy = pickle.loads(pickle.dumps(schedule))
+        assert copy.text == schedule.text
+        assert np.array_equal(copy.rate(steps), schedule.rate(steps))
+        assert np.array_equal(copy.sums(steps, 2), schedule.sums(steps, 2))
