@@ -42,6 +42,14 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--quantiles", type=numbers, metavar="Q,…", help="also quantiles over random inits")
     _add_output(predict)
 
+    exponents = commands.add_parser("exponents", help="scaling exponents of loss, time and samples, derived with SymPy")
+    exponents.add_argument("--beta", type=number, metavar="B", help="strengths a_p ∝ p^−B (default: symbolic, above ½)")
+    exponents.add_argument(
+        "--information-exponent", type=integer, metavar="K", help="k* of the activation (default: symbolic, above 2)"
+    )
+    exponents.add_argument("--latex", action="store_true", help="print a LaTeX tabular")
+    _add_output(exponents)
+
     simulate = commands.add_parser("simulate", help="online SGD at finite d, measured transition times")
     _add_problem(simulate)
     _add_run(simulate)
@@ -112,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(package_version())
         return 0
     if flags["command"] is None:
-        build_parser().error("a command is needed: hermite, predict, simulate or compare")
+        build_parser().error("a command is needed: hermite, predict, exponents, simulate or compare")
     for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # would only get in each other's way
     try:

@@ -73,6 +73,22 @@ def predict(flags: dict[str, Any]) -> int:
     return 0
 
 
+def exponents(flags: dict[str, Any]) -> int:
+    """``emergence exponents``."""
+    if flags["latex"] and flags["json"]:
+        raise ValueError("--latex and --json exclude each other")
+    from theory.exponents import exponents as derive
+    from theory.exponents import latex, table
+
+    laws = derive(flags["beta"], flags["information_exponent"])
+    out = _directory(flags)
+    document = {"exponents": {name: law.as_dict() for name, law in laws.items()}}
+    rows = [[name, law.formula, law.value, law.assumes, law.reason] for name, law in laws.items()]
+    header = ["name", "formula", "value", "assumes", "reason"]
+    _finish(flags, out, "exponents", document, latex(laws) if flags["latex"] else table(laws), csv_text(header, rows))
+    return 0
+
+
 def simulate(flags: dict[str, Any]) -> int:
     """``emergence simulate``."""
     values = resolve(flags, SIMULATION, {**DEFAULTS, "seeds": 1})

@@ -193,6 +193,37 @@ def test_quantiles_over_random_inits(cli: Cli) -> None:
     assert "quantiles" in document
 
 
+# --- exponents ------------------------------------------------------------------------------------
+
+
+def test_exponents_document(cli: Cli) -> None:
+    document = cli.json("exponents", "--beta", "0.8", "--information-exponent", "4")
+    assert set(document) == {"exponents"}
+    assert {name: entry["value"] for name, entry in document["exponents"].items()} == {
+        "flow_time": -0.75, "steps": -0.75, "samples_fixed_step": -0.75, "samples_horizon_step": -0.375, "width": -0.6,
+        "compute_width_time": -1 / 3, "compute_width_samples": -3 / 13, "dimension_time": 1.0, "dimension_samples": 3.0,
+    }  # fmt: skip
+    assert all(set(entry) == {"formula", "value", "assumes"} for entry in document["exponents"].values())
+    assert document["exponents"]["flow_time"]["formula"] == "(1 - 2*beta)/beta"
+    assert document["exponents"]["dimension_time"]["formula"] == "k/2 - 1"
+
+
+@pytest.mark.parametrize("words", [[], ["--beta", "0.5"], ["--beta", "0"], ["--information-exponent", "2"]])
+def test_exponents_give_a_reason_with_every_null(cli: Cli, words: list[str]) -> None:
+    entries = cli.json("exponents", *words)["exponents"].values()
+    assert any(entry["value"] is None for entry in entries)
+    assert all(("reason" in entry) == (entry["value"] is None) for entry in entries)
+    assert all(isinstance(entry["formula"], str) and isinstance(entry["assumes"], str) for entry in entries)
+
+
+def test_exponents_as_text_and_latex(cli: Cli) -> None:
+    text = cli("exponents", "--beta", "0.8")
+    assert (text.code, text.err) == (0, "") and "(1 - 2*beta)/(beta + 1)" in text.out and "-0.333333" in text.out
+    table = cli("exponents", "--beta", "0.8", "--latex")
+    assert (table.code, table.err) == (0, "") and r"$- \frac{1}{3}$" in table.out
+    assert table.out.startswith(r"\begin{tabular}") and table.out.endswith("\\end{tabular}\n")
+
+
 # --- simulate -------------------------------------------------------------------------------------
 
 
@@ -422,6 +453,8 @@ def test_out_holds_document_card_table_and_pictures(cli: Cli, tmp_path: Path) ->
         (["hermite", "h4", "--max-degree", "4"], {"k", "exact", "value", "error"}),
         (["predict", *SMALL], {"p", "a_p", "student", "status", "alignment_flow", "recovery_closed_form"}),
         (["simulate", *SMALL, *SHORT], {"seed", "p", "alignment", "recovery", "diverged"}),
+        (["exponents", "--beta", "0.8"], {"name", "formula", "value", "assumes", "reason"}),
+        (["exponents", "--latex"], {"name", "formula", "value", "assumes", "reason"}),
     ],
 )
 def test_out_of_the_other_commands(cli: Cli, tmp_path: Path, command: list[str], columns: set[str]) -> None:
@@ -509,6 +542,11 @@ REFUSED = [
     (["predict", "--quantiles", "0.5,1.5"], "quantile"),
     (["predict", "--quantiles", "a"], "'a' is not a number"),
     (["predict", "--samples", "10"], "--samples"),
+    (["exponents", "--beta", "-0.1"], "`beta` must be a non-negative number, but is -0.1"),
+    (["exponents", "--beta", "inf"], "argument --beta: 'inf' is not a finite number"),
+    (["exponents", "--information-exponent", "0"], "`information_exponent` must be a positive integer, but is 0"),
+    (["exponents", "--information-exponent", "2.5"], "'2.5' is not a whole number"),
+    (["exponents", "--d", "12"], "--d"),
     (["simulate", "--strict"], "--strict"),
     (["hermite", "foo(x)"], "foo"),
     (["hermite", "__import__('os').system('true')"], "__import__"),
@@ -534,6 +572,11 @@ def test_bad_input_is_refused(
     outcome = cli(*arguments, "--out", str(tmp_path / "out"), *json_flag)
     assert_refused(outcome, message, tmp_path / "out")
     assert time.process_time() - started < 2
+
+
+def test_latex_and_json_exclude_each_other(cli: Cli, tmp_path: Path) -> None:
+    outcome = cli("exponents", "--latex", "--json", "--out", str(tmp_path / "out"))
+    assert_refused(outcome, "--latex and --json exclude each other", tmp_path / "out")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["frobnicate"], ["--out", "x"]])
@@ -587,7 +630,7 @@ def test_bad_directions_are_refused(cli: Cli, tmp_path: Path, command: str) -> N
 
 @pytest.mark.parametrize(
     "command",
-    [["hermite", "h4"], ["predict", *SMALL], ["simulate", *SMALL, *SHORT], ["compare", *SMALL, *SHORT]],
+    [["hermite", "h4"], ["predict", *SMALL], ["exponents"], ["simulate", *SMALL, *SHORT], ["compare", *SMALL, *SHORT]],
     ids=lambda words: words[0],
 )
 def test_an_unwritable_out_is_refused_before_any_work(
@@ -622,7 +665,15 @@ def spawned(*words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["hermite", "--help"], ["compare", "--help"], ["predict", "--beta", "nan"], []]
+    "arguments",
+    [
+        ["--help"],
+        ["hermite", "--help"],
+        ["exponents", "--help"],
+        ["compare", "--help"],
+        ["predict", "--beta", "nan"],
+        [],
+    ],
 )
 def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> None:
     code = (
@@ -645,7 +696,7 @@ def test_help_lists_the_flags_of_the_contract(cli: Cli) -> None:
     ):  # fmt: skip
         assert f"--{flag}" in text
     top = cli("--help")
-    assert top.code == 0 and all(word in top.out for word in ("hermite", "predict", "simulate", "compare"))
+    assert top.code == 0 and all(word in top.out for word in ("hermite", "predict", "exponents", "simulate", "compare"))
 
 
 def test_a_real_process(tmp_path: Path) -> None:
