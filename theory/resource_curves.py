@@ -1,0 +1,254 @@
+"""The expected loss of the finite law against every resource, with its constants and bands.
+
+One function a resource, each returning a ``Curve`` over the draws of a ``theory.finite_law.FiniteLaw``:
+
+    flow_time               L(t)
+    samples_fixed_step      x = B t/η at step size η and batch B
+    samples_horizon_step    x = t/η, the step size the best for each x
+    width                   L after all time
+    compute_width_time      x = m t, the best width for each x
+    compute_width_samples   x = m n, the best width and step size for each x
+    dimension_time          median T_p against d
+    dimension_samples       median T_p/η_p against d
+
+Noise enters through one rule.  At step size η a direction is learned only if the drift of its
+student's initial overlap beats the shrinkage by gradient noise, η ≤ η_p
+(``theory.transitions.drift_dominated_step_size``), and then at its flow time T_p.  That is sharp where
+SGD is gradual: with the shrinkage Γ = (η/η_p) · 4 I c² a s_0^{I−1} kept in ṡ = 4 I c² a s^I − Γ s the
+time is T_p · (−ln(1 − ε)/ε) at ε = η/η_p, so that T_p/η is least, 2.46 T_p/η_p, at ε = 0.72: read the
+samples at the horizon's step size with that factor for their scale.  A batch B allows steps B times
+larger, B times fewer: the same samples.
+
+"Best" minimises the expected loss over widths, and over step sizes on a lattice of 20 a decade;
+x, step sizes and flow times share the lattice, so that one pass over the directions serves all of
+them.  Units: flow time, samples; compute counts students × either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from problem.checks import nonnegative_integer, positive_integer, positive_number
+from problem.types import Array
+from theory.finite_law import FiniteLaw, finite_law
+from theory.transitions import drift_dominated_step_size
+
+RATIO = 10 ** (1 / 20)  # of neighbouring points of the lattice
+
+
+@dataclass(frozen=True, repr=False)
+class Curve:
+    """A quantity against a resource.
+
+    Attributes
+    ----------
+    resource
+        Name of the function that made it.
+    x
+        The resource, ascending, shape (X,).
+    value
+        Mean loss over the draws; for ``dimension_*`` the median time or samples.  Shape (X,).
+    quantiles, bands
+        Levels (Q,) and the quantiles over the draws, shape (Q, X).
+    choice
+        Best ``width`` or ``step_size`` at each x, shape (X,), where they are chosen.
+    """
+
+    resource: str
+    x: Array
+    value: Array
+    quantiles: tuple[float, ...]
+    bands: Array
+    choice: dict[str, Array] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form; inf stays inf for the caller to write as null."""
+        return {
+            "resource": self.resource,
+            "x": self.x.tolist(),
+            "value": self.value.tolist(),
+            "quantiles": list(self.quantiles),
+            "bands": self.bands.tolist(),
+            "choice": {name: chosen.tolist() for name, chosen in self.choice.items()},
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"{self.resource}: {self.x.size} points from {self.x[0]:.4g} to {self.x[-1]:.4g}, "
+            f"value {self.value[0]:.4g} to {self.value[-1]:.4g}"
+        )
+
+
+def flow_time(law: FiniteLaw, times: ArrayLike | None = None) -> Curve:
+    """Loss against flow time; default from before the first to after the last median recovery."""
+    x = _lattice(*_span(law.recovery)) if times is None else _axis("times", times)
+    return _curve("flow_time", x, law.loss_at(x), law)
+
+
+def samples_fixed_step(law: FiniteLaw, step_size: float, samples: ArrayLike | None = None, *, batch: int = 1) -> Curve:
+    """Loss against samples (steps × batch) at a fixed step size; directions with η_p < η stay unlearned."""
+    eta, batch = positive_number("step_size", step_size), positive_integer("batch", batch)
+    scale = eta / batch
+    x = _lattice(*_span(law.recovery / scale)) if samples is None else _axis("samples", samples)
+    learned = (_thresholds(law) >= scale).astype(int)
+    loss = law.remaining(np.concatenate([[-np.inf], x * scale]), learned, 2)
+    return _curve("samples_fixed_step", x, loss[:, 0, :1] + loss[:, 1, 1:], law)
+
+
+def samples_horizon_step(law: FiniteLaw) -> Curve:
+    """Loss against samples, for each the step size of least expected loss."""
+    x = _lattice(*_span(_samples(law)))
+    loss, choice = _best_step(law, x)
+    return _curve("samples_horizon_step", x, loss, law, choice)
+
+
+def width(law: FiniteLaw, widths: Iterable[int] | None = None) -> Curve:
+    """Loss after all time against the number of students."""
+    x = _widths(law, widths)
+    floors = np.stack([_again(law, m=m).floor() for m in x], axis=1)
+    return _curve("width", np.array(x, dtype=float), floors, law)
+
+
+def compute_width_time(law: FiniteLaw, widths: Iterable[int] | None = None) -> Curve:
+    """Loss against width × flow time, for each the width of least expected loss."""
+    first, last = _span(law.recovery)
+    x = _lattice(first, law.problem.m * last)
+    return _frontier("compute_width_time", law, x, widths, lambda narrow, t: (narrow.loss_at(t), {}))
+
+
+def compute_width_samples(law: FiniteLaw, widths: Iterable[int] | None = None) -> Curve:
+    """Loss against width × samples, for each the width and the step size of least expected loss."""
+    first, last = _span(_samples(law))
+    x = _lattice(first, law.problem.m * last)
+    return _frontier("compute_width_samples", law, x, widths, _best_step)
+
+
+def dimension_time(law: FiniteLaw, dimensions: Iterable[int], *, direction: int = 0, event: str = "recovery") -> Curve:
+    """Median flow time of one direction's ``alignment`` or ``recovery`` against the input dimension."""
+    if event not in ("alignment", "recovery"):
+        raise ValueError(f'`event` must be "alignment" or "recovery", but is {event!r}')
+    return _against_dimension("dimension_time", law, dimensions, direction, lambda other: getattr(other, event))
+
+
+def dimension_samples(law: FiniteLaw, dimensions: Iterable[int], *, direction: int = 0) -> Curve:
+    """Median samples to recovery of one direction at its own largest step size, against the input dimension."""
+    return _against_dimension("dimension_samples", law, dimensions, direction, _samples)
+
+
+def _against_dimension(
+    resource: str, law: FiniteLaw, dimensions: Iterable[int], direction: int, quantity: Callable[[FiniteLaw], Array]
+) -> Curve:
+    if nonnegative_integer("direction", direction) >= law.problem.P:
+        raise ValueError(f"`direction` must be below P = {law.problem.P}, but is {direction}")
+    x = [positive_integer("dimensions", d) for d in dimensions]
+    values = np.stack([quantity(_again(law, d=d))[:, direction] for d in x], axis=1)
+    return replace(_curve(resource, _axis("dimensions", x), values, law), value=_quantile(values, 0.5))
+
+
+def _frontier(
+    resource: str,
+    law: FiniteLaw,
+    x: Array,
+    widths: Iterable[int] | None,
+    loss_against: Callable[[FiniteLaw, Array], tuple[Array, dict[str, Array]]],
+) -> Curve:
+    """Lower envelope over widths of the expected loss at x/m."""
+    best, choice = np.full((law.draws, x.size), np.inf), {"width": np.zeros(x.size)}
+    for m in _widths(law, widths):
+        loss, chosen = loss_against(_again(law, m=m), x / m)
+        better = loss.mean(axis=0) < (1 - 1e-9) * best.mean(axis=0)  # the narrowest of equals
+        best[:, better] = loss[:, better]
+        for name, values in {"width": np.full(x.size, m), **chosen}.items():
+            choice[name] = np.where(better, values, choice.get(name, 0.0))
+    return _curve(resource, x, best, law, choice)
+
+
+def _best_step(law: FiniteLaw, samples: Array) -> tuple[Array, dict[str, Array]]:
+    """Loss (draws, X) at the best step size for each number of samples on a lattice; the step sizes (X,).
+
+    Directions are grouped by the lattice cell of η_p, so that step j of the lattice learns groups
+    j + 1 and up, at flow times that are lattice points themselves.
+    """
+    thresholds, spacing = _thresholds(law), np.log(RATIO)
+    steps = _lattice(*_extremes(thresholds))
+    with np.errstate(divide="ignore"):
+        cell = np.floor(np.log(thresholds / steps[0]) / spacing + 1e-9)
+    group = np.clip(cell + 1, 0, steps.size).astype(int)
+    times = samples[0] * steps[0] * RATIO ** np.arange(samples.size + steps.size - 1)
+    loss = law.remaining(np.concatenate([[-np.inf], times]), group, steps.size + 1)
+    never = loss[:, :-1, 0].cumsum(axis=1)
+    learned = loss[:, ::-1, 1:].cumsum(axis=1)[:, ::-1]
+    step, sample = np.ogrid[: steps.size, : samples.size]
+    total = never[:, :, None] + learned[:, step + 1, step + sample]
+    best = np.argmin(total.mean(axis=0), axis=0)
+    return total[:, best, np.arange(samples.size)], {"step_size": steps[best]}
+
+
+def _thresholds(law: FiniteLaw) -> Array:
+    """Largest step size at batch 1 that learns each direction, shape (draws, P); 0 without a student."""
+    a = np.broadcast_to(law.problem.a, law.overlaps.shape)
+    eta, matched = np.zeros(law.overlaps.shape), law.overlaps > 0
+    eta[matched] = drift_dominated_step_size(law.problem, a[matched], law.overlaps[matched], 1)
+    return eta
+
+
+def _samples(law: FiniteLaw) -> Array:
+    """Samples to recovery of each direction at its own largest step size, shape (draws, P)."""
+    with np.errstate(divide="ignore"):
+        return law.recovery / _thresholds(law)
+
+
+def _again(law: FiniteLaw, **change: Any) -> FiniteLaw:
+    """The law of the same problem at another ``d`` or ``m``."""
+    problem = replace(law.problem, **change)
+    return finite_law(problem, draws=law.draws, seed=law.seed, quantiles=law.quantiles)
+
+
+def _curve(resource: str, x: Array, values: Array, law: FiniteLaw, choice: dict[str, Array] | None = None) -> Curve:
+    bands = np.stack([_quantile(values, q) for q in law.quantiles])
+    return Curve(resource, x, values.mean(axis=0), law.quantiles, bands, choice or {})
+
+
+def _quantile(values: Array, q: float) -> Array:
+    return np.quantile(values, q, axis=0, method="inverted_cdf")  # no mean of a finite and an infinite time
+
+
+def _extremes(values: Array) -> tuple[float, float]:
+    """Medians over the draws of the least and the largest finite positive entry."""
+    usable = np.isfinite(values) & (values > 0)
+    lowest = np.where(usable, values, np.inf).min(axis=1)
+    return float(np.median(lowest)), float(np.median(np.where(usable, values, 0.0).max(axis=1)))
+
+
+def _span(values: Array) -> tuple[float, float]:
+    """From half the first to twice the last of the transitions."""
+    first, last = _extremes(values)
+    return 0.5 * first, 2 * last
+
+
+def _lattice(low: float, high: float) -> Array:
+    """Powers of RATIO that cover low to high."""
+    low, high = np.floor(np.log(low) / np.log(RATIO)), np.ceil(np.log(high) / np.log(RATIO))
+    return RATIO ** np.arange(low, high + 1)
+
+
+def _widths(law: FiniteLaw, widths: Iterable[int] | None) -> list[int]:
+    """Given widths, or 1, 2, 4, … up to the law's own."""
+    if widths is None:
+        return sorted({*(2**i for i in range(law.problem.m.bit_length())), law.problem.m})
+    chosen = [positive_integer("widths", m) for m in widths]
+    _axis("widths", chosen)
+    return chosen
+
+
+def _axis(name: str, values: ArrayLike) -> Array:
+    """Ascending finite non-negative numbers."""
+    x = np.asarray(values, dtype=float)
+    if x.ndim != 1 or x.size == 0 or not np.isfinite(x).all() or (x < 0).any() or (np.diff(x) <= 0).any():
+        raise ValueError(f"`{name}` must be ascending non-negative numbers, but are {values!r}")
+    return x
