@@ -1,0 +1,390 @@
+"""Exponents measured from curves of many abrupt steps, with intervals over seeds.
+
+A direction of strength a_p ∝ p^{−β} is learned at T_p = τ ε_p/a_p with scatter ε_p, and the loss is
+the sum of a_p² over p with T_p > t.  By Euler–Maclaurin a sum over p is an integral from ½ to P + ½, so
+
+    E L = E_ε ∫_{q(t/ε)}^{P+½} p^{−2β} dp = A (t^{−γ} − t_end^{−γ}),    q ∝ t^{1/β},    γ = (2β − 1)/β,
+
+with no offset in t: the ½ of "q directions are learned" cancels that of the sum, and the scatter moves
+A and t_end = (E T_P^γ)^{1/γ} (1 + 1/2P)^β alone.  (Width m counts directions itself: pass m + ½.)
+The slope of ln L against ln t is −γ/(1 − (t/t_end)^γ), steeper than −γ everywhere: at β = 0.8, P = 1024
+a straight line through the window below gives 0.92 for γ = 0.75.  In the form
+
+    L = a + b (x^{−γ} − 1)/γ,     b > 0,     a ≤ b/γ where γ > 0 (the tail is not negative),
+
+the law passes smoothly through the logarithm (γ = 0, β = ½) to γ < 0 (β < ½, no power law).  At each
+γ it is linear in (a, b), which leaves a search in one variable.  Residuals are relative to x^{−γ} at
+the γ of the full sample, not to L, whose last few directions are all noise; points weigh by their
+spacing in ln x, so the grid does not matter.  ``tail="none"`` is the straight line in ln–ln.
+
+The window, unless given, looks at no exponent.  It starts at 3 times the x where the loss has
+fallen by 10 % (the first steps are over) and ends at x_end/2 (the scatter of the last T_p rounds the
+corner at x_end); a fitted x_end shrinks it until that holds.  ``tail="none"`` uses every point.
+
+Interval: whole seeds are resampled, their centre is fitted again in the same window, and the standard
+deviation times √(S/(S − 1)) times Student's t of S − 1 is the half-width.  It knows the scatter over
+seeds alone, not an error in a given x_end nor steps that all seeds share: for those see ``sensitivity``.
+
+Derived here; the constants were chosen on synthetic staircases, ε lognormal(0, 0.25), 20 seeds,
+0.65 ≤ β ≤ 1.5: from P = 256 on the bias is at most 0.011 and 95 % intervals cover in 90–99 % of cases.
+Interval's source: Efron & Tibshirani, *An Introduction to the Bootstrap*, §§6 and 12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.random import SeedSequence
+from numpy.typing import ArrayLike
+from scipy.stats import t as student
+
+from problem.checks import positive_integer, positive_number
+from problem.seeds import generator
+from problem.types import Array
+
+START_DROP, START_FACTOR, END_FRACTION = 0.1, 3.0, 0.5
+TRIM = 0.1  # of the window's log range: how far its ends move in to measure the sensitivity
+MIN_DECADES, MIN_SEEDS = 0.5, 6
+MIN_POINTS = {"finite": 8, "none": 3}
+SEARCH = np.linspace(-1, 5, 26)  # of γ; misses 0, where the law is a logarithm
+
+
+@dataclass(frozen=True)
+class LocalExponents:
+    """Slopes d ln L/d ln x, each over the window from ``low`` to ``high`` about ``x``; all of shape (W,)."""
+
+    x: Array
+    slope: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True, repr=False)
+class ExponentFit:
+    """The exponent of x in L ≈ amplitude · (x^exponent − end^exponent), and how well it is known.
+
+    ``low`` and ``high`` bound it at ``level`` (NaN for one seed).  ``sensitivity`` is its largest shift when
+    the window's start, its end, or both move in by a tenth of the log range; ``residual`` the rms of
+    L/law − 1 in the window.  ``end`` (inf: no tail) is in units of x, ``amplitude`` in those of L x^{−exponent}.
+    ``verdict`` is "measured" or "inconclusive", and ``reason`` says why.
+    """
+
+    exponent: float
+    low: float
+    high: float
+    level: float
+    standard_error: float
+    window: tuple[float, float]
+    points: int
+    seeds: int
+    tail: str
+    end: float
+    amplitude: float
+    sensitivity: float
+    residual: float
+    verdict: str
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form; inf and NaN are left for the caller to write as null."""
+        return asdict(self) | {"window": list(self.window)}
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"exponent {self.exponent:.4f}  [{self.low:.4f}, {self.high:.4f}]  "
+                f"({self.level:.0%}, {self.seeds} seeds)",
+                f"  window {self.window[0]:.4g} to {self.window[1]:.4g}, {self.points} points; "
+                f"moving its ends shifts the exponent by up to {self.sensitivity:.2g}",
+                f"  tail {self.tail}, end {self.end:.4g}, amplitude {self.amplitude:.4g}, residual {self.residual:.2g}",
+                f"  {self.verdict}: {self.reason}",
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class _Law:
+    """``amplitude · (x^{−γ} − end^{−γ})`` fitted to B curves; ``failed`` where no γ within the search range is best."""
+
+    gamma: Array
+    amplitude: Array
+    end: Array
+    failed: Array
+
+
+def local_exponents(x: ArrayLike, loss: ArrayLike, *, window_decades: float = 0.5) -> LocalExponents:
+    """Least-squares slopes of ln L against ln x in every window of the given length that the grid holds.
+
+    Parameters
+    ----------
+    x, loss
+        Increasing positive resource and positive loss, both (T,).
+    window_decades
+        Length of a window in decades of x.
+
+    Raises
+    ------
+    ValueError
+        Bad shapes or signs, or no window with three points.
+    """
+    x_, loss_ = _resource(x), np.asarray(loss, dtype=float)
+    if loss_.shape != x_.shape or not ((loss_ > 0) & np.isfinite(loss_)).all():
+        raise ValueError(f"`loss` must be {x_.size} positive numbers, one for each x, but has shape {loss_.shape}")
+    log_x, length = np.log(x_), positive_number("window_decades", window_decades) * np.log(10)
+    slopes, low, high = [], [], []
+    for i in range(x_.size):
+        j = int(np.searchsorted(log_x, log_x[i] + length * (1 + 1e-9), side="right"))
+        if log_x[-1] < log_x[i] + length * (1 - 1e-9):
+            break
+        if j - i >= 3:
+            slopes.append(-_line(x_[i:j], loss_[None, i:j]).gamma[0])
+            low.append(x_[i])
+            high.append(x_[j - 1])
+    if not slopes:
+        raise ValueError(f"no window of {window_decades:g} decades holds three points of `x`")
+    return LocalExponents(np.sqrt(np.multiply(low, high)), np.array(slopes), np.array(low), np.array(high))
+
+
+def fit_exponent(
+    x: ArrayLike,
+    losses: ArrayLike,
+    *,
+    tail: str = "finite",
+    end: float | None = None,
+    window: tuple[float, float] | None = None,
+    centre: str = "mean",
+    level: float = 0.95,
+    resamples: int = 1000,
+    resolution: float = 0.2,
+    seed: int | SeedSequence = 0,
+) -> ExponentFit:
+    """Exponent of x in the law of a loss, or of any power law, from one curve a seed.
+
+    Parameters
+    ----------
+    x
+        Resource (T,), positive and increasing, in any unit: flow time, steps, samples, width + ½, dimension.
+    losses
+        Reducible losses (S, T) or (T,) for one seed; or transition times and the like with ``tail="none"``.
+    tail
+        "finite": A (x^{−γ} − x_end^{−γ}); "none": A x^{−γ}, of either sign, by a line in ln–ln.
+    end
+        x_end where it is known (between median and mean of the last transition's time); fitted, possibly
+        inf, where None.
+    window
+        Smallest and largest x used; by the rules above where None.
+    centre
+        "mean" over seeds, or "median", which takes inf (never reached) as later than everything.
+    resolution
+        Widest interval, and largest sensitivity, that still counts as measured.
+
+    Raises
+    ------
+    ValueError
+        Bad shapes, signs or options; inf under ``centre="mean"``.
+    """
+    x_, table = _resource(x), np.atleast_2d(np.asarray(losses, dtype=float))
+    _check_options(tail, end, window, centre)
+    if table.ndim != 2 or table.shape[1] != x_.size or not table.size:
+        raise ValueError(f"`losses` must be of shape (S, {x_.size}), one row a seed, but is {table.shape}")
+    if not (table >= 0).all():
+        raise ValueError("`losses` must not be negative or NaN; mark what was never reached by inf")
+    if centre == "mean" and not np.isfinite(table).all():
+        raise ValueError('`losses` hold inf, which has no mean: use centre="median"')
+    if positive_number("level", level) >= 1:
+        raise ValueError(f"`level` must be below 1, but is {level!r}")
+    positive_number("resolution", resolution)
+    if positive_integer("resamples", resamples) < 100:
+        raise ValueError(f"`resamples` must be at least 100, but is {resamples}")
+    stream = generator(seed)
+
+    middle = table.mean(axis=0) if centre == "mean" else np.median(table, axis=0)
+    used = _window(x_, middle, tail, end, window)
+    if tail == "none" and not (table[:, used] > 0).all():
+        raise ValueError('`losses` must be positive in the window of tail="none"')
+    points, seeds = int(used.sum()), len(table)
+    nan = float("nan")
+    if points < 3 or not (middle[used] > 0).any():
+        return ExponentFit(
+            exponent=nan, low=nan, high=nan, level=level, standard_error=nan, window=window or (nan, nan),
+            points=points, seeds=seeds, tail=tail, end=nan, amplitude=nan, sensitivity=nan, residual=nan,
+            verdict="inconclusive", reason=f"the window holds {points} points, and no falling loss to fit",
+        )  # fmt: skip
+    x_, table, middle = x_[used], table[:, used], middle[used]
+    law = _fit(x_, middle[None], tail, end)
+    gamma, amplitude, end_ = float(law.gamma[0]), float(law.amplitude[0]), float(law.end[0])
+    sensitivity = _sensitivity(x_, middle, tail, end, gamma)
+    error = nan
+    if seeds > 1:
+        rows = _resampled(table, centre, resamples, stream)
+        again = _fit(x_, rows[np.isfinite(rows).all(axis=1)], tail, end, gamma)
+        spread = again.gamma[~again.failed]
+        if spread.size >= 0.99 * resamples:
+            error = float(np.std(spread) * np.sqrt(seeds / (seeds - 1)))
+    half = float(student.ppf(0.5 + level / 2, max(seeds - 1, 1))) * error
+    decades = float(np.log10(x_[-1] / x_[0]))
+    doubts = [
+        (points < MIN_POINTS[tail], f"the window holds {points} points, fewer than {MIN_POINTS[tail]}"),
+        (decades < MIN_DECADES, f"the window spans {decades:.2g} decades, less than {MIN_DECADES:g}"),
+        (seeds < MIN_SEEDS, f"an interval over seeds needs {MIN_SEEDS} of them, but there are {seeds}"),
+        (bool(law.failed[0]), "the search for the exponent did not settle"),
+        (np.isnan(error), "more than 1 % of the resamples of the seeds have no fit"),
+        (2 * half > resolution, f"the interval is {2 * half:.2g} wide, more than {resolution:g}"),
+        (sensitivity > resolution, f"moving the window's ends shifts the exponent by {sensitivity:.2g}"),
+        (tail == "finite" and gamma <= half, "a logarithm or slower fits as well as a falling power"),
+    ]
+    doubt = next((text for true, text in doubts if true), None)
+    law_here = amplitude * (x_**-gamma - (end_**-gamma if tail == "finite" else 0.0))
+    return ExponentFit(
+        exponent=-gamma,
+        low=-gamma - half,
+        high=-gamma + half,
+        level=level,
+        standard_error=error,
+        window=(float(x_[0]), float(x_[-1])),
+        points=points,
+        seeds=seeds,
+        tail=tail,
+        end=end_,
+        amplitude=amplitude,
+        sensitivity=sensitivity,
+        residual=float(np.sqrt(np.mean((middle / law_here - 1) ** 2))),
+        verdict="measured" if doubt is None else "inconclusive",
+        reason=doubt or f"± {half:.2g} over {decades:.2g} decades",
+    )
+
+
+def _resource(x: ArrayLike) -> Array:
+    x_ = np.asarray(x, dtype=float)
+    if x_.ndim != 1 or not x_.size or not (np.isfinite(x_) & (x_ > 0)).all() or not (np.diff(x_) > 0).all():
+        raise ValueError("`x` must be one row of positive numbers, each larger than the one before")
+    return x_
+
+
+def _check_options(tail: str, end: float | None, window: tuple[float, float] | None, centre: str) -> None:
+    if tail not in MIN_POINTS:
+        raise ValueError(f'`tail` must be "finite" or "none", but is {tail!r}')
+    if centre not in ("mean", "median"):
+        raise ValueError(f'`centre` must be "mean" or "median", but is {centre!r}')
+    if window is not None and not (len(window) == 2 and 0 < window[0] < window[1] < np.inf):
+        raise ValueError(f"`window` must be two positive numbers, the smaller first, but is {window!r}")
+    if end is not None:
+        if tail == "none":
+            raise ValueError('`end` belongs to tail="finite"')
+        if positive_number("end", end) <= (window[1] if window else 0):
+            raise ValueError(f"`end` must lie beyond the window, but is {end!r}")
+
+
+def _window(x: Array, middle: Array, tail: str, end: float | None, window: tuple[float, float] | None) -> Array:
+    """Which points are used, (T,) of bool, by the rules of the file's docstring."""
+    used = np.isfinite(middle)
+    if window is not None:
+        return used & (x >= window[0]) & (x <= window[1])
+    if tail == "none":
+        return used
+    fallen = middle < (1 - START_DROP) * middle[0]
+    if not fallen.any():
+        return np.zeros_like(used)
+    used &= x >= START_FACTOR * x[np.argmax(fallen)]
+    if end is not None:
+        return used & (x <= END_FRACTION * end)
+    used &= np.cumsum(middle[::-1] > 0)[::-1] > 0  # past the last step there is no law
+    while used.sum() > 3:
+        limit = END_FRACTION * _fit(x[used], middle[None, used], tail, None).end[0]
+        if x[used][-1] <= limit:
+            break
+        used &= x <= limit
+    return used
+
+
+def _fit(x: Array, rows: Array, tail: str, end: float | None, near: float | None = None) -> _Law:
+    """Fits of curves (B, T) with residuals relative to x^{−near}; one curve alone finds ``near`` itself."""
+    if tail == "none":
+        return _line(x, rows)
+    if near is not None:
+        return _truncated(x, rows, end, near)
+    near = 0.0
+    for _ in range(20):
+        law = _truncated(x, rows, end, near)
+        change, near = abs(float(law.gamma[0]) - near), float(law.gamma[0])
+        if change < 1e-6:
+            return law
+    return replace(law, failed=np.array([True]))
+
+
+def _line(x: Array, rows: Array) -> _Law:
+    """Straight lines in ln–ln."""
+    log_x, log_y = np.log(x), np.log(rows)
+    weight = np.gradient(log_x) / np.gradient(log_x).sum()
+    pivot = weight @ log_x
+    slope = (log_y @ (weight * (log_x - pivot))) / (weight @ (log_x - pivot) ** 2)
+    never = np.full(len(rows), np.inf)
+    return _Law(-slope, np.exp(log_y @ weight - slope * pivot), never, np.isnan(slope))
+
+
+def _truncated(x: Array, rows: Array, end: float | None, near: float) -> _Law:
+    """The best γ of each curve on a grid, then by golden section between its neighbours."""
+    pivot = float(np.mean(np.log(x)))
+    log_x = np.log(x) - pivot
+    weight = np.gradient(log_x) * np.exp(2 * near * log_x)
+    log_end = None if end is None else np.log(end) - pivot
+
+    def misfit(gamma: Array) -> Array:
+        return _misfit(gamma, log_x, rows, weight, log_end)[0]
+
+    best = np.argmin(np.stack([misfit(SEARCH[i : i + 1]) for i in range(len(SEARCH))]), axis=0)
+    failed = (best == 0) | (best == len(SEARCH) - 1)
+    low, high = SEARCH[np.maximum(best - 1, 0)], SEARCH[np.minimum(best + 1, len(SEARCH) - 1)]
+    golden = (np.sqrt(5) - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = misfit(left), misfit(right)
+    for _ in range(36):
+        lower = at_left < at_right
+        low, high = np.where(lower, low, left), np.where(lower, right, high)
+        new = np.where(lower, high - golden * (high - low), low + golden * (high - low))
+        at_new = misfit(new)
+        left, right = np.where(lower, new, right), np.where(lower, left, new)
+        at_left, at_right = np.where(lower, at_new, at_right), np.where(lower, at_left, at_new)
+    gamma = 0.5 * (low + high)
+    _, b, rest = _misfit(gamma, log_x, rows, weight, log_end)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        last = np.exp(pivot - np.log(np.maximum(rest, 0)) / gamma) if end is None else np.full_like(gamma, end)
+    return _Law(gamma, b / gamma * np.exp(gamma * pivot), last, failed | (b <= 0))
+
+
+def _misfit(
+    gamma: Array, log_x: Array, rows: Array, weight: Array, log_end: float | None
+) -> tuple[Array, Array, Array]:
+    """Weighted squares left over at γ, (B,) or (1,); b and x_end^{−γ} of the law ``b (x^{−γ} − x_end^{−γ})/γ``."""
+    g = gamma[:, None]
+    power = np.exp(-g * log_x)
+    rest = np.zeros_like(gamma) if log_end is None else np.exp(-gamma * log_end)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a curve of zeros has no fit
+        if log_end is None:
+            mean = power @ weight / weight.sum()
+            basis = (power - mean[:, None]) / g
+            slope = (rows * basis) @ weight / (basis**2 @ weight)
+            free = mean - gamma / slope * (rows @ weight) / weight.sum()
+            rest = np.where((gamma > 0) & (free < 0), 0.0, free)
+        basis = (power - rest[:, None]) / g
+        b = (rows * basis) @ weight / (basis**2 @ weight)
+    return (rows - b[:, None] * basis) ** 2 @ weight, b, rest
+
+
+def _resampled(table: Array, centre: str, resamples: int, stream: np.random.Generator) -> Array:
+    """Centres (resamples, T) of whole rows drawn with replacement."""
+    seeds = len(table)
+    if centre == "mean":
+        return stream.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds @ table
+    return np.stack([np.median(table[rows], axis=0) for rows in stream.integers(seeds, size=(resamples, seeds))])
+
+
+def _sensitivity(x: Array, middle: Array, tail: str, end: float | None, gamma: float) -> float:
+    """Largest shift of the exponent when the start, the end, or both move in by ``TRIM`` of the log range."""
+    trim = (x[-1] / x[0]) ** TRIM
+    after, before = x >= x[0] * trim, x <= x[-1] / trim
+    inner = [used for used in (after, before, after & before) if used.sum() >= 3]
+    shifts = [abs(float(_fit(x[used], middle[None, used], tail, end, gamma).gamma[0]) - gamma) for used in inner]
+    return max(shifts, default=np.inf)
