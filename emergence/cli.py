@@ -1,7 +1,7 @@
 """The command ``emergence``: flags in, exit code out.
 
-Exit codes: 0 done, 1 a strict comparison that does not agree, 2 bad input (one line on stderr,
-nothing written), 130 interrupted.  Heavy imports wait until a command runs.
+Exit codes: 0 done, 1 a strict comparison that does not agree or a refuted claim, 2 bad input (one line
+on stderr, nothing written), 3 an inconclusive claim, 130 interrupted.  Heavy imports wait until a command runs.
 """
 
 from __future__ import annotations
@@ -61,6 +61,14 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--tolerance", type=number, metavar="X", help="median relative error that agrees (0.1)")
     compare.add_argument("--strict", action="store_true", help="exit code 1 unless the verdict is 'agree'")
     _add_output(compare)
+
+    check = commands.add_parser("check", help="measure claims about exponents and constants; exit code 1 if refuted")
+    check.add_argument("--claims", metavar="FILE.toml", help="claims to check (default: the suite of the package)")
+    check.add_argument("--quick", action="store_true", help="only claims marked quick (under a minute)")
+    check.add_argument("--seed", type=integer, default=0, help="seed of all random streams (default 0)")
+    check.add_argument("--json", metavar="FILE", help="write the report here as JSON")
+    check.add_argument("--junit", metavar="FILE", help="write the report here as JUnit XML")
+    check.add_argument("--out", metavar="DIR", help="keep the measurements here; what is there is not measured again")
     return parser
 
 

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emergence.output import csv_text, json_text, prepare_directory, write_text
+from emergence.junit import junit_text
+from emergence.output import csv_text, json_text, prepare_directory, prepare_file, write_text
 from emergence.progress import progress
 from emergence.settings import DEFAULTS, build_problem, read_directions, resolve
 
@@ -87,6 +88,29 @@ def exponents(flags: dict[str, Any]) -> int:
     header = ["name", "formula", "value", "assumes", "reason"]
     _finish(flags, out, "exponents", document, latex(laws) if flags["latex"] else table(laws), csv_text(header, rows))
     return 0
+
+
+def check(flags: dict[str, Any]) -> int:
+    """``emergence check``."""
+    from problem.checks import nonnegative_integer
+
+    seed = nonnegative_integer("seed", flags["seed"])
+    files = {name: prepare_file(f"--{name}", flags[name]) for name in ("json", "junit") if flags[name] is not None}
+    from compare.check import check as check_claims
+    from compare.claims import read_claims
+
+    claims = read_claims(None if flags["claims"] is None else Path(flags["claims"]))
+    if flags["quick"]:
+        claims = [claim for claim in claims if claim.quick]
+    if not claims:
+        raise ValueError("there is no claim to check" + (" that is marked quick" if flags["quick"] else ""))
+    out = _directory(flags)
+    report = check_claims(claims, seed=seed, out=out, say=lambda verdict: print(verdict, flush=True))
+    print(report.summary)
+    for name, path in files.items():
+        write_text(path, json_text(report.as_dict()) + "\n" if name == "json" else junit_text(report))
+        _say(f"wrote {path}")
+    return report.exit_code
 
 
 def simulate(flags: dict[str, Any]) -> int:

@@ -49,6 +49,20 @@ def prepare_directory(path: str) -> Path:
     return directory
 
 
+def prepare_file(flag: str, path: str) -> Path:
+    """A file to be written later: its directory must exist and admit it.
+
+    Raises
+    ------
+    ValueError
+        It cannot be written.
+    """
+    target = Path(path)
+    if not path.strip() or target.is_dir() or not os.access(target.parent, os.W_OK):
+        raise ValueError(f"cannot write to {flag} {path!r}")
+    return target
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that readers see the old one or the whole new one."""
     part = path.with_name(f".{path.name}.{os.getpid()}")

@@ -25,9 +25,10 @@ part of a kick are multiplied by √g(2ΛΔt) and √g(2λΔt), the exact varian
 Step size in time.  The largest Δt such that, with ``accuracy`` = α,
 
 * no ln n_k and no r_kp moves by more than α by drift (r relative to max(|r|, 1/√d)), and no
-  direction turns by more than α by drift or, in root mean square, by noise.
+  direction turns by more than α by drift or, in root mean square, by noise; ln n_k may move by
+  10 α while n_k < a_P/100, where nothing else depends on it yet.
 
-A macro-step whose outcome moves a norm or an overlap by more than 2 α is taken back and split:
+A macro-step whose outcome moves a norm or an overlap by twice these bounds is taken back and split:
 each virtual sample goes to one of the halves by a fair coin, as the real samples would, so
 nothing is redrawn and no large fluctuation is discarded.  Derived here; the name is Gillespie's
 (2001), for chemical kinetics.
@@ -126,6 +127,7 @@ class LeapRun:
         if self._virtual < 1:
             raise ValueError(f"the leap sampler needs d > P + m = {start.shape[1]}, but `d` is {setting.problem.d}")
         self._accuracy = control.accuracy
+        self._weakest = float(np.min(setting.problem.a[setting.problem.a > 0]))
         fixed = control.macro_samples
         self._fixed = None if fixed is None else max(1, fixed // setting.batch)
         self._W = start.copy()
@@ -162,7 +164,8 @@ class LeapRun:
         problem, alpha = self.setting.problem, self._accuracy
         overlaps, tangent = here.unit[:, : problem.P], here.tangent
         relative = np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)
-        rates = max(4 * np.abs(here.F).max(), relative.max(), np.linalg.norm(tangent, axis=1).max())
+        growth = 4 * np.abs(here.F) / self._slack(here.n)
+        rates = max(growth.max(), relative.max(), np.linalg.norm(tangent, axis=1).max())
         eta = float(self.setting.schedule.rate(np.array([self._at]))[0])
         by_drift = alpha / max(rates, 1e-300) / eta
         # N steps turn a direction by turn η² (1 − e^{−2λNη})/(2λη) in mean square: never α² where λ is large
@@ -246,7 +249,12 @@ class LeapRun:
         P = self.setting.problem.P
         after = np.einsum("kd,kd->k", moved, moved)
         shift = moved[:, :P] / np.sqrt(after)[:, None] - unit[:, :P]
-        return not max(np.abs(np.log(after / n)).max(), np.abs(shift).max()) <= 2 * self._accuracy
+        growth = np.abs(np.log(after / n)) / self._slack(n)
+        return not max(growth.max(), np.abs(shift).max()) <= 2 * self._accuracy
+
+    def _slack(self, n: Array) -> Array:
+        """How many times α each ln n_k may move in a macro-step."""
+        return np.where(n < 0.01 * self._weakest, 10.0, 1.0)
 
     def _compress(self) -> None:
         """Back to P + m columns by an LQ factorisation; keeps all inner products."""

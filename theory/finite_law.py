@@ -41,6 +41,7 @@ from problem.problem import Problem
 from problem.types import Array
 from theory import decoupled
 from theory.greedy import greedy_overlaps, greedy_refusal
+from theory.transitions import assign
 
 _WIDTH = 1 / 64  # of a panel in y
 _SATURATED = 20.0  # beyond ± this in the exponent a transition is 0 or 1 to 4e-9
@@ -158,6 +159,17 @@ def finite_law(
     overlaps = greedy_overlaps(problem.activation, problem.a, d=problem.d, m=problem.m, draws=draws, seed=seed)
     alignment, recovery = transition_times(problem.activation, problem.a, overlaps, problem.init_scale**2)
     return FiniteLaw(problem, seed, levels, overlaps, alignment, recovery)
+
+
+def law_of_starts(problem: Problem, overlaps: Array, *, seed: int = 0) -> FiniteLaw:
+    """The law of given starts: initial overlaps r_kp of every draw, shape (draws, m, P), greedily assigned."""
+    chosen = np.zeros((len(overlaps), problem.P))
+    for own, start in zip(chosen, overlaps, strict=True):
+        student = assign(problem.activation, problem.a, start)
+        learned = np.nonzero(student >= 0)[0]
+        own[learned] = np.abs(start[student[learned], learned])
+    alignment, recovery = transition_times(problem.activation, problem.a, chosen, problem.init_scale**2)
+    return FiniteLaw(problem, seed, (0.5,), chosen, alignment, recovery)
 
 
 def transition_times(activation: Activation, a: Array, overlaps: Array, n0: float) -> tuple[Array, Array]:

@@ -165,7 +165,8 @@ def flow(
             break
         if solver.status != "running":
             break
-        message = solver.step()
+        with np.errstate(all="ignore"):  # a trial step may overflow; the solver rejects it
+            message = solver.step()
         if solver.status == "failed":
             status = f"solver stopped at t = {solver.t:.6g}: {message}"
             break

@@ -51,6 +51,8 @@ class Curve:
         Name of the function that made it.
     x
         The resource, ascending, shape (X,).
+    rows
+        The quantity of each draw, shape (draws, X).
     value
         Mean loss over the draws; for ``dimension_*`` the median time or samples.  Shape (X,).
     quantiles, bands
@@ -61,6 +63,7 @@ class Curve:
 
     resource: str
     x: Array
+    rows: Array
     value: Array
     quantiles: tuple[float, ...]
     bands: Array
@@ -100,9 +103,9 @@ def samples_fixed_step(law: FiniteLaw, step_size: float, samples: ArrayLike | No
     return _curve("samples_fixed_step", x, loss[:, 0, :1] + loss[:, 1, 1:], law)
 
 
-def samples_horizon_step(law: FiniteLaw) -> Curve:
-    """Loss against samples, for each the step size of least expected loss."""
-    x = _lattice(*_span(_samples(law)))
+def samples_horizon_step(law: FiniteLaw, lattice: Array | None = None) -> Curve:
+    """Loss against samples, for each the step size of least expected loss; default ``lattice`` as in ``flow_time``."""
+    x = _lattice(*_span(_samples(law))) if lattice is None else lattice
     loss, choice = _best_step(law, x)
     return _curve("samples_horizon_step", x, loss, law, choice)
 
@@ -211,7 +214,7 @@ def _again(law: FiniteLaw, **change: Any) -> FiniteLaw:
 
 def _curve(resource: str, x: Array, values: Array, law: FiniteLaw, choice: dict[str, Array] | None = None) -> Curve:
     bands = np.stack([_quantile(values, q) for q in law.quantiles])
-    return Curve(resource, x, values.mean(axis=0), law.quantiles, bands, choice or {})
+    return Curve(resource, x, values, values.mean(axis=0), law.quantiles, bands, choice or {})
 
 
 def _quantile(values: Array, q: float) -> Array:

@@ -1,0 +1,329 @@
+"""Measuring what a claim speaks of: curves of a quantity against a resource, or ratios of times, one row a seed.
+
+    flow_time               loss against flow time
+    samples_fixed_step      loss against samples at one step size (leap: with the noise of that step size)
+    samples_horizon_step    loss against samples, the step size the best of a lattice for each number of samples
+    width                   loss after a long time against m + ½ (the sum over unlearned p starts at m + ½)
+    compute_width_time      loss against students × flow time, the width the best of the given ones
+    dimension_time          flow time to alignment of the last direction against d
+    dimension_samples       samples to alignment against d, at a step size in proportion to the drift-dominated one
+    alignment               ln of alignment time over the formula's, mean over the directions of a seed
+    recovery_delay          the same for the time from alignment to recovery
+
+Methods: ``finite_law`` (greedy selection and exact single-direction times, no dynamics), ``flow`` (gradient
+flow of the population loss), ``leap`` and ``reduced`` (SGD).  Leap without a step size of its own runs at
+1e-4 of the drift-dominated one: gradient flow, for the price of large steps.  Every simulated row comes with
+the finite law's row from the same start, and with many rows of the law, as control variates of
+``compare.exponent_fit``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compare.claims import Claim
+from problem.problem import Problem
+from problem.seeds import DIRECTIONS, seed_stream
+from problem.types import Array
+from simulate import Simulation, sgd
+from theory import FiniteLaw, finite_law, flow, resource_curves
+from theory.finite_law import law_of_starts
+from theory.random_init import best_overlap
+from theory.transitions import drift_dominated_step_size
+
+QUIET = 1e-4  # step size over the drift-dominated one at which leap is gradient flow
+RECORDS = 300
+LAW_NUMBERS = 4_000_000  # of the control variate: draws × directions
+POINTS = 80  # of a curve
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an experiment gives.
+
+    Attributes
+    ----------
+    x, rows
+        Resource (T,) and the quantity, one row a seed, (S, T); of a constant one column of ln ratios.
+    same, many
+        The finite law from the same starts (S, T) and from many (D, T); empty where there is no control.
+    tail, centre, window
+        How ``fit_exponent`` is to read them; a window of (0, inf) is left to its rules.
+    P
+        Number of directions.
+    """
+
+    x: Array
+    rows: Array
+    same: Array
+    many: Array
+    tail: str
+    centre: str
+    window: tuple[float, float]
+    P: int
+
+
+def measure(claim: Claim, seed: int, P: int | None = None) -> Measured:
+    """Run the experiment of a claim, at ``P`` directions with sizes in proportion where given.
+
+    Raises
+    ------
+    ValueError
+        A run that cannot be measured (a direction without a transition under the mean).
+    """
+    if P is not None:
+        share = P / claim.P
+        widths = tuple(sorted({max(1, round(m * share)) for m in claim.widths}))
+        claim = replace(claim, P=P, m=max(1, round(claim.m * share)), widths=widths, sizes=())
+    return _EXPERIMENTS[claim.quantity](claim, seed)
+
+
+def _measured(
+    x: Array, rows: Array, same: Array | None, many: Array | None, P: int, *, tail: str = "finite",
+    centre: str = "mean", window: tuple[float, float] = (0.0, np.inf),
+) -> Measured:  # fmt: skip
+    nothing = np.zeros((0, len(x)))
+    return Measured(
+        x, rows, nothing if same is None else same, nothing if many is None else many, tail, centre, window, P
+    )
+
+
+def _many(problem: Problem, seed: int) -> FiniteLaw:
+    """The law from many starts, of another stream than any run."""
+    draws = int(np.clip(LAW_NUMBERS // problem.P, 50, 10_000))
+    return finite_law(problem, draws=draws, seed=seed + 1_000_003, quantiles=(0.5,))
+
+
+def _span(law: FiniteLaw) -> tuple[float, float]:
+    """Half the first and three halves of the last median recovery time."""
+    times = np.where(np.isfinite(law.recovery), law.recovery, np.nan)
+    return 0.5 * float(np.nanmedian(np.nanmin(times, axis=1))), 1.5 * float(np.nanmedian(np.nanmax(times, axis=1)))
+
+
+def _quiet(problem: Problem) -> float:
+    """A step size at which noise plays no part."""
+    r0 = np.sqrt(best_overlap(problem, 0.5))
+    return QUIET * float(drift_dominated_step_size(problem, np.min(problem.a), r0, 1))
+
+
+def _sgd(claim: Claim, problem: Problem, eta: float, horizon: float, seed: int, records: int = RECORDS) -> Simulation:
+    """Runs to flow time ``horizon``; a diverged one has no place in a mean."""
+    method = "leap" if claim.method == "leap" else "reduced"
+    run = sgd(
+        problem, eta, int(np.ceil(horizon / eta)), seeds=claim.seeds, seed=seed, method=method, records=records,
+        spacing="linear",
+    )  # fmt: skip
+    if any(end is not None for end in run.divergence):
+        raise ValueError(f"claim {claim.name!r}: a run at step size {eta:.3g} diverged; lower `step_size`")
+    return run
+
+
+def _trajectories(claim: Claim, problem: Problem, horizon: float, seed: int) -> tuple[Array, Array, FiniteLaw]:
+    """Times (T,), losses (S, T) without noise, and the law of the same starts."""
+    if claim.method == "flow":
+        times = np.linspace(0, horizon, RECORDS)
+        losses, starts = [], []
+        for i in range(claim.seeds):
+            rows = problem.initial_coordinates(seed_stream(seed, i, DIRECTIONS))
+            solution = flow(problem, rows, t_max=horizon, times=times, rtol=1e-5)
+            losses.append(solution.loss_at(times))
+            starts.append(rows[:, : problem.P])
+        return times, np.stack(losses), law_of_starts(problem, np.stack(starts))
+    run = _sgd(claim, problem, _quiet(problem), horizon, seed)
+    return run.times, run.loss, law_of_starts(problem, run.directions[:, :, : problem.P])
+
+
+def _thinned(times: Array, low: float) -> Array:
+    """Indices of about POINTS times from ``low`` on, evenly spaced in their logarithm."""
+    first = int(np.searchsorted(times, low))
+    wanted = np.geomspace(times[first], times[-1], POINTS)
+    return np.unique(np.clip(np.searchsorted(times, wanted), first, len(times) - 1))
+
+
+def _flow_time(claim: Claim, seed: int) -> Measured:
+    problem = claim.problem
+    if claim.method == "finite_law":
+        law = finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,))
+        x = np.geomspace(*_span(law), 2 * POINTS)
+        return _measured(x, law.loss_at(x), None, None, problem.P)
+    many = _many(problem, seed)
+    low, high = _span(many)
+    times, losses, law = _trajectories(claim, problem, high, seed)
+    kept = _thinned(times, low)
+    x = times[kept]
+    return _measured(x, losses[:, kept], law.loss_at(x), many.loss_at(x), problem.P)
+
+
+def _samples_fixed_step(claim: Claim, seed: int) -> Measured:
+    problem, many = claim.problem, _many(claim.problem, seed)
+    low, high = _span(many)
+    run = _sgd(claim, problem, claim.step_size * _weakest(problem), high, seed)
+    law = law_of_starts(problem, run.directions[:, :, : problem.P])
+    kept = _thinned(run.times, low)
+    t = run.times[kept]
+    return _measured(t / run.step_size, run.loss[:, kept], law.loss_at(t), many.loss_at(t), problem.P)
+
+
+def _weakest(problem: Problem) -> float:
+    """Drift-dominated step size of the weakest direction at the median best overlap."""
+    return _quiet(problem) / QUIET
+
+
+def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
+    problem = claim.problem
+    if claim.method == "finite_law":
+        curve = resource_curves.samples_horizon_step(finite_law(problem, draws=claim.seeds, seed=seed))
+        return _measured(curve.x, curve.rows, None, None, problem.P)
+    many = _many(problem, seed)
+    curve = resource_curves.samples_horizon_step(many)
+    x, best = curve.x, np.full((claim.seeds, curve.x.size), np.inf)
+    r0 = np.sqrt(np.median(many.overlaps, axis=0) ** 2)
+    thresholds = drift_dominated_step_size(problem, problem.a, r0, 1)
+    finish = np.median(many.recovery, axis=0)
+    weak, strong = 0.7 * thresholds.min(), 0.7 * thresholds.max()
+    law = None
+    for eta in np.geomspace(weak, strong, 2 + round(6 * np.log10(strong / weak))):  # six a decade
+        learnable = thresholds >= eta
+        run = _sgd(claim, problem, float(eta), 2.5 * float(finish[learnable].max()), seed)
+        law = law or law_of_starts(problem, run.directions[:, :, : problem.P])
+        rows = np.stack([np.interp(x, run.times / eta, loss, left=np.inf) for loss in run.loss])
+        rows[:, x < run.times[1] / eta] = np.inf
+        better = rows.mean(axis=0) < best.mean(axis=0)
+        best[:, better] = rows[:, better]
+    assert law is not None
+    same = resource_curves.samples_horizon_step(law, x)
+    known = np.isfinite(best).all(axis=0)
+    return _measured(x[known], best[:, known], same.rows[:, known], curve.rows[:, known], problem.P)
+
+
+def _width(claim: Claim, seed: int) -> Measured:
+    """The window stops at P/2: at m = P every direction has its student, however late."""
+    rows, same, many = [], [], []
+    for m in claim.widths:
+        problem = replace(claim.problem, m=m)
+        if claim.method == "finite_law":
+            rows.append(finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)).floor())
+            continue
+        law = _many(problem, seed)
+        horizon = _span(law)[1]
+        _, losses, own = _trajectories(claim, problem, horizon, seed)
+        rows.append(losses[:, -1])
+        same.append(own.loss_at([horizon])[:, 0])
+        many.append(law.loss_at([horizon])[:, 0])
+    x = np.array(claim.widths) + 0.5
+    window = (x[0], 0.5 * claim.P)
+    controls = (np.stack(same, axis=1), np.stack(many, axis=1)) if same else (None, None)
+    return _measured(x, np.stack(rows, axis=1), *controls, claim.P, window=window)
+
+
+def _compute_width_time(claim: Claim, seed: int) -> Measured:
+    """Lower envelope over the widths of the mean loss; each of the three tables has its own."""
+    problems = [replace(claim.problem, m=m) for m in claim.widths]
+    if claim.method == "finite_law":
+        laws = [finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)) for problem in problems]
+    else:
+        laws = [_many(problem, seed) for problem in problems]
+    spans = [_span(law) for law in laws]
+    low = min(m * first for m, (first, _) in zip(claim.widths, spans, strict=True))
+    x = np.geomspace(low, claim.widths[-1] * spans[-1][1], 2 * POINTS)
+    if claim.method == "finite_law":
+        return _measured(x, _envelope(x, claim.widths, [law.loss_at for law in laws]), None, None, claim.P)
+    found: list[Callable[[Array], Array]] = []
+    same: list[Callable[[Array], Array]] = []
+    for problem, (_, last) in zip(problems, spans, strict=True):
+        times, losses, law = _trajectories(claim, problem, last, seed)
+        found.append(lambda t, times=times, losses=losses: np.stack([np.interp(t, times, row) for row in losses]))
+        same.append(law.loss_at)
+    tables = [_envelope(x, claim.widths, part) for part in (found, same, [law.loss_at for law in laws])]
+    return _measured(x, *tables, claim.P)
+
+
+def _envelope(x: Array, widths: tuple[int, ...], losses: list[Callable[[Array], Array]]) -> Array:
+    rows = np.stack([loss(x / m) for m, loss in zip(widths, losses, strict=True)])  # (W, S, T)
+    best = np.argmin(rows.mean(axis=1), axis=0)
+    return rows[best, :, np.arange(len(x))].T
+
+
+def _dimension_time(claim: Claim, seed: int) -> Measured:
+    rows, same, many = [], [], []
+    for d in claim.dimensions:
+        problem = replace(claim.problem, d=d)
+        law = _many(problem, seed)
+        if claim.method == "finite_law":
+            rows.append(finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)).alignment[:, -1])
+            continue
+        found, own = _alignment(claim, problem, _quiet(problem), seed)
+        rows.append(found[0][:, -1])
+        same.append(own.alignment[:, -1])
+        many.append(law.alignment[:, -1])
+    return _against_dimension(claim, rows, same, many)
+
+
+def _dimension_samples(claim: Claim, seed: int) -> Measured:
+    rows, same, many = [], [], []
+    for d in claim.dimensions:
+        problem = replace(claim.problem, d=d)
+        law, eta = _many(problem, seed), claim.step_size * _weakest(problem)
+        if claim.method == "finite_law":
+            rows.append(finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)).alignment[:, -1] / eta)
+            continue
+        found, own = _alignment(claim, problem, eta, seed)
+        rows.append(found[0][:, -1] / eta)
+        same.append(own.alignment[:, -1] / eta)
+        many.append(law.alignment[:, -1] / eta)
+    return _against_dimension(claim, rows, same, many)
+
+
+def _against_dimension(claim: Claim, rows: list[Array], same: list[Array], many: list[Array]) -> Measured:
+    x = np.array(claim.dimensions, dtype=float)
+    controls = (np.stack(same, axis=1), np.stack(many, axis=1)) if same else (None, None)
+    return _measured(x, np.stack(rows, axis=1), *controls, claim.P, tail="none", centre="median")
+
+
+def _alignment(claim: Claim, problem: Problem, eta: float, seed: int) -> tuple[tuple[Array, Array], FiniteLaw]:
+    """First passages of alignment and recovery (S, P), and the law of the same starts.
+
+    Runs last 2.5 times as long as the law says that the slowest of them needs.
+    """
+    starts = [problem.initial_coordinates(seed_stream(seed, i, DIRECTIONS)) for i in range(claim.seeds)]
+    law = law_of_starts(problem, np.stack(starts)[:, :, : problem.P])
+    horizon = 2.5 * float(law.recovery[np.isfinite(law.recovery)].max())
+    if claim.method == "flow":
+        every = np.full(problem.P, True)
+        solutions = [flow(problem, rows, t_max=horizon, until=every, rtol=1e-5) for rows in starts]
+        return (np.stack([s.alignment for s in solutions]), np.stack([s.recovery for s in solutions])), law
+    run = _sgd(claim, problem, eta, horizon, seed, records=2)
+    return (run.alignment, run.recovery), law
+
+
+def _constant(claim: Claim, seed: int) -> Measured:
+    problem = claim.problem
+    eta = claim.step_size * _weakest(problem)
+    (alignment, recovery), own = _alignment(claim, problem, eta, seed)
+    ratios = np.full(alignment.shape, np.nan)
+    for i, p in np.argwhere(np.isfinite(recovery)):
+        start = {"a": problem.a[p], "s0": own.overlaps[i, p] ** 2, "n0": problem.init_scale**2}
+        time = alignment[i, p] if claim.quantity == "alignment" else recovery[i, p] - alignment[i, p]
+        ratios[i, p] = np.log(time / claim.predicted(**start))
+    if np.isnan(ratios).all(axis=1).any():
+        raise ValueError(f"claim {claim.name!r}: a run learned no direction")
+    rows = np.nanmean(ratios, axis=1)[:, None]
+    return _measured(np.ones(1), rows, None, None, problem.P)
+
+
+_EXPERIMENTS: dict[str, Callable[[Claim, int], Measured]] = {
+    "flow_time": _flow_time,
+    "samples_fixed_step": _samples_fixed_step,
+    "samples_horizon_step": _samples_horizon_step,
+    "width": _width,
+    "compute_width_time": _compute_width_time,
+    "dimension_time": _dimension_time,
+    "dimension_samples": _dimension_samples,
+    "alignment": _constant,
+    "recovery_delay": _constant,
+}
