@@ -62,6 +62,16 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--strict", action="store_true", help="exit code 1 unless the verdict is 'agree'")
     _add_output(compare)
 
+    figures = commands.add_parser("figures", help="the paper's figures, computed once and drawn at any width")
+    figures.add_argument("names", nargs="*", metavar="NAME", help="which ones (--list shows them)")
+    figures.add_argument("--all", action="store_true", help="all of them")
+    figures.add_argument("--list", action="store_true", help="list the figures with their run times")
+    figures.add_argument("--out", metavar="DIR", default="results/figures", help="where to (default results/figures)")
+    figures.add_argument("--format", default="pdf,png", metavar="KIND,…", help="pdf, png, svg (default pdf,png)")
+    figures.add_argument("--width", default="text", metavar="column|text|slide", help="3.4, 7 or 11 inches")
+    figures.add_argument("--quick", action="store_true", help="previews at reduced sizes, all within five minutes")
+    figures.add_argument("--seed", type=integer, default=0, help="seed of all random streams (default 0)")
+
     check = commands.add_parser("check", help="measure claims about exponents and constants; exit code 1 if refuted")
     check.add_argument("--claims", metavar="FILE.toml", help="claims to check (default: the suite of the package)")
     check.add_argument("--quick", action="store_true", help="only claims marked quick (under a minute)")
@@ -128,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(package_version())
         return 0
     if flags["command"] is None:
-        build_parser().error("a command is needed: hermite, predict, exponents, simulate or compare")
+        build_parser().error("a command is needed: hermite, predict, exponents, simulate, compare, check or figures")
     for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # would only get in each other's way
     try:

@@ -113,6 +113,39 @@ def check(flags: dict[str, Any]) -> int:
     return report.exit_code
 
 
+def figures(flags: dict[str, Any]) -> int:
+    """``emergence figures``."""
+    from figures.catalogue import NAMES, recipe
+    from figures.style import WIDTHS, save
+    from problem.checks import nonnegative_integer
+
+    seed, size = nonnegative_integer("seed", flags["seed"]), "quick" if flags["quick"] else "full"
+    if flags["list"]:
+        for item in (recipe(name) for name in NAMES):
+            print(
+                f"{item.name:17} {item.seconds['full']:5.0f} s, quick {item.seconds['quick']:3.0f} s   {item.summary}"
+            )
+        return 0
+    if flags["all"] == bool(flags["names"]):
+        raise ValueError("name the figures to make, or ask for --all of them; --list shows them")
+    kinds = [kind.strip() for kind in flags["format"].split(",")]
+    strange = next((kind for kind in kinds if kind not in ("pdf", "png", "svg")), None)
+    if strange is not None:
+        raise ValueError(f"--format must be of pdf, png and svg, but holds {strange!r}")
+    if flags["width"] not in WIDTHS:
+        raise ValueError(f"--width must be one of {', '.join(WIDTHS)}, but is {flags['width']!r}")
+    recipes = [recipe(name) for name in (NAMES if flags["all"] else dict.fromkeys(flags["names"]))]
+    out = prepare_directory(flags["out"])
+    for i, item in enumerate(recipes):
+        _say(f"[{i + 1}/{len(recipes)}] {item.name}: about {item.seconds[size]:.0f} s unless it is there")
+        data = item.data(size, seed, out / "data")
+        for kind in kinds:
+            path = out / f"{item.name}.{kind}"
+            save(item.figure(data, size, flags["width"]), path, item.facts(size, seed))
+            _say(f"wrote {path}")
+    return 0
+
+
 def simulate(flags: dict[str, Any]) -> int:
     """``emergence simulate``."""
     values = resolve(flags, SIMULATION, {**DEFAULTS, "seeds": 1})

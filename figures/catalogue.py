@@ -1,0 +1,112 @@
+"""The figures there are, and how one is made: computed once, kept by content, drawn at any width.
+
+A figure is a file of this package that states
+
+    SUMMARY     one line
+    SIZES       {"full": {...}, "quick": {...}}: everything that decides the data but the seed, JSON-ready
+    SECONDS     {"full": s, "quick": s}: run time on two cores
+    compute(sizes, seed) -> dict of arrays
+    draw(data, width) -> Figure
+
+``compute`` knows no matplotlib and ``draw`` computes nothing, so a figure can be restyled without a run.
+Data are kept as ``.npz`` under a hash of the sizes, the seed, the version and the text of the figure's
+file: what would change them makes them anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from problem.types import Array
+from simulate.sgd import package_version
+
+Data = dict[str, Array]
+
+NAMES = (
+    "emergence",
+    "overlay",
+    "transition_times",
+    "time_scaling",
+    "sample_scaling",
+    "width_scaling",
+    "compute_frontier",
+    "dimension",
+    "phase_diagram",
+    "spectra",
+    "samplers",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One figure; ``size`` is ``"full"`` or ``"quick"`` (a preview)."""
+
+    name: str
+    summary: str
+    sizes: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+    compute: Callable[[dict[str, Any], int], Data]
+    draw: Callable[[Data, str], Figure]
+    source: str
+
+    def key(self, size: str, seed: int) -> str:
+        """Name of the data file without its suffix."""
+        inputs = json.dumps([self.sizes[size], seed, package_version(), self.source], sort_keys=True)
+        return f"{self.name}-{size}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
+
+    def data(self, size: str, seed: int, cache: Path) -> Data:
+        """The data, computed unless they are in ``cache``; a file there is whole or absent."""
+        path = cache / f"{self.key(size, seed)}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as saved:
+                return {name: saved[name] for name in saved.files}
+        found = self.compute(self.sizes[size], seed)
+        cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        with part.open("wb") as file:
+            np.savez(file, **found)  # type: ignore[arg-type]
+        part.replace(path)
+        return found
+
+    def figure(self, data: Data, size: str, width: str) -> Figure:
+        """The drawing; a preview says that it is one."""
+        figure = self.draw(data, width)
+        if size == "quick":
+            figure.text(0.995, 0.995, "preview (reduced sizes)", ha="right", va="top", fontsize=6, color="0.45")
+        return figure
+
+    def facts(self, size: str, seed: int) -> dict[str, str]:
+        """Metadata of the files."""
+        return {
+            "Title": self.summary,
+            "problem": json.dumps(self.sizes[size], sort_keys=True),
+            "seed": str(seed),
+            "version": package_version(),
+        }
+
+
+def recipe(name: str) -> Recipe:
+    """The figure called ``name``.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if name not in NAMES:
+        raise ValueError(f"there is no figure {name!r}; there are {', '.join(NAMES)}")
+    module = importlib.import_module(f"figures.{name}")
+    return Recipe(
+        name, module.SUMMARY, module.SIZES, module.SECONDS, module.compute, module.draw,
+        Path(str(module.__file__)).read_text(encoding="utf-8"),
+    )  # fmt: skip

@@ -1,0 +1,65 @@
+"""Hermite spectra of common activations, and their information exponents.
+
+    σ = Σ_k c_k h_k,    k* = min {k ≥ 1 : c_k ≠ 0},    c_k = E[σ(Z) h_k(Z)]
+
+Bars are |c_k|/√φ(1), filled where c_k > 0 and open where c_k < 0, the information exponent is ringed.
+Sizes: degrees up to 12 of six activations, exact from ``theory.hermite``.  Run time: seconds.
+Command: ``emergence figures spectra``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from figures.style import WIDTHS, house_style, series
+from problem import Activation
+from problem.types import Array
+
+SUMMARY = "Hermite spectra of common activations with their information exponents"
+SIZES: dict[str, dict[str, Any]] = {
+    "full": {"activations": ["relu(x)", "gelu(x)", "tanh(x)", "erf(x)**2", "abs(x)", "cos(2*x)"], "degree": 12},
+    "quick": {"activations": ["relu(x)", "gelu(x)", "tanh(x)", "erf(x)**2", "abs(x)", "cos(2*x)"], "degree": 8},
+}
+SECONDS = {"full": 2.0, "quick": 2.0}
+
+
+def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
+    """``names`` (A,), ``coefficients`` (A, degree + 1), ``scale`` √φ(1) (A,), ``exponent`` (A,); no randomness."""
+    sigmas = [Activation(text) for text in sizes["activations"]]
+    return {
+        "names": np.array(sizes["activations"]),
+        "coefficients": np.stack([sigma.coefficients[: sizes["degree"] + 1] for sigma in sigmas]),
+        "scale": np.sqrt([sigma.second_moment for sigma in sigmas]),
+        "exponent": np.array([sigma.information_exponent for sigma in sigmas]),
+    }
+
+
+def draw(data: dict[str, Array], width: str = "text") -> Figure:
+    """Small multiples, one activation a panel."""
+    inches, names = WIDTHS[width], data["names"]
+    columns = 2 if inches < 5 else 3
+    rows = -(-len(names) // columns)
+    with house_style():
+        figure, grid = plt.subplots(
+            rows, columns, figsize=(inches, inches * 0.3 * rows * 3 / columns / 1.5), layout="constrained",
+            sharex=True, sharey=True, squeeze=False,
+        )  # fmt: skip
+        for i, axis in enumerate(grid.flat[: len(names)]):
+            sizes = data["coefficients"][i] / data["scale"][i]
+            degrees, color = np.arange(len(sizes)), series(0)["color"]
+            for sign, face in ((1, color), (-1, "white")):
+                part = sign * sizes > 1e-12
+                axis.bar(degrees[part], np.abs(sizes[part]), 0.7, facecolor=face, edgecolor=color, linewidth=0.8)
+            k = int(data["exponent"][i])
+            axis.plot(k, abs(sizes[k]), "o", markersize=7, markerfacecolor="none", color=series(1)["color"])
+            axis.set_title(rf"{names[i]}   $k^*={k}$", loc="left")
+            axis.set_ylim(0, 1.1)
+        for axis in grid[-1]:
+            axis.set_xlabel("degree $k$")
+        for axis in grid[:, 0]:
+            axis.set_ylabel(r"$|c_k|\,/\sqrt{\varphi(1)}$")
+    return figure
