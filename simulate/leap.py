@@ -16,11 +16,16 @@ the strongest direction is learned; students that have learned nothing have Λ, 
 plain midpoint rule.
 
 Noise: B virtual samples drawn in the reduced basis with their Bartlett remainder stand in for the
-N b real ones: ``η √(N/(b B)) Σ_i ε_i (g_i − ∇L)`` with independent signs ε_i.  Its mean is zero and
-its covariance exactly that of N steps at frozen students; higher moments are those of few
-heavy-tailed draws with large weights, so B must be large enough that the law stops moving.  What
-relaxes within the macro-step forgets the older part of its noise: the radial and the tangential
-part of a kick are multiplied by √g(2ΛΔt) and √g(2λΔt), the exact variance of the linear process.
+N b real ones: ``η √(N/(b B)) Σ_i ε_i √w_i (g_i − ∇L)`` with independent signs ε_i.  Its mean is zero
+and its covariance exactly that of N steps at frozen students, whatever law q the samples are drawn
+from, if w = p/q with p = N(0, I).  Under p itself the rare samples that carry most of the variance
+(|g|² is a polynomial of degree 8I − 2 in a Gaussian) hardly ever turn up among the few virtual ones, and
+noise would spread the times too little however small η is: by a tenth of its due for h_6.  So half of
+the samples are drawn from N(0, I + c (v*_p v*_pᵀ + v̄_k v̄_kᵀ)), each with its own direction p (drawn with
+probability a_p²) and student k (uniform), c = 2 φ'(1)/φ(1) − 1, twice the mean degree of σ less one;
+q is the mixture of all B laws (balance heuristic), so that w ≤ 2.  What relaxes
+within the macro-step forgets the older part of its noise: the radial and the tangential part of a
+kick are multiplied by √g(2ΛΔt) and √g(2λΔt), the exact variance of the linear process.
 
 Step size in time.  The largest Δt such that, with ``accuracy`` = α,
 
@@ -61,6 +66,20 @@ class _Here:
     tangent: Array
     growth: Array
     turn: Array
+
+
+@dataclass(frozen=True)
+class _Virtual:
+    """Virtual samples (B, D), label noises (B,), and ε_i √(w_i Σ η²/(b B)), Σ over the macro-step, (B,)."""
+
+    X: Array
+    noise: Array
+    signs: Array
+
+    def part(self, chosen: Array, width: int = 0) -> _Virtual:
+        """The chosen ones, in at least ``width`` coordinates."""
+        X = self.X[chosen]
+        return _Virtual(_widened(X, max(width, X.shape[1])), self.noise[chosen], self.signs[chosen])
 
 
 def _forgetting(z: Array) -> Array:
@@ -133,6 +152,9 @@ class LeapRun:
         self._W = start.copy()
         self._generator = Generator(np.random.SFC64(stream))
         self._at = 0
+        sigma = setting.problem.activation
+        # Variance that a tilted sample has beyond 1: |g|² grows with the mean degree of σ.
+        self._tilt = max(1.0, 2 * sigma.slope_second_moment / sigma.second_moment - 1)
         # Noise seen in the last macro-step: mean square turn of each direction per η² and step.
         self._turn = np.zeros(len(start))
 
@@ -143,7 +165,7 @@ class LeapRun:
         with np.errstate(all="ignore"):
             here = self._here()
             count = min(steps, self._proposed(here))
-            self._leap(here, count, *self._draw(), depth=0)
+            self._leap(here, count, self._draw(here.unit, count), depth=0)
         self._at += count
         return count
 
@@ -175,25 +197,39 @@ class LeapRun:
         by_noise = np.where(share >= 1, np.inf, np.where(share < 1e-9, plain, slow)).min() if self._turn.any() else 1.0
         return int(max(1, min(by_drift, by_noise, 1e15)))
 
-    def _draw(self) -> tuple[Array, Array, Array]:
-        """Virtual samples (B, width + B), label noises and signs (B,)."""
+    def _draw(self, unit: Array, count: int) -> _Virtual:
+        """Virtual samples for ``count`` steps, half of them tilted, each towards a student and a direction."""
         problem, B, width = self.setting.problem, self._virtual, self._W.shape[1]
+        stream, tilted = self._generator, slice(B // 2, B)
+        J = B - B // 2
+        students = stream.integers(0, problem.m, J)
+        directions = stream.choice(problem.P, J, p=problem.a**2)
         X = np.zeros((B, width + B))
-        X[:, :width] = self._generator.standard_normal((B, width))
+        X[:, :width] = stream.standard_normal((B, width))
+        push = math.sqrt(self._tilt) * stream.standard_normal((2, J))
+        X[np.arange(B)[tilted], directions] += push[0]
+        X[tilted, :width] += push[1][:, None] * unit[students]
+        # density of the mixture over that of N(0, I): ½ plain, 1/B each N(0, I + c (e eᵀ + v̄ v̄ᵀ))
+        r, diagonal = unit[students, directions], 1 + self._tilt
+        determinant = diagonal**2 - (self._tilt * r) ** 2
+        s, t = X[:, directions], X[:, :width] @ unit[students].T  # (B, J)
+        form = self._tilt * (diagonal * (s**2 + t**2) - 2 * self._tilt * r * s * t) / determinant
+        mixture = (B // 2 + (np.exp(np.minimum(0.5 * form, 700)) / np.sqrt(determinant)).sum(axis=1)) / B
         freedom = problem.d - width - np.arange(B)
         rows, columns = np.tril_indices(B, -1)
-        X[rows, width + columns] = self._generator.standard_normal(rows.size)
-        X[np.arange(B), width + np.arange(B)] = np.sqrt(self._generator.chisquare(freedom))
-        noise = self.setting.label_noise * self._generator.standard_normal(B)
-        signs = 2.0 * self._generator.integers(0, 2, B) - 1.0
-        return X, noise, signs
+        X[rows, width + columns] = stream.standard_normal(rows.size)
+        X[np.arange(B), width + np.arange(B)] = np.sqrt(stream.chisquare(freedom))
+        noise = self.setting.label_noise * stream.standard_normal(B)
+        signs = 2.0 * stream.integers(0, 2, B) - 1.0
+        squares = np.diff(self.setting.schedule.sums(np.array([self._at, self._at + count]), 2))[0]
+        return _Virtual(X, noise, signs * np.sqrt(squares / (self.setting.batch * B * mixture)))
 
-    def _leap(self, here: _Here, count: int, X: Array, noise: Array, signs: Array, depth: int) -> None:
+    def _leap(self, here: _Here, count: int, virtual: _Virtual, depth: int) -> None:
         """Advance W by ``count`` steps whose noise the given virtual samples carry."""
         problem, setting = self.setting.problem, self.setting
+        X, noise, signs = virtual.X, virtual.noise, virtual.signs
         span = np.array([self._at, self._at + count])
         dt = float(np.diff(setting.schedule.sums(span, 1))[0])
-        weight = math.sqrt(float(np.diff(setting.schedule.sums(span, 2))[0]) / (setting.batch * self._virtual))
         W, n, F = _widened(self._W, X.shape[1]), here.n, here.F
         unit, tangent = _widened(here.unit, X.shape[1]), _widened(here.tangent, X.shape[1])
         norm = np.sqrt(n)
@@ -206,9 +242,9 @@ class LeapRun:
             along = -delta[:, None] * (2 * value - u * slope)  # of v_k, per sample
             across = -delta[:, None] * slope * norm  # of x
             total = signs @ along
-            kick = weight * (total[:, None] * W + (across * signs[:, None]).T @ X)
+            kick = total[:, None] * W + (across * signs[:, None]).T @ X
             # centred: Σ ε (g + ∇L), with −∇L = ‖v‖ (2 F v̄ + T)
-            kick -= weight * signs.sum() * (2 * F[:, None] * W + norm[:, None] * tangent)
+            kick -= signs.sum() * (2 * F[:, None] * W + norm[:, None] * tangent)
             # what relaxes forgets its older noise
             radial, tangential = (np.sqrt(_forgetting(2 * rate * dt)) for rate in (here.growth, here.turn))
             along_v = np.einsum("kd,kd->k", kick, unit)
@@ -226,16 +262,16 @@ class LeapRun:
         if self._fixed is None and count > 1 and depth < MAX_SPLITS and self._too_far(unit, n, moved):
             first = self._generator.integers(0, 2, len(X)).astype(bool)
             early = count // 2
-            self._leap(here, early, X[first], noise[first], signs[first], depth + 1)
+            self._leap(here, early, virtual.part(first), depth + 1)
             self._at += early
-            rest = _widened(X[~first], self._W.shape[1])
-            self._leap(self._here(), count - early, rest, noise[~first], signs[~first], depth + 1)
+            rest = virtual.part(~first, self._W.shape[1])
+            self._leap(self._here(), count - early, rest, depth + 1)
             self._at -= early
             if depth == 0:
                 self._compress()
             return
         if depth == 0 and len(X):
-            self._turn = (across**2).mean(axis=0) / n * problem.d / setting.batch
+            self._turn = (signs**2 @ across**2) / n * problem.d / np.diff(setting.schedule.sums(span, 2))[0]
         self._W = moved
         if depth == 0:
             self._compress()
