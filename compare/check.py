@@ -3,17 +3,23 @@
 Measured x̂ with standard error e over S independent seeds, predicted x, allowance b for what theory at
 finite size may be off the formula:
 
-    refuted        |x̂ − x| > b + t e,          t = Student's quantile of S − 1 at ALARM
-    inconclusive   b + (t + z) e > detects,    z = normal quantile of 0.99: an error as small as the
-                   claim's ``detects`` would not surely be found (or nothing could be measured)
+    refuted        |x̂ − x| > b + t e,                      t = Student's quantile of S − 1 at ALARM, two-sided
+    inconclusive   finds = |x̂ − x| + b + (t + u) e > detects,    u = Student's quantile of S − 1 at POWER
+                   (or nothing could be measured)
     upheld         otherwise
 
-``finds`` = b + (t + z) e is the smallest error found with probability 0.99 (towards x̂; an error away
-from it is found earlier).  A claim that is within its allowance is refuted with probability ALARM at most.
-Student's t is exact for a constant (a mean over seeds) and an approximation for fits.
+For normal rows a claim within its allowance, |E x̂ − x| ≤ b, is refuted with probability ALARM at most.
+An error of |E x̂ − x| + b + (t + u) e in the formula, of either sign, is found with probability POWER at least:
+the first term is what finite size takes away from an error of its own sign.  ``finds`` puts the measured
+|x̂ − x| for it, so a formula off by more, one way or the other, is refuted by the very measurement that
+upholds this one.  Bootstrapped fits are normal rows only about, and far out in the tail no one can check that:
+there the allowance is the protection.
+
+A constant is the mean over seeds of the mean over a seed's directions of ln(time/formula): x = 0, and an
+error of the formula is the logarithm of a factor.
 
 Measurements are kept in a directory, by a hash of what decides them, so that an interrupted check goes on
-where it was and a changed formula is judged at once.
+where it was and a changed formula is judged at once.  A damaged one is refused by name.
 """
 
 from __future__ import annotations
@@ -22,23 +28,25 @@ import hashlib
 import json
 import os
 import time
+import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 from scipy.stats import t as student
 
 from compare.claims import Claim
 from compare.experiments import Measured, measure
 from compare.exponent_fit import ExponentFit, fit_exponent
+from problem.checks import nonnegative_integer
+from problem.types import Array
 from simulate.sgd import package_version
-from theory.exponents import exponents
 
 ALARM = 1e-8  # false alarms of one claim; a suite of a hundred stays below 1e-6
 POWER = 0.99
+NOWHERE = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,8 +54,9 @@ class Verdict:
     """A judged claim.
 
     ``predicted`` and ``measured`` are exponents, or for a constant ln ratios of measured to predicted times
-    (predicted 0).  ``interval`` is the 95 % interval of the measured value; ``finds`` the smallest error that is
-    found with probability 0.99; ``sensitivity`` the largest shift by moving the window's ends (NaN for constants).
+    (predicted 0).  ``interval`` is the 95 % interval of the measured value; ``finds`` the smallest error of the
+    formula that is found; ``sensitivity`` the largest shift by moving the window's ends (NaN for constants).
+    What could not be measured is NaN, and ``reason`` says why.
     """
 
     claim: Claim
@@ -75,12 +84,15 @@ class Verdict:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        low, high = self.interval
+        claim, (low, high) = self.claim, self.interval
+        shift = " and its shift at this size" if claim.finite_size else ""
+        predicted = f"predicted {self.predicted:+.4f} = {claim.formula}{shift}, measured"
+        if claim.kind == "constant":
+            predicted = f"predicted {claim.formula}, ln(measured/predicted)"
         return (
-            f"{self.verdict:>12}  {self.claim.name}\n"
-            f"{'':14}{self.claim.quantity} by {self.claim.method}: predicted {self.predicted:+.4f} = "
-            f"{self.claim.formula}, measured {self.measured:+.4f} [{low:+.4f}, {high:+.4f}]\n"
-            f"{'':14}allowance {self.claim.allowance:g}, finds errors from {self.finds:.3f} on; {self.reason}"
+            f"{self.verdict:>12}  {claim.name}\n"
+            f"{'':14}{claim.quantity} by {claim.method}: {predicted} {self.measured:+.4f} [{low:+.4f}, {high:+.4f}]\n"
+            f"{'':14}allowance {claim.allowance:g}, finds errors from {self.finds:.3f} on; {self.reason}"
         )
 
 
@@ -113,8 +125,8 @@ class Report:
             f"{sum(v.verdict == kind for v in self.verdicts)} {kind}" for kind in ("upheld", "refuted", "inconclusive")
         ]
         return (
-            f"{', '.join(counts)} in {self.wall_time:.0f} s; a true claim is refuted with probability "
-            f"≤ {ALARM:g}, the suite errs with ≤ {ALARM * len(self.verdicts):.1g}"
+            f"{', '.join(counts)} in {self.wall_time:.0f} s; by Student's t a true claim is refuted "
+            f"with probability ≤ {ALARM:g}, one of these with ≤ {ALARM * len(self.verdicts):.1g}"
         )
 
     def __str__(self) -> str:
@@ -133,8 +145,11 @@ def check(
     Raises
     ------
     ValueError
-        A claim whose runs cannot be measured.
+        A negative seed.  (A claim that cannot be measured is inconclusive.)
     """
+    nonnegative_integer("seed", seed)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     started, verdicts = time.perf_counter(), []
     for claim in claims:
         verdicts.append(judge(claim, seed=seed, out=out))
@@ -145,33 +160,80 @@ def check(
 def judge(claim: Claim, *, seed: int = 0, out: Path | None = None) -> Verdict:
     """Measure and judge one claim."""
     started = time.perf_counter()
-    if claim.kind == "constant":
-        values = _kept(claim, seed, claim.P, out).rows[:, 0]
-        value, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-        predicted, sensitivity, window, doubt = 0.0, np.nan, (np.nan, np.nan), ""
-    else:
-        predicted = claim.predicted()
-        fits = [_fit(_kept(claim, seed, P, out), seed) for P in claim.sizes or (claim.P,)]
-        value, error = _extrapolated(claim.sizes, [f.exponent for f in fits], [f.standard_error for f in fits])
-        sensitivity, window, doubt = max(f.sensitivity for f in fits), fits[-1].window, fits[-1].reason
-        if claim.finite_size:
-            predicted += _shift(claim, _kept(claim, seed, claim.P, out), seed)
+    try:
+        estimate = (_constant if claim.kind == "constant" else _exponent)(claim, seed, out)
+    except ValueError as unmeasured:
+        estimate = _Estimate(np.nan, np.nan, np.nan, np.nan, NOWHERE, str(unmeasured))
+    predicted, value, error = estimate.predicted, estimate.value, estimate.error
     quantile = float(student.isf(ALARM / 2, claim.seeds - 1))
     half = float(student.ppf(0.975, claim.seeds - 1)) * error
-    finds = claim.allowance + (quantile + float(norm.ppf(POWER))) * error
     off = abs(value - predicted)
+    finds = off + claim.allowance + (quantile + float(student.ppf(POWER, claim.seeds - 1))) * error
     if not np.isfinite([value, error]).all():
-        verdict, reason = "inconclusive", doubt or "nothing could be measured"
+        verdict, reason = "inconclusive", estimate.doubt or "nothing could be measured"
     elif off > claim.allowance + quantile * error:
-        verdict, reason = "refuted", f"off by {off:.3f}, {off / error:.1f} standard errors"
+        verdict, reason = "refuted", f"off by {off:.3f} ± {half:.2g}"
     elif finds > claim.detects:
-        verdict, reason = "inconclusive", f"cannot surely find an error of {claim.detects:g}; more seeds would"
+        verdict, reason = "inconclusive", f"off by {off:.3f} and cannot surely find an error of {claim.detects:g}"
     else:
         verdict, reason = "upheld", f"off by {off:.3f}"
     return Verdict(
-        claim, predicted, value, error, (value - half, value + half), finds, float(sensitivity), window,
+        claim, predicted, value, error, (value - half, value + half), finds, estimate.sensitivity, estimate.window,
         verdict, reason, time.perf_counter() - started,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """What is predicted and measured, and why the measurement is in doubt."""
+
+    predicted: float
+    value: float
+    error: float
+    sensitivity: float
+    window: tuple[float, float]
+    doubt: str
+
+
+def _constant(claim: Claim, seed: int, out: Path | None) -> _Estimate:
+    values = ln_ratios(claim, _kept(claim, seed, out))
+    return _Estimate(0.0, float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))), np.nan, NOWHERE, "")
+
+
+def ln_ratios(claim: Claim, measured: Measured) -> Array:
+    """Mean over a seed's directions of ln(time/formula), shape (S,).
+
+    Raises
+    ------
+    ValueError
+        A time, measured or by the formula, that is not positive; a seed without a student for any direction.
+    """
+    ratios = np.full(measured.rows.shape, np.nan)
+    for i, p in np.argwhere(measured.same > 0):
+        start = {"a": float(measured.x[p]), "s0": float(measured.same[i, p])}
+        predicted = claim.predicted(**start, n0=claim.init_scale**2)
+        if not (predicted > 0 and measured.rows[i, p] > 0):
+            where = f"a = {start['a']:.3g}, s0 = {start['s0']:.3g}"
+            raise ValueError(
+                f"at {where} the formula gives the time {predicted:.3g}, measured {measured.rows[i, p]:.3g}"
+            )
+        ratios[i, p] = np.log(measured.rows[i, p] / predicted)
+    if np.isnan(ratios).all(axis=1).any():
+        raise ValueError("a start has no student for any direction")
+    return np.nanmean(ratios, axis=1)
+
+
+def _exponent(claim: Claim, seed: int, out: Path | None) -> _Estimate:
+    measured = [_kept(claim.at(P), seed, out) for P in claim.sizes or (claim.P,)]
+    fits = [_fit(part, seed) for part in measured]
+    value, error = _extrapolated(claim.sizes, [f.exponent for f in fits], [f.standard_error for f in fits])
+    predicted = claim.predicted()
+    if claim.finite_size:
+        assert claim.derived is not None
+        law = replace(measured[0], rows=measured[0].many, same=measured[0].same[:0])
+        predicted += _fit(law, seed).exponent - claim.derived
+    doubt = next((f.reason for f in fits if not np.isfinite([f.exponent, f.standard_error]).all()), "")
+    return _Estimate(predicted, value, error, max(f.sensitivity for f in fits), fits[-1].window, doubt)
 
 
 def _fit(measured: Measured, seed: int) -> ExponentFit:
@@ -186,17 +248,6 @@ def _fit(measured: Measured, seed: int) -> ExponentFit:
     )
 
 
-def _shift(claim: Claim, measured: Measured, seed: int) -> float:
-    """Finite-size shift of the law: its exponent fitted at this size minus the derived one."""
-    sigma = claim.problem.activation
-    derived = exponents(claim.beta, sigma.information_exponent)[claim.quantity].value
-    if derived is None:
-        raise ValueError(f"claim {claim.name!r}: no power law of {claim.quantity} is known, so no finite-size shift")
-    return _fit(Measured(**{**_arrays(measured), "rows": measured.many, "same": measured.same[:0]}), seed).exponent - (
-        derived
-    )
-
-
 def _extrapolated(sizes: tuple[int, ...], values: list[float], errors: list[float]) -> tuple[float, float]:
     """The intercept in 1/ln P of a least-squares line, with its standard error; one size is its own."""
     if len(values) == 1:
@@ -206,24 +257,29 @@ def _extrapolated(sizes: tuple[int, ...], values: list[float], errors: list[floa
     return float(weights @ values), float(np.sqrt(np.sum((weights * np.array(errors)) ** 2)))
 
 
-def _arrays(measured: Measured) -> dict[str, Any]:
-    return {f.name: getattr(measured, f.name) for f in fields(measured)}
+def _kept(claim: Claim, seed: int, out: Path | None) -> Measured:
+    """The measurement, from ``out`` where it is there.
 
-
-def _kept(claim: Claim, seed: int, P: int, out: Path | None) -> Measured:
-    """The measurement, from ``out`` where it is there."""
+    Raises
+    ------
+    ValueError
+        The file there is damaged.
+    """
     if out is None:
-        return measure(claim, seed, P)
-    identity = json.dumps([claim.settings(), seed, P, package_version()], sort_keys=True)
+        return measure(claim, seed)
+    identity = json.dumps([claim.settings(), seed, package_version()], sort_keys=True)
     path = out / f"{claim.quantity}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     if path.exists():
-        with np.load(path, allow_pickle=False) as saved:
-            loaded = {name: saved[name] for name in saved.files}
-        return Measured(
-            loaded["x"], loaded["rows"], loaded["same"], loaded["many"], str(loaded["tail"]), str(loaded["centre"]),
-            (float(loaded["window"][0]), float(loaded["window"][1])), int(loaded["P"]),
-        )  # fmt: skip
-    measured = measure(claim, seed, P)
+        try:
+            with path.open("rb") as kept, np.load(kept, allow_pickle=False) as saved:
+                low, high = saved["window"].tolist()
+                return Measured(
+                    saved["x"], saved["rows"], saved["same"], saved["many"], str(saved["tail"]), str(saved["centre"]),
+                    (low, high),
+                )  # fmt: skip
+        except (ValueError, KeyError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is damaged; delete it to measure again ({error})") from None
+    measured = measure(claim, seed)
     part = path.with_suffix(f".{os.getpid()}.part")
     with part.open("wb") as file:
         np.savez(file, **asdict(measured))

@@ -7,11 +7,11 @@
     method = "finite_law"               # how: finite_law, flow, reduced or leap
     beta = 0.8                          # and the sizes: activation, P, m, d, seeds, …
     allowance = 0.02                    # how far theory at finite size may be from the formula
-    detects = 0.1                       # smallest error that must be found with probability 0.99
+    detects = 0.1                       # an error of the formula that must be found, see ``compare.check``
 
 A formula is read by Python's grammar and admits numbers, the names above, ``+ - * / **``,
 ``log`` and ``sqrt``; nothing is executed.  The formula of ``alignment`` and ``recovery_delay`` is a
-flow time, in a, s0, n0 (initial squared overlap and norm), c, I, beta and k.
+flow time, in a, s0, n0 (initial squared overlap and norm), c, I = k/2, beta and k.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ import ast
 import math
 import operator
 import tomllib
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from problem import Activation, Problem, Teacher
 from problem.checks import positive_integer, positive_number
+from theory.exponents import exponents
+from theory.greedy import greedy_refusal
 
 EXPONENTS = (
     "flow_time", "samples_fixed_step", "samples_horizon_step", "width", "compute_width_time",
     "dimension_time", "dimension_samples",
 )  # fmt: skip
-CONSTANTS = ("alignment", "recovery_delay")
-METHODS = ("finite_law", "flow", "reduced", "leap")
 MEASURABLE: dict[str, tuple[str, ...]] = {
     "flow_time": ("finite_law", "flow", "leap"),
     "samples_fixed_step": ("leap",),
@@ -46,6 +47,10 @@ MEASURABLE: dict[str, tuple[str, ...]] = {
     "alignment": ("flow", "reduced", "leap"),
     "recovery_delay": ("flow", "reduced", "leap"),
 }
+RESOURCE = {
+    "width": "widths", "compute_width_time": "widths",
+    "dimension_time": "dimensions", "dimension_samples": "dimensions",
+}  # fmt: skip
 NAMES = {"exponent": ("beta", "k"), "constant": ("beta", "k", "a", "s0", "n0", "c", "I")}
 
 _OPERATORS: dict[type, Callable[..., float]] = {
@@ -110,8 +115,9 @@ class Claim:
     def __post_init__(self) -> None:
         try:
             for text in ("name", "quantity", "formula", "method", "activation"):
-                if not isinstance(getattr(self, text), str) or not getattr(self, text).strip():
-                    raise ValueError(f"`{text}` must be a text")
+                value = getattr(self, text)
+                if not isinstance(value, str) or not value.strip() or not value.isprintable():
+                    raise ValueError(f"`{text}` must be a text of one line, but is {value!r}")
             if self.quantity not in MEASURABLE:
                 raise ValueError(f"`quantity` must be one of {', '.join(MEASURABLE)}, but is {self.quantity!r}")
             if self.method not in MEASURABLE[self.quantity]:
@@ -122,35 +128,67 @@ class Claim:
                 positive_number(number, getattr(self, number))
             for switch in ("finite_size", "quick"):
                 if not isinstance(getattr(self, switch), bool):
-                    raise ValueError(f"`{switch}` must be true or false")
+                    raise ValueError(f"`{switch}` must be true or false, but is {getattr(self, switch)!r}")
             for name in ("widths", "dimensions", "sizes"):
-                values = tuple(positive_integer(name, value) for value in getattr(self, name))
+                values = getattr(self, name)
+                if not isinstance(values, tuple):
+                    raise ValueError(f"`{name}` must be a list of whole numbers, but is {values!r}")
+                values = tuple(positive_integer(name, value) for value in values)
                 if list(values) != sorted(set(values)):
-                    raise ValueError(f"`{name}` must ascend")
+                    raise ValueError(f"`{name}` must ascend, but are {list(values)}")
                 object.__setattr__(self, name, values)
-            needed = {"width": "widths", "compute_width_time": "widths", "dimension_time": "dimensions"}
-            needed["dimension_samples"] = "dimensions"
-            missing = needed.get(self.quantity)
-            if missing is not None and len(getattr(self, missing)) < 3:
-                raise ValueError(f"{self.quantity} needs at least three `{missing}`")
+            resource = RESOURCE.get(self.quantity)
+            for name in ("widths", "dimensions"):
+                if getattr(self, name) and name != resource:
+                    raise ValueError(f"`{name}` have no part in {self.quantity}")
+            if resource is not None and len(getattr(self, resource)) < 3:
+                raise ValueError(f"{self.quantity} needs at least three `{resource}`")
             if self.sizes and (self.method != "finite_law" or len(self.sizes) < 2):
                 raise ValueError("`sizes` are two or more, for finite_law")
-            if self.finite_size and self.method == "finite_law":
-                raise ValueError("`finite_size` compares a simulation with the finite law, not the law with itself")
             if self.seeds < 6:
                 raise ValueError(f"an interval over seeds needs at least 6, but `seeds` is {self.seeds}")
             problem = Problem(
                 Activation(self.activation), Teacher.power_law(self.P, self.beta), self.d, self.m, self.init_scale
             )
+            refusal = greedy_refusal(problem.activation)
+            if refusal is not None:
+                raise ValueError(refusal)
+            if min(self.dimensions, default=self.d) < self.P:
+                raise ValueError(f"`dimensions` must be at least P = {self.P}, but are {list(self.dimensions)}")
+            if self.quantity == "width" and self.widths[0] + 0.5 >= self.P / 2:
+                raise ValueError(f"the law in the width holds below P/2 = {self.P / 2:g}, but no `widths` are there")
             object.__setattr__(self, "problem", problem)
             self.predicted(a=0.5, s0=0.01, n0=self.init_scale**2)
-        except (TypeError, ValueError) as error:
+            if self.finite_size:
+                self._check_finite_size()
+        except ValueError as error:
             raise ValueError(f"claim {self.name!r}: {error}") from None
+        for P in self.sizes:
+            self.at(P)
 
     @property
     def kind(self) -> str:
         """``"exponent"`` or ``"constant"``."""
         return "exponent" if self.quantity in EXPONENTS else "constant"
+
+    def _check_finite_size(self) -> None:
+        if self.method == "finite_law":
+            raise ValueError("`finite_size` compares a simulation with the finite law, not the law with itself")
+        if self.kind == "constant":
+            raise ValueError("`finite_size` is for exponents")
+        if self.derived is None:
+            raise ValueError(f"no power law of {self.quantity} is known here, so `finite_size` has no shift to give")
+
+    @property
+    def derived(self) -> float | None:
+        """The exponent that theory derives, whatever the formula says; None where there is no power law."""
+        return exponents(self.beta, self.problem.activation.information_exponent)[self.quantity].value
+
+    def at(self, P: int) -> Claim:
+        """The claim at P directions, students and widths in proportion."""
+        share = P / self.P
+        widths = tuple(sorted({max(1, round(m * share)) for m in self.widths}))
+        return replace(self, P=P, m=max(1, round(self.m * share)), widths=widths, sizes=())
 
     def predicted(self, **more: float) -> float:
         """The formula's number; a constant needs a, s0 and n0."""
@@ -161,9 +199,7 @@ class Claim:
 
     def settings(self) -> dict[str, Any]:
         """What decides the measurement (not the formula or the verdict), JSON-ready."""
-        judged = ["name", "quick", "allowance", "detects", "finite_size", "problem"]
-        if self.kind == "exponent":
-            judged.append("formula")  # a constant is measured in units of its formula
+        judged = ("name", "formula", "quick", "allowance", "detects", "finite_size", "problem")
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in judged}
 
 
@@ -175,10 +211,10 @@ def read_claims(path: Path | None = None) -> list[Claim]:
     ValueError
         Not readable, not TOML, or a claim that is not usable; ``OSError`` where there is no file.
     """
-    text = (files("compare") / "claims.toml").read_text() if path is None else Path(path).read_text(encoding="utf-8")
+    source = files("compare") / "claims.toml" if path is None else path
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
     tables = document.get("claim")
     if set(document) != {"claim"} or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
@@ -192,7 +228,8 @@ def read_claims(path: Path | None = None) -> list[Claim]:
         missing = [name for name in ("name", "quantity", "formula") if name not in table]
         if missing:
             raise ValueError(f"claim {table.get('name', i + 1)!r}: `{missing[0]}` is missing")
-        claims.append(Claim(**{name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}))
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
+        claims.append(Claim(**values))
     names = [claim.name for claim in claims]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -216,9 +253,12 @@ def evaluate(formula: str, names: Mapping[str, float]) -> float:
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
                 return float(number)
             case ast.Name(id=name) if name in names:
-                return names[name]
+                return float(names[name])
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                return _OPERATORS[type(op)](value(left, depth + 1), value(right, depth + 1))
+                out = _OPERATORS[type(op)](value(left, depth + 1), value(right, depth + 1))
+                if isinstance(out, complex):
+                    raise ValueError("it is not a real number")
+                return out
             case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
                 return _OPERATORS[type(op)](value(operand, depth + 1))
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
@@ -228,10 +268,15 @@ def evaluate(formula: str, names: Mapping[str, float]) -> float:
     if len(formula) > 500:
         raise ValueError(f"a formula has at most 500 characters, but this has {len(formula)}")
     try:
-        out = value(ast.parse(formula.strip(), mode="eval").body)
-        if isinstance(out, complex) or not math.isfinite(out):
-            raise ValueError("it is not a finite number")
-    except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's own about a doubtful grammar, such as 1or 2
+            tree = ast.parse(formula.strip(), mode="eval")
+        out = value(tree.body)
+        if not math.isfinite(out):
+            raise OverflowError
+    except OverflowError:
+        raise ValueError(f"cannot read the formula {formula!r}: it is not a finite number") from None
+    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ValueError(f"cannot read the formula {formula!r}: {reason}") from None
     return out

@@ -1,4 +1,4 @@
-"""Measuring what a claim speaks of: curves of a quantity against a resource, or ratios of times, one row a seed.
+"""Measuring what a claim speaks of: curves of a quantity against a resource, or transition times, one row a seed.
 
     flow_time               loss against flow time
     samples_fixed_step      loss against samples at one step size (leap: with the noise of that step size)
@@ -7,13 +7,13 @@
     compute_width_time      loss against students × flow time, the width the best of the given ones
     dimension_time          flow time to alignment of the last direction against d
     dimension_samples       samples to alignment against d, at a step size in proportion to the drift-dominated one
-    alignment               ln of alignment time over the formula's, mean over the directions of a seed
-    recovery_delay          the same for the time from alignment to recovery
+    alignment               flow time to alignment of every direction that has a student
+    recovery_delay          flow time from alignment to recovery of the same
 
 Methods: ``finite_law`` (greedy selection and exact single-direction times, no dynamics), ``flow`` (gradient
 flow of the population loss), ``leap`` and ``reduced`` (SGD).  Leap without a step size of its own runs at
-1e-4 of the drift-dominated one: gradient flow, for the price of large steps.  Every simulated row comes with
-the finite law's row from the same start, and with many rows of the law, as control variates of
+1e-4 of the drift-dominated one: gradient flow, for the price of large steps.  Every simulated curve comes with
+the finite law's curve from the same start, and with many of the law, as control variates of
 ``compare.exponent_fit``.
 """
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -35,11 +36,9 @@ from theory.random_init import best_overlap
 from theory.transitions import drift_dominated_step_size
 
 QUIET = 1e-4  # step size over the drift-dominated one at which leap is gradient flow
-RECORDS = 300
+RECORDS = 200
 LAW_NUMBERS = 4_000_000  # of the control variate: draws × directions
 POINTS = 80  # of a curve
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,12 @@ class Measured:
     Attributes
     ----------
     x, rows
-        Resource (T,) and the quantity, one row a seed, (S, T); of a constant one column of ln ratios.
+        Resource (T,) and the quantity, one row a seed, (S, T).  Of a constant the P strengths and flow times.
     same, many
         The finite law from the same starts (S, T) and from many (D, T); empty where there is no control.
+        Of a constant ``same`` is the squared initial overlap of each direction's student, 0 where it has none.
     tail, centre, window
         How ``fit_exponent`` is to read them; a window of (0, inf) is left to its rules.
-    P
-        Number of directions.
     """
 
     x: Array
@@ -65,32 +63,25 @@ class Measured:
     tail: str
     centre: str
     window: tuple[float, float]
-    P: int
 
 
-def measure(claim: Claim, seed: int, P: int | None = None) -> Measured:
-    """Run the experiment of a claim, at ``P`` directions with sizes in proportion where given.
+def measure(claim: Claim, seed: int) -> Measured:
+    """Run the experiment of a claim, at its own P whatever its ``sizes``.
 
     Raises
     ------
     ValueError
-        A run that cannot be measured (a direction without a transition under the mean).
+        A run that cannot be measured: it diverged, or a direction was not learned in time.
     """
-    if P is not None:
-        share = P / claim.P
-        widths = tuple(sorted({max(1, round(m * share)) for m in claim.widths}))
-        claim = replace(claim, P=P, m=max(1, round(claim.m * share)), widths=widths, sizes=())
     return _EXPERIMENTS[claim.quantity](claim, seed)
 
 
 def _measured(
-    x: Array, rows: Array, same: Array | None, many: Array | None, P: int, *, tail: str = "finite",
+    x: Array, rows: Array, same: Array | None, many: Array | None, *, tail: str = "finite",
     centre: str = "mean", window: tuple[float, float] = (0.0, np.inf),
 ) -> Measured:  # fmt: skip
     nothing = np.zeros((0, len(x)))
-    return Measured(
-        x, rows, nothing if same is None else same, nothing if many is None else many, tail, centre, window, P
-    )
+    return Measured(x, rows, nothing if same is None else same, nothing if many is None else many, tail, centre, window)
 
 
 def _many(problem: Problem, seed: int) -> FiniteLaw:
@@ -101,8 +92,18 @@ def _many(problem: Problem, seed: int) -> FiniteLaw:
 
 def _span(law: FiniteLaw) -> tuple[float, float]:
     """Half the first and three halves of the last median recovery time."""
-    times = np.where(np.isfinite(law.recovery), law.recovery, np.nan)
+    learned = np.isfinite(law.recovery)
+    times = np.where(learned, law.recovery, np.nan)[learned.any(axis=1)]
     return 0.5 * float(np.nanmedian(np.nanmin(times, axis=1))), 1.5 * float(np.nanmedian(np.nanmax(times, axis=1)))
+
+
+def _middle(law: FiniteLaw) -> tuple[float, float]:
+    """The window of simulated curves: from 3/2 of the first to half the last median recovery time.
+
+    Wider than the rules of ``fit_exponent``, which are for curves without a control variate.
+    """
+    low, high = _span(law)
+    return 3 * low, high / 3
 
 
 def _quiet(problem: Problem) -> float:
@@ -119,7 +120,7 @@ def _sgd(claim: Claim, problem: Problem, eta: float, horizon: float, seed: int, 
         spacing="linear",
     )  # fmt: skip
     if any(end is not None for end in run.divergence):
-        raise ValueError(f"claim {claim.name!r}: a run at step size {eta:.3g} diverged; lower `step_size`")
+        raise ValueError(f"a run at step size {eta:.3g} diverged; lower `step_size`")
     return run
 
 
@@ -150,13 +151,13 @@ def _flow_time(claim: Claim, seed: int) -> Measured:
     if claim.method == "finite_law":
         law = finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,))
         x = np.geomspace(*_span(law), 2 * POINTS)
-        return _measured(x, law.loss_at(x), None, None, problem.P)
+        return _measured(x, law.loss_at(x), None, None)
     many = _many(problem, seed)
     low, high = _span(many)
     times, losses, law = _trajectories(claim, problem, high, seed)
     kept = _thinned(times, low)
     x = times[kept]
-    return _measured(x, losses[:, kept], law.loss_at(x), many.loss_at(x), problem.P)
+    return _measured(x, losses[:, kept], law.loss_at(x), many.loss_at(x), window=_middle(many))
 
 
 def _samples_fixed_step(claim: Claim, seed: int) -> Measured:
@@ -165,8 +166,11 @@ def _samples_fixed_step(claim: Claim, seed: int) -> Measured:
     run = _sgd(claim, problem, claim.step_size * _weakest(problem), high, seed)
     law = law_of_starts(problem, run.directions[:, :, : problem.P])
     kept = _thinned(run.times, low)
-    t = run.times[kept]
-    return _measured(t / run.step_size, run.loss[:, kept], law.loss_at(t), many.loss_at(t), problem.P)
+    t, (start, end) = run.times[kept], _middle(many)
+    return _measured(
+        t / run.step_size, run.loss[:, kept], law.loss_at(t), many.loss_at(t),
+        window=(start / run.step_size, end / run.step_size),
+    )  # fmt: skip
 
 
 def _weakest(problem: Problem) -> float:
@@ -178,7 +182,7 @@ def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
     problem = claim.problem
     if claim.method == "finite_law":
         curve = resource_curves.samples_horizon_step(finite_law(problem, draws=claim.seeds, seed=seed))
-        return _measured(curve.x, curve.rows, None, None, problem.P)
+        return _measured(curve.x, curve.rows, None, None)
     many = _many(problem, seed)
     curve = resource_curves.samples_horizon_step(many)
     x, best = curve.x, np.full((claim.seeds, curve.x.size), np.inf)
@@ -198,7 +202,7 @@ def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
     assert law is not None
     same = resource_curves.samples_horizon_step(law, x)
     known = np.isfinite(best).all(axis=0)
-    return _measured(x[known], best[:, known], same.rows[:, known], curve.rows[:, known], problem.P)
+    return _measured(x[known], best[:, known], same.rows[:, known], curve.rows[:, known])
 
 
 def _width(claim: Claim, seed: int) -> Measured:
@@ -218,7 +222,7 @@ def _width(claim: Claim, seed: int) -> Measured:
     x = np.array(claim.widths) + 0.5
     window = (x[0], 0.5 * claim.P)
     controls = (np.stack(same, axis=1), np.stack(many, axis=1)) if same else (None, None)
-    return _measured(x, np.stack(rows, axis=1), *controls, claim.P, window=window)
+    return _measured(x, np.stack(rows, axis=1), *controls, window=window)
 
 
 def _compute_width_time(claim: Claim, seed: int) -> Measured:
@@ -232,15 +236,19 @@ def _compute_width_time(claim: Claim, seed: int) -> Measured:
     low = min(m * first for m, (first, _) in zip(claim.widths, spans, strict=True))
     x = np.geomspace(low, claim.widths[-1] * spans[-1][1], 2 * POINTS)
     if claim.method == "finite_law":
-        return _measured(x, _envelope(x, claim.widths, [law.loss_at for law in laws]), None, None, claim.P)
+        return _measured(x, _envelope(x, claim.widths, [law.loss_at for law in laws]), None, None)
     found: list[Callable[[Array], Array]] = []
     same: list[Callable[[Array], Array]] = []
     for problem, (_, last) in zip(problems, spans, strict=True):
         times, losses, law = _trajectories(claim, problem, last, seed)
-        found.append(lambda t, times=times, losses=losses: np.stack([np.interp(t, times, row) for row in losses]))
+        found.append(partial(_interpolated, times=times, losses=losses))
         same.append(law.loss_at)
-    tables = [_envelope(x, claim.widths, part) for part in (found, same, [law.loss_at for law in laws])]
-    return _measured(x, *tables, claim.P)
+    many: list[Callable[[Array], Array]] = [law.loss_at for law in laws]
+    return _measured(x, *(_envelope(x, claim.widths, part) for part in (found, same, many)))
+
+
+def _interpolated(t: Array, *, times: Array, losses: Array) -> Array:
+    return np.stack([np.interp(t, times, row) for row in losses])
 
 
 def _envelope(x: Array, widths: tuple[int, ...], losses: list[Callable[[Array], Array]]) -> Array:
@@ -250,49 +258,45 @@ def _envelope(x: Array, widths: tuple[int, ...], losses: list[Callable[[Array], 
 
 
 def _dimension_time(claim: Claim, seed: int) -> Measured:
-    rows, same, many = [], [], []
-    for d in claim.dimensions:
-        problem = replace(claim.problem, d=d)
-        law = _many(problem, seed)
-        if claim.method == "finite_law":
-            rows.append(finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)).alignment[:, -1])
-            continue
-        found, own = _alignment(claim, problem, _quiet(problem), seed)
-        rows.append(found[0][:, -1])
-        same.append(own.alignment[:, -1])
-        many.append(law.alignment[:, -1])
-    return _against_dimension(claim, rows, same, many)
+    return _against_dimension(claim, seed, [(replace(claim.problem, d=d), 1.0) for d in claim.dimensions])
 
 
 def _dimension_samples(claim: Claim, seed: int) -> Measured:
+    problems = [replace(claim.problem, d=d) for d in claim.dimensions]
+    return _against_dimension(claim, seed, [(problem, claim.step_size * _weakest(problem)) for problem in problems])
+
+
+def _against_dimension(claim: Claim, seed: int, units: list[tuple[Problem, float]]) -> Measured:
+    """Alignment of the last direction over a unit of flow time, which is the step size where samples are counted."""
     rows, same, many = [], [], []
-    for d in claim.dimensions:
-        problem = replace(claim.problem, d=d)
-        law, eta = _many(problem, seed), claim.step_size * _weakest(problem)
+    for problem, unit in units:
         if claim.method == "finite_law":
-            rows.append(finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)).alignment[:, -1] / eta)
+            rows.append(finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)).alignment[:, -1] / unit)
             continue
-        found, own = _alignment(claim, problem, eta, seed)
-        rows.append(found[0][:, -1] / eta)
-        same.append(own.alignment[:, -1] / eta)
-        many.append(law.alignment[:, -1] / eta)
-    return _against_dimension(claim, rows, same, many)
-
-
-def _against_dimension(claim: Claim, rows: list[Array], same: list[Array], many: list[Array]) -> Measured:
-    x = np.array(claim.dimensions, dtype=float)
+        eta = unit if claim.quantity == "dimension_samples" else _quiet(problem)
+        found, own = _transitions(claim, problem, eta, seed)
+        rows.append(found[0][:, -1] / unit)
+        same.append(own.alignment[:, -1] / unit)
+        many.append(_many(problem, seed).alignment[:, -1] / unit)
+    x, table = np.array(claim.dimensions, dtype=float), np.stack(rows, axis=1)
+    late = np.isinf(np.median(table, axis=0))
+    if late.any():
+        raise ValueError(f"half of the runs at d = {x[late][0]:g} did not learn the last direction in time")
     controls = (np.stack(same, axis=1), np.stack(many, axis=1)) if same else (None, None)
-    return _measured(x, np.stack(rows, axis=1), *controls, claim.P, tail="none", centre="median")
+    return _measured(x, table, *controls, tail="none", centre="median")
 
 
-def _alignment(claim: Claim, problem: Problem, eta: float, seed: int) -> tuple[tuple[Array, Array], FiniteLaw]:
+def _transitions(claim: Claim, problem: Problem, eta: float, seed: int) -> tuple[tuple[Array, Array], FiniteLaw]:
     """First passages of alignment and recovery (S, P), and the law of the same starts.
 
-    Runs last 2.5 times as long as the law says that the slowest of them needs.
+    The flow stops by itself.  SGD lasts 2.5 times as long as the law says that the slowest start needs, or for
+    a median over seeds the middle one.
     """
     starts = [problem.initial_coordinates(seed_stream(seed, i, DIRECTIONS)) for i in range(claim.seeds)]
     law = law_of_starts(problem, np.stack(starts)[:, :, : problem.P])
-    horizon = 2.5 * float(law.recovery[np.isfinite(law.recovery)].max())
+    needed = np.where(np.isfinite(law.recovery), law.recovery, 0.0).max(axis=1)
+    late = claim.method == "flow" or claim.kind == "constant"
+    horizon = 2.5 * float(needed.max() if late else np.median(needed))
     if claim.method == "flow":
         every = np.full(problem.P, True)
         solutions = [flow(problem, rows, t_max=horizon, until=every, rtol=1e-5) for rows in starts]
@@ -303,17 +307,14 @@ def _alignment(claim: Claim, problem: Problem, eta: float, seed: int) -> tuple[t
 
 def _constant(claim: Claim, seed: int) -> Measured:
     problem = claim.problem
-    eta = claim.step_size * _weakest(problem)
-    (alignment, recovery), own = _alignment(claim, problem, eta, seed)
-    ratios = np.full(alignment.shape, np.nan)
-    for i, p in np.argwhere(np.isfinite(recovery)):
-        start = {"a": problem.a[p], "s0": own.overlaps[i, p] ** 2, "n0": problem.init_scale**2}
-        time = alignment[i, p] if claim.quantity == "alignment" else recovery[i, p] - alignment[i, p]
-        ratios[i, p] = np.log(time / claim.predicted(**start))
-    if np.isnan(ratios).all(axis=1).any():
-        raise ValueError(f"claim {claim.name!r}: a run learned no direction")
-    rows = np.nanmean(ratios, axis=1)[:, None]
-    return _measured(np.ones(1), rows, None, None, problem.P)
+    (alignment, recovery), own = _transitions(claim, problem, claim.step_size * _weakest(problem), seed)
+    with np.errstate(invalid="ignore"):  # never − never
+        times = alignment if claim.quantity == "alignment" else recovery - alignment
+    wanted = own.overlaps > 0
+    late = np.argwhere(wanted & ~np.isfinite(times))
+    if late.size:
+        raise ValueError(f"run {late[0][0]} did not learn direction {late[0][1]} in the time that the law gives it")
+    return _measured(problem.a, np.where(wanted, times, np.inf), own.overlaps**2, None)
 
 
 _EXPERIMENTS: dict[str, Callable[[Claim, int], Measured]] = {

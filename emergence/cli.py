@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -60,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(compare)
     compare.add_argument("--tolerance", type=number, metavar="X", help="median relative error that agrees (0.1)")
     compare.add_argument("--strict", action="store_true", help="exit code 1 unless the verdict is 'agree'")
+    compare.add_argument("--report", metavar="FILE.html", help="write the comparison here as one web page")
     _add_output(compare)
 
     figures = commands.add_parser("figures", help="the paper's figures, computed once and drawn at any width")
@@ -115,7 +117,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--engine", metavar="auto|compiled|numpy", help="how the sampler is computed (default auto)")
     add("--dtype", metavar="float64|float32", help="precision of the direct sampler (default float64)")
     add("--workers", type=integer, help="threads (default: one per core); results do not depend on it")
-    add("--virtual", type=integer, metavar="B", help="leap: virtual samples a macro-step (default 32)")
+    add("--virtual", type=integer, metavar="B", help="leap: virtual samples a macro-step (default 16)")
     add("--accuracy", type=number, metavar="X", help="leap: relative change a macro-step may make (default 0.1)")
     add("--macro-samples", type=integer, metavar="N", help="leap: samples a macro-step instead of the adaptive number")
     add("--checkpoint-seconds", type=number, metavar="S", help="seconds between checkpoints in --out (default 1)")
@@ -132,6 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags: dict[str, Any] = vars(build_parser().parse_args([_shielded(word) for word in words]))
+    flags["command_line"] = shlex.join(["emergence", *words])
     if flags["version"]:
         from simulate.sgd import package_version
 

@@ -177,18 +177,26 @@ def compare(flags: dict[str, Any]) -> int:
     positive_number("tolerance", values["tolerance"])
     problem = build_problem(values)
     run = _checked_run(problem, values, flags)
+    page_file = None if flags["report"] is None else prepare_file("--report", flags["report"])
     out = _directory(flags)
     result = _simulate(problem, run, out, values, flags)
     with progress(result.seeds, "predict", "seeds") as report:
         comparison = overlay(problem, result, tolerance=values["tolerance"], progress=report)
-    document, card = comparison.as_dict(), str(comparison)
+    document, card, step_check = comparison.as_dict(), str(comparison), None
     if flags["check_step"]:
-        document["step_check"], text = _step_check(result, run)
-        card += "\n" + text
+        document["step_check"], step_check = _step_check(result, run)
+        card += "\n" + step_check
     header = ["seed", "p", "a_p", "event", "closed_form", "decoupled", "flow", "measured", "relative_error"]
-    _finish(flags, out, "compare", document, card, csv_text(header, _comparison_rows(comparison)))
+    table = csv_text(header, _comparison_rows(comparison))
+    _finish(flags, out, "compare", document, card, table)
     if out is not None:
         _pictures(comparison, out)
+    if page_file is not None:
+        from emergence.report import page
+
+        command = flags["command_line"]
+        write_text(page_file, page(comparison, command=command, settings=values, table=table, step_check=step_check))
+        _say(f"wrote {page_file}")
     _clear_checkpoints(out)
     return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0
 
@@ -265,7 +273,7 @@ def _comparison_rows(comparison: Comparison) -> list[list[Any]]:
 
 
 def _pictures(comparison: Comparison, out: Path) -> None:
-    from figures.overlay import draw
+    from figures.overlay import data_of, draw
     from figures.style import save
 
     simulation = comparison.simulation
@@ -275,8 +283,9 @@ def _pictures(comparison: Comparison, out: Path) -> None:
         "seed": str(simulation.seed),
         "version": simulation.version,
     }
+    data = data_of(comparison)
     for kind in ("png", "pdf"):
-        save(draw(comparison), out / f"overlay.{kind}", facts)
+        save(draw(data), out / f"overlay.{kind}", facts)
         _say(f"wrote {out / f'overlay.{kind}'}")
 
 

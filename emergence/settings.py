@@ -39,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "schedule": "constant",
     "label_noise": 0.0,
     "workers": None,
-    "virtual": 32,
+    "virtual": 16,
     "accuracy": 0.1,
     "macro_samples": None,
     "checkpoint_seconds": 1.0,

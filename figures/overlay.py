@@ -1,32 +1,102 @@
-"""Theory over simulation for one comparison.
+"""Theory over simulation for one problem.
 
 Top left, first seed: learned strengths ``Σ_k n_k r_kp² / a_p``, gradient flow as lines, SGD as
-points, the closed-form alignment times as ticks above.  Bottom left: the loss of the same seed,
-with the 10–90 % band of SGD over seeds.  Right: predicted (flow) against measured transition
-times for every seed; the grey wedge is the tolerance, points on the upper edge were not reached.
+points, the closed-form alignment times ``1/(4I(I−1)c² a_p s_0^{I−1})`` as ticks above.  Bottom left:
+the loss of the same seed, with the 10–90 % band of SGD over seeds.  Right: predicted (flow) against
+measured transition times for every seed; the grey wedge is the tolerance, points on the upper edge
+were not reached.
+
+The picture of a ``Comparison`` is ``draw(data_of(comparison))``; ``compute`` makes one at the sizes
+below: σ = h_4, P = 8 directions of strength a_p ∝ 1/p, d = 2048, m = 64 and 12 seeds of the leap
+sampler.  Run time: under a minute.  Command: ``emergence figures overlay``.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from compare.overlay import Comparison
-from figures.style import WIDTHS, house_style, series
+from compare.overlay import EVENTS, Comparison, overlay
+from figures.style import WIDTHS, house_style, label_at, label_decades, series
+from problem import Activation, Problem, Teacher
 from problem.types import Array
+from simulate import sgd
+
+SUMMARY = "Theory over SGD for one problem: staircases, loss with its band, transition times"
+SIZES: dict[str, dict[str, Any]] = {
+    "full": {"activation": "h4", "P": 8, "beta": 1.0, "d": 2048, "m": 64,
+             "step_size": 1e-8, "samples": 70_000_000_000, "seeds": 12},
+    "quick": {"activation": "h4", "P": 4, "beta": 1.0, "d": 512, "m": 24,
+              "step_size": 3e-8, "samples": 4_000_000_000, "seeds": 7},
+}  # fmt: skip
+SECONDS = {"full": 25.0, "quick": 8.0}
 
 SHOWN = 6  # directions drawn one by one; more would not be told apart
+GRID = 600  # points of a theoretical curve
 
 
-def draw(comparison: Comparison, width: str = "text") -> Figure:
+def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
+    """``data_of`` a comparison at these sizes."""
+    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
+    problem = Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
+    run = sgd(
+        problem, sizes["step_size"], sizes["samples"], seeds=sizes["seeds"], seed=seed, method="leap", records=300
+    )
+    return data_of(overlay(problem, run))
+
+
+def data_of(comparison: Comparison) -> dict[str, Array]:
+    """What the picture shows of a comparison, for K directions, S seeds and T records; flow times.
+
+    ``window`` (2,): the time axis.  ``direction``, ``a``, ``closed_form``, ``recovered`` (K,): number p, strength,
+    closed-form alignment and recovery of the flow of the first seed.  ``grid`` (G,), ``flow_strengths`` (G, K) over
+    a_p and ``flow_loss`` (G,): its flow.  ``times`` (T,), ``strengths`` (T, K), ``loss`` (T,): its SGD.
+    ``band`` (2, T): 10 and 90 % of the loss of the ``kept`` () seeds that did not diverge, empty for one.
+    ``predicted``, ``measured`` (2, K, S): alignment and recovery, NaN where not tested, inf where not reached.
+    ``initial_loss``, ``tolerance``, ``verdict`` ().
+    """
+    simulation, prediction, problem = comparison.simulation, comparison.predictions[0], comparison.problem
+    shown, solution = _shown(problem.a), prediction.flow
+    start, end = _window(comparison)
+    inside, good = simulation.times >= start, ~simulation.diverged
+    grid = np.geomspace(start, min(end, solution.t_end), GRID)
+    band = np.zeros((2, 0))
+    if good.sum() > 1:
+        band = np.quantile(simulation.loss[good][:, inside], [0.1, 0.9], axis=0)
+    predicted = np.array([[getattr(item.flow, event)[shown] for item in comparison.predictions] for event in EVENTS])
+    measured = np.array([np.where(good[:, None], getattr(simulation, event), np.inf)[:, shown] for event in EVENTS])
+    tested = (predicted > 0) & (predicted <= simulation.t_end)
+    return {
+        "window": np.array([start, end]),
+        "direction": shown + 1,
+        "a": problem.a[shown],
+        "closed_form": prediction.alignment["closed_form"][shown],
+        "recovered": solution.recovery[shown],
+        "grid": grid,
+        "flow_strengths": solution.strengths_at(grid)[:, shown] / problem.a[shown],
+        "flow_loss": solution.loss_at(grid),
+        "times": simulation.times[inside],
+        "strengths": simulation.strengths[0][np.ix_(inside, shown)] / problem.a[shown],
+        "loss": simulation.loss[0, inside],
+        "band": band,
+        "kept": good.sum(),
+        "predicted": np.where(tested, predicted, np.nan).swapaxes(1, 2),
+        "measured": np.where(tested, measured, np.nan).swapaxes(1, 2),
+        "initial_loss": solution.loss[0],
+        "tolerance": np.array(comparison.agreement.tolerance),
+        "verdict": np.array(comparison.agreement.verdict),
+    }
+
+
+def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The overlay picture; ``width`` is one of ``figures.style.WIDTHS``."""
     inches = WIDTHS[width]
-    with house_style():
+    with house_style(width):
         narrow = inches < 5
         figure = plt.figure(figsize=(inches, 1.75 * inches if narrow else 0.52 * inches), layout="constrained")
         if narrow:
@@ -34,28 +104,18 @@ def draw(comparison: Comparison, width: str = "text") -> Figure:
         else:
             axes = figure.subplot_mosaic([["steps", "times"], ["loss", "times"]], width_ratios=[1.25, 1])
         axes["loss"].sharex(axes["steps"])
-        _staircases(axes["steps"], comparison)
-        _loss(axes["loss"], comparison)
-        _times(axes["times"], comparison)
-        for axis in (axes["loss"].xaxis, axes["loss"].yaxis, axes["times"].xaxis, axes["times"].yaxis):
-            _label_decades(axis)
+        _staircases(axes["steps"], data)
+        _loss(axes["loss"], data)
+        _times(axes["times"], data)
+        label_decades(axes["loss"].xaxis, axes["loss"].yaxis, axes["times"].xaxis, axes["times"].yaxis)
     return figure
 
 
-def _label_decades(axis: Axis) -> None:
-    """Label a log axis at its decades, below two decades at 1, 2, 5; minor labels would run into each other."""
-    low, high = axis.get_view_interval()
-    if high < 100 * low:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _shown(comparison: Comparison) -> list[int]:
-    learnable = np.nonzero(comparison.problem.a > 0)[0]
+def _shown(a: Array) -> Array:
+    learnable = np.nonzero(a > 0)[0]
     if len(learnable) <= SHOWN:
-        return [int(p) for p in learnable]
-    return [int(p) for p in learnable[np.unique(np.geomspace(1, len(learnable), SHOWN).astype(int)) - 1]]
+        return learnable
+    return learnable[np.unique(np.geomspace(1, len(learnable), SHOWN).astype(int)) - 1]
 
 
 def _window(comparison: Comparison) -> tuple[float, float]:
@@ -66,109 +126,78 @@ def _window(comparison: Comparison) -> tuple[float, float]:
     return (min(0.25 * first.min(), 0.5 * end) if first.size else end / 100), end
 
 
-def _thinned(times: Array) -> list[int]:
-    """Indices of about 60 records evenly spaced in ln t, so that markers do not run together."""
-    if not times.size:
-        return []
-    wanted = np.geomspace(times[0], times[-1], 60)
-    return sorted({int(np.argmin(np.abs(times - t))) for t in wanted})
+def _points(times: Array, marker: str, color: str) -> dict[str, Any]:
+    """Open markers at about 60 records evenly spaced in ln t, so that they do not run together."""
+    wanted = np.geomspace(times[0], times[-1], 60) if times.size else times
+    return {
+        "linestyle": "none", "marker": marker, "markersize": 0.75 * plt.rcParams["lines.markersize"],
+        "markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 0.7, "zorder": 2,
+        "markevery": sorted({int(np.argmin(np.abs(times - t))) for t in wanted}),
+    }  # fmt: skip
 
 
-def _staircases(axis: Axes, comparison: Comparison) -> None:
-    simulation, prediction = comparison.simulation, comparison.predictions[0]
-    start, end = _window(comparison)
-    solution = prediction.flow
-    grid = np.geomspace(start, min(end, solution.t_end), 600)
-    theory = solution.strengths_at(grid)
-    inside = simulation.times >= start
-    for i, p in enumerate(_shown(comparison)):
+def _staircases(axis: Axes, data: dict[str, Array]) -> None:
+    start, end = data["window"]
+    for i, p in enumerate(data["direction"]):
         look = series(i)
-        a = comparison.problem.a[p]
-        axis.plot(grid, theory[:, p] / a, color=look["color"], linestyle=look["linestyle"], zorder=3)
         axis.plot(
-            simulation.times[inside], simulation.strengths[0, inside, p] / a, linestyle="none",
-            marker=look["marker"], markersize=3, markerfacecolor="white", markeredgecolor=look["color"],
-            markeredgewidth=0.7, markevery=_thinned(simulation.times[inside]), zorder=2,
-        )  # fmt: skip
-        closed = prediction.alignment["closed_form"][p]
+            data["grid"], data["flow_strengths"][:, i], color=look["color"], linestyle=look["linestyle"], zorder=3
+        )
+        axis.plot(data["times"], data["strengths"][:, i], **_points(data["times"], look["marker"], look["color"]))
+        closed, reached = data["closed_form"][i], data["recovered"][i]
         if start < closed < end:
-            axis.plot(closed, 1.13, marker="v", color=look["color"], markersize=4, clip_on=False, linestyle="none")
-        reached = solution.recovery[p]
+            axis.plot(closed, 1.13, marker="v", color=look["color"], clip_on=False, linestyle="none")
         if reached < end:
-            axis.annotate(
-                f"{p + 1}", (reached, 0.5), xytext=(-3, 0), textcoords="offset points", color=look["color"],
-                ha="right", va="center", fontsize=8, fontweight="bold", zorder=5,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-            )  # fmt: skip
+            label_at(axis, f"{p}", (reached, 0.5), (-3, 0), ha="right", color=look["color"], fontweight="bold")
     axis.set_xscale("log")
     axis.set_xlim(start, end)
     axis.set_ylim(-0.04, 1.2)
     axis.set_ylabel(r"strength $\sum_k n_k r_{kp}^2\,/\,a_p$")
     axis.tick_params(labelbottom=False)
-    axis.set_title("first seed: directions $p$ learned one after another", loc="left", pad=17)
-    handles = [
-        Line2D([], [], color="0.2", label="gradient flow"),
-        Line2D(
-            [],
-            [],
-            color="0.2",
-            marker="o",
-            markerfacecolor="white",
-            linestyle="none",
-            markersize=3,
-            label="SGD",
-        ),
-        Line2D([], [], color="0.2", marker="v", linestyle="none", markersize=4, label="closed form"),
-    ]
+    axis.set_title(
+        "first seed: directions $p$ learned one after another", loc="left", pad=2.1 * plt.rcParams["font.size"]
+    )
+    flow = Line2D([], [], color="0.2", label="gradient flow")
+    points = Line2D([], [], label="SGD", **_points(np.zeros(0), "o", "0.2"))
+    closed_form = Line2D([], [], color="0.2", marker="v", linestyle="none", label="closed form")
     axis.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1, handlelength=1.5,
-        columnspacing=1.0, borderpad=0.1,
+        handles=[flow, points, closed_form], loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1,
+        handlelength=1.5, columnspacing=1.0, borderpad=0.1,
     )  # fmt: skip
 
 
-def _loss(axis: Axes, comparison: Comparison) -> None:
-    simulation, solution = comparison.simulation, comparison.predictions[0].flow
-    start, end = _window(comparison)
-    good = ~simulation.diverged
-    inside = simulation.times >= start
-    times = simulation.times[inside]
-    if good.sum() > 1:
-        low, high = np.quantile(simulation.loss[good][:, inside], [0.1, 0.9], axis=0)
-        axis.fill_between(times, low, high, color="0.82", linewidth=0, label=f"SGD, 10–90 % of {good.sum()} seeds")
-    grid = np.geomspace(start, min(end, solution.t_end), 600)
-    axis.plot(grid, solution.loss_at(grid), color="black", label="gradient flow, first seed", zorder=3)
-    axis.plot(
-        times, simulation.loss[0, inside], linestyle="none", marker="o", markersize=3, markerfacecolor="white",
-        markeredgecolor="black", markeredgewidth=0.7, markevery=_thinned(times), label="SGD, first seed", zorder=2,
-    )  # fmt: skip
+def _loss(axis: Axes, data: dict[str, Array]) -> None:
+    if data["band"].size:
+        label = f"SGD, 10–90 % of {data['kept']} seeds"
+        axis.fill_between(data["times"], *data["band"], color="0.82", linewidth=0, label=label)
+    axis.plot(data["grid"], data["flow_loss"], color="black", label="gradient flow, first seed", zorder=3)
+    axis.plot(data["times"], data["loss"], label="SGD, first seed", **_points(data["times"], "o", "black"))
     axis.set_xscale("log")
     axis.set_yscale("log")
-    axis.set_ylim(1e-3 * solution.loss[0], 2 * solution.loss[0])
+    top = float(data["initial_loss"])
+    axis.set_ylim(1e-3 * top, 2 * top)
     axis.set_xlabel(r"flow time $t = \eta \cdot$ steps")
     axis.set_ylabel("population loss")
     axis.legend(loc="lower left", handlelength=1.5)
 
 
-def _times(axis: Axes, comparison: Comparison) -> None:
-    simulation = comparison.simulation
-    start, end = _window(comparison)
+def _times(axis: Axes, data: dict[str, Array]) -> None:
+    start, end = data["window"]
     low, high = 0.6 * start, 1.6 * end
-    diagonal = np.array([low, high])
-    tolerance = comparison.agreement.tolerance
+    diagonal, tolerance = np.array([low, high]), data["tolerance"]
     axis.fill_between(diagonal, diagonal * (1 - tolerance), diagonal * (1 + tolerance), color="0.88", linewidth=0)
     axis.plot(diagonal, diagonal, color="0.4", linewidth=0.8)
-    for i, p in enumerate(_shown(comparison)):
-        look = series(i)
-        for event, face in (("alignment", look["color"]), ("recovery", "white")):
-            predicted = np.array([item.flow.alignment[p] if event == "alignment" else item.flow.recovery[p]
-                                  for item in comparison.predictions])  # fmt: skip
-            measured = getattr(simulation, event)[:, p].copy()
-            measured[simulation.diverged] = np.inf
-            tested = (predicted > 0) & (predicted <= simulation.t_end)
-            axis.plot(
-                predicted[tested], np.minimum(measured[tested], high / 1.08), linestyle="none", marker=look["marker"],
-                markersize=4, markerfacecolor=face, markeredgecolor=look["color"], markeredgewidth=0.8,
-            )  # fmt: skip
+    handles = []
+    for i, p in enumerate(data["direction"]):
+        look: dict[str, Any] = {"linestyle": "none", "marker": series(i)["marker"], "color": series(i)["color"]}
+        for j, face in enumerate((look["color"], "white")):
+            predicted, measured = data["predicted"][j, i], data["measured"][j, i]
+            tested = ~np.isnan(predicted)
+            heights = np.minimum(measured[tested], high / 1.08)
+            axis.plot(predicted[tested], heights, markerfacecolor=face, markeredgewidth=0.8, **look)
+        handles.append(Line2D([], [], label=f"$p={p}$, $a_p={data['a'][i]:.2f}$", **look))
+    for event, face in (("alignment", "0.3"), ("recovery", "white")):
+        handles.append(Line2D([], [], linestyle="none", marker="o", color="0.3", markerfacecolor=face, label=event))
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlim(low, high)
@@ -176,15 +205,5 @@ def _times(axis: Axes, comparison: Comparison) -> None:
     axis.set_aspect("equal", adjustable="box")
     axis.set_xlabel("predicted time (gradient flow)")
     axis.set_ylabel("measured time (SGD)")
-    axis.set_title(f"every seed: {comparison.agreement.verdict}", loc="left")
-    handles = [
-        Line2D([], [], linestyle="none", marker=series(i)["marker"], color=series(i)["color"], markersize=4,
-               label=f"$p={p + 1}$, $a_p={comparison.problem.a[p]:.2f}$")
-        for i, p in enumerate(_shown(comparison))
-    ]  # fmt: skip
-    handles += [
-        Line2D([], [], linestyle="none", marker="o", color="0.3", markersize=4, label="alignment"),
-        Line2D([], [], linestyle="none", marker="o", color="0.3", markerfacecolor="white", markersize=4,
-               label="recovery"),
-    ]  # fmt: skip
+    axis.set_title(f"every seed: {data['verdict']}", loc="left")
     axis.legend(handles=handles, loc="upper left", handlelength=1.0)

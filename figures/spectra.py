@@ -2,7 +2,8 @@
 
     σ = Σ_k c_k h_k,    k* = min {k ≥ 1 : c_k ≠ 0},    c_k = E[σ(Z) h_k(Z)]
 
-Bars are |c_k|/√φ(1), filled where c_k > 0 and open where c_k < 0, the information exponent is ringed.
+Bars are |c_k|/√φ(1), filled where c_k > 0 and open where c_k < 0, the information exponent is ringed; the squares
+of all bars of a panel, k = 0 (the mean, which centring removes) included, sum to one over all degrees.
 Sizes: degrees up to 12 of six activations, exact from ``theory.hermite``.  Run time: seconds.
 Command: ``emergence figures spectra``.
 """
@@ -14,6 +15,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MultipleLocator
 
 from figures.style import WIDTHS, house_style, series
 from problem import Activation
@@ -25,14 +29,19 @@ SIZES: dict[str, dict[str, Any]] = {
     "quick": {"activations": ["relu(x)", "gelu(x)", "tanh(x)", "erf(x)**2", "abs(x)", "cos(2*x)"], "degree": 8},
 }
 SECONDS = {"full": 2.0, "quick": 2.0}
+RING: dict[str, Any] = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "color": "black"}
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """``names`` (A,), ``coefficients`` (A, degree + 1), ``scale`` √φ(1) (A,), ``exponent`` (A,); no randomness."""
     sigmas = [Activation(text) for text in sizes["activations"]]
+    coefficients = np.zeros((len(sigmas), sizes["degree"] + 1))
+    for row, sigma in zip(coefficients, sigmas, strict=True):
+        known = sigma.coefficients[: len(row)]  # of a polynomial no more than its degree
+        row[: len(known)] = known
     return {
         "names": np.array(sizes["activations"]),
-        "coefficients": np.stack([sigma.coefficients[: sizes["degree"] + 1] for sigma in sigmas]),
+        "coefficients": coefficients,
         "scale": np.sqrt([sigma.second_moment for sigma in sigmas]),
         "exponent": np.array([sigma.information_exponent for sigma in sigmas]),
     }
@@ -43,9 +52,9 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
     inches, names = WIDTHS[width], data["names"]
     columns = 2 if inches < 5 else 3
     rows = -(-len(names) // columns)
-    with house_style():
+    with house_style(width):
         figure, grid = plt.subplots(
-            rows, columns, figsize=(inches, inches * 0.3 * rows * 3 / columns / 1.5), layout="constrained",
+            rows, columns, figsize=(inches, 0.6 * inches * rows / columns), layout="constrained",
             sharex=True, sharey=True, squeeze=False,
         )  # fmt: skip
         for i, axis in enumerate(grid.flat[: len(names)]):
@@ -55,9 +64,17 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
                 part = sign * sizes > 1e-12
                 axis.bar(degrees[part], np.abs(sizes[part]), 0.7, facecolor=face, edgecolor=color, linewidth=0.8)
             k = int(data["exponent"][i])
-            axis.plot(k, abs(sizes[k]), "o", markersize=7, markerfacecolor="none", color=series(1)["color"])
+            axis.plot(k, abs(sizes[k]), **RING)
             axis.set_title(rf"{names[i]}   $k^*={k}$", loc="left")
             axis.set_ylim(0, 1.1)
+        look = {"edgecolor": series(0)["color"], "linewidth": 0.8}
+        handles = [
+            Patch(facecolor=series(0)["color"], label="$c_k > 0$", **look),
+            Patch(facecolor="white", label="$c_k < 0$", **look),
+            Line2D([], [], linestyle="none", label="$k^*$", **RING),
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=3)
+        grid[0, 0].xaxis.set_major_locator(MultipleLocator(4))
         for axis in grid[-1]:
             axis.set_xlabel("degree $k$")
         for axis in grid[:, 0]:

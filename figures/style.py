@@ -1,7 +1,8 @@
 """One look for every figure: Okabe–Ito colours, each doubled by a line style and a marker.
 
 Colours differ in lightness as far as the palette allows; where they do not, line style and
-marker tell series apart in grey.  Text is mathtext; vector files carry no dates.
+marker tell series apart in grey.  Text is mathtext; vector files carry no dates.  Slides are read
+from afar: there text, lines and markers are ``SLIDE`` times as large, so leave their sizes to the style.
 
 Source of the palette: Okabe & Ito 2008, *Color Universal Design*.
 """
@@ -18,7 +19,11 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES: tuple[Any, ...] = (
@@ -32,6 +37,7 @@ DASHES: tuple[Any, ...] = (
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTHS = {"column": 3.4, "text": 7.0, "slide": 11.0}  # inches
+SLIDE = 1.5
 
 _RC: Any = {
     "font.size": 8,
@@ -40,6 +46,7 @@ _RC: Any = {
     "axes.spines.right": False,
     "axes.linewidth": 0.7,
     "lines.linewidth": 1.3,
+    "lines.markersize": 4,
     "legend.frameon": False,
     "legend.fontsize": 7,
     "figure.dpi": 150,
@@ -48,12 +55,16 @@ _RC: Any = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
+_POINTS = (
+    "font.size", "axes.titlesize", "legend.fontsize", "axes.linewidth", "lines.linewidth", "lines.markersize",
+)  # fmt: skip
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Matplotlib settings of the house, for the duration of a ``with`` block."""
-    with plt.rc_context(_RC):
+def house_style(width: str = "text") -> Iterator[None]:
+    """Matplotlib settings of the house at one of ``WIDTHS``, for the duration of a ``with`` block."""
+    factor = SLIDE if width == "slide" else 1.0
+    with plt.rc_context(_RC | {name: factor * _RC[name] for name in _POINTS}):
         yield
 
 
@@ -61,6 +72,25 @@ def series(index: int) -> dict[str, Any]:
     """Colour, line style and marker of the ``index``-th series."""
     i = index % len(COLORS)
     return {"color": COLORS[i], "linestyle": DASHES[i], "marker": MARKERS[i]}
+
+
+def label_decades(*axes: Axis) -> None:
+    """Label log axes, limits set, at their decades, below two decades at 1, 2, 5; no label at minor ticks."""
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        if high < 100 * low:
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def label_at(
+    axis: Axes, text: str, at: tuple[float, float], offset: tuple[float, float] = (0, 0), **look: Any
+) -> Annotation:
+    """Text on a white ground at a point of the data, moved by ``offset`` points; left and centred unless told."""
+    settings: dict[str, Any] = {"ha": "left", "va": "center", "zorder": 5} | look
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+    return axis.annotate(text, at, xytext=offset, textcoords="offset points", bbox=ground, **settings)
 
 
 def save(figure: Figure, path: Path, metadata: dict[str, str]) -> None:

@@ -111,7 +111,7 @@ class LeapControl:
         Values out of range.
     """
 
-    virtual: int = 32
+    virtual: int = 16
     accuracy: float = 0.1
     macro_samples: int | None = None
 

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -655,6 +656,118 @@ def test_interruption(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(commands, "predict", interrupted)
     assert cli("predict") == (130, "", "emergence: interrupted\n")
+
+
+# --- check -----------------------------------------------------------------------------------------
+
+LOSS = 'name = "loss"\nquantity = "flow_time"\nformula = "(1 - 2*beta)/beta"\n'
+SMALL_LAW = LOSS + "beta = 1.0\nP = 300\nm = 1200\nd = 100_000\nseeds = 24\nallowance = 0.05\ndetects = 0.3\n"
+WIDTH = 'name = "w"\nquantity = "width"\nformula = "1 - 2*beta"\nP = 40\nwidths = [2, 4, 8]\n'
+DIMENSION = 'name = "d"\nquantity = "dimension_time"\nformula = "1"\ndimensions = [64, 128, 256]\n'
+
+
+def claims_file(tmp_path: Path, *tables: str) -> str:
+    (tmp_path / "claims.toml").write_text("".join(f"[[claim]]\n{table}\n" for table in tables), encoding="utf-8")
+    return str(tmp_path / "claims.toml")
+
+
+def test_check_writes_its_reports_and_says_the_verdict_by_its_exit_code(cli: Cli, tmp_path: Path) -> None:
+    wrong = SMALL_LAW.replace('"loss"', '"<wrong> & low"').replace("/beta", "/beta + 0.3")
+    vague = SMALL_LAW.replace('"loss"', '"vague"').replace("detects = 0.3", "detects = 0.06")
+    json_file, junit, out = (tmp_path / name for name in ("report.json", "report.xml", "kept"))
+    flags = ["--json", str(json_file), "--junit", str(junit), "--out", str(out)]
+    for code, tables in ((0, [SMALL_LAW + "quick = true"]), (3, [SMALL_LAW, vague]), (1, [SMALL_LAW, vague, wrong])):
+        outcome = cli("check", "--claims", claims_file(tmp_path, *tables), *flags)
+        assert outcome.code == code, outcome
+        document = json.loads(json_file.read_text())
+        assert [claim["verdict"] for claim in document["claims"]] == ["upheld", "inconclusive", "refuted"][
+            : len(tables)
+        ]
+        assert document["exit_code"] == code and document["seed"] == 0
+        refuted, inconclusive = int(code == 1), int(code > 0)
+        summary = f"1 upheld, {refuted} refuted, {inconclusive} inconclusive in "
+        assert "      upheld  loss\n" in outcome.out and outcome.out.splitlines()[-1].startswith(summary)
+        suite = ElementTree.parse(junit).getroot()
+        counts = [suite.get(key) for key in ("tests", "failures", "errors")]
+        assert counts == [str(len(tables)), str(refuted), str(inconclusive)]
+    assert suite[2].get("name") == "<wrong> & low"
+    assert len(list(out.iterdir())) == 1, "three claims on one measurement"
+
+
+BAD_CLAIMS = [
+    ("", "must hold [[claim]] tables and nothing else"),
+    ("[[claim]]\nname = ", "is not TOML"),
+    ("[claim]\n" + LOSS, "must hold [[claim]] tables"),
+    ("beta = 1\n[[claim]]\n" + LOSS, "must hold [[claim]] tables"),
+    ("claim = []", "there is no claim to check"),
+    ("claim = [1]", "must hold [[claim]] tables"),
+    (["quantity = 'width'"], "claim 1: `name` is missing"),
+    (['name = "a"\nquantity = "width"'], "claim 'a': `formula` is missing"),
+    ([LOSS, LOSS], "two claims are called 'loss'"),
+    ([LOSS + "colour = 3"], "claim 'loss': unknown key 'colour'"),
+    ([LOSS + "problem = 3"], "unknown key 'problem'"),
+    ([LOSS.replace('"loss"', "3")], "`name` must be a text of one line, but is 3"),
+    ([LOSS.replace("loss", "a\\u0007")], "`name` must be a text of one line"),
+    ([LOSS.replace("flow_time", "floor_time")], "`quantity` must be one of flow_time, "),
+    ([LOSS.replace('"flow_time"', "[1]")], "`quantity` must be a text"),
+    ([LOSS + 'method = "reduced"'], "flow_time is measured by finite_law, flow, leap, not by 'reduced'"),
+    ([LOSS.replace("(1 - 2*beta)/beta", "beta + a")], "'a' is not allowed; write numbers, beta, k, log and sqrt"),
+    ([LOSS.replace("(1 - 2*beta)/beta", "9**9**9**9")], "it is not a finite number"),
+    ([LOSS.replace("(1 - 2*beta)/beta", "1or 2")], "not allowed"),
+    ([LOSS + "seeds = 5"], "an interval over seeds needs at least 6, but `seeds` is 5"),
+    ([LOSS + "seeds = 12.0"], "`seeds` must be a positive integer, but is 12.0"),
+    ([LOSS + "seeds = true"], "`seeds` must be a positive integer, but is True"),
+    ([LOSS + "beta = true"], "`beta`"),
+    ([LOSS + "beta = nan"], "`beta`"),
+    ([LOSS + "P = '4'"], "`P` must be a positive integer, but is '4'"),
+    ([LOSS + "P = 40\nd = 30"], "`d` must be at least P = 40, but is 30"),
+    ([LOSS + "allowance = 0"], "`allowance` must be a positive number, but is 0"),
+    ([LOSS + "detects = inf"], "`detects` must be a positive number, but is inf"),
+    ([LOSS + "quick = 1"], "`quick` must be true or false, but is 1"),
+    ([LOSS + 'activation = "h2"'], "information exponent ≥ 3, but it is 2"),
+    ([LOSS + 'activation = "foo(x)"'], "foo"),
+    ([LOSS + "widths = [1, 2, 3]"], "`widths` have no part in flow_time"),
+    ([LOSS + "sizes = [100]"], "`sizes` are two or more, for finite_law"),
+    ([LOSS + "d = 50\nsizes = [10, 100]"], "`d` must be at least P = 100, but is 50"),
+    ([LOSS + "finite_size = true"], "not the law with itself"),
+    ([LOSS + 'method = "leap"\nbeta = 0.4\nfinite_size = true'], "no power law of flow_time is known here"),
+    ([WIDTH.replace("[2, 4, 8]", "4")], "`widths` must be a list of whole numbers, but is 4"),
+    ([WIDTH.replace("[2, 4, 8]", "[2, 8, 4]")], "`widths` must ascend, but are [2, 8, 4]"),
+    ([WIDTH.replace("[2, 4, 8]", "[2, 4.0, 8]")], "`widths` must be a positive integer, but is 4.0"),
+    ([WIDTH.replace("[2, 4, 8]", "[2, 4]")], "width needs at least three `widths`"),
+    ([WIDTH.replace("[2, 4, 8]", "[20, 21, 22]")], "below P/2 = 20, but no `widths` are there"),
+    ([DIMENSION + "P = 100"], "`dimensions` must be at least P = 100, but are [64, 128, 256]"),
+    (['name = "a"\nquantity = "alignment"\nformula = "1/s0"\nmethod = "flow"\nfinite_size = true'], "for exponents"),
+    (['name = "a"\nquantity = "alignment"\nformula = "1/s0"'], "measured by flow, reduced, leap, not by"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_CLAIMS)
+def test_bad_claims_are_refused(cli: Cli, tmp_path: Path, content: str | list[str], message: str) -> None:
+    path = claims_file(tmp_path, *content) if isinstance(content, list) else str(tmp_path / "claims.toml")
+    if isinstance(content, str):
+        Path(path).write_text(content, encoding="utf-8")
+    started, out = time.process_time(), tmp_path / "out"
+    flags = ["--out", str(out), "--json", str(tmp_path / "a.json"), "--junit", str(tmp_path / "a.xml")]
+    assert_refused(cli("check", "--claims", path, *flags), message, out)
+    assert [file.name for file in tmp_path.iterdir()] == ["claims.toml"]
+    assert time.process_time() - started < 5  # SymPy is imported at most once
+
+
+def test_bad_files_of_check_are_refused_before_any_work(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b'[[claim]]\nname = "\xe9"')
+    claims, out = claims_file(tmp_path, SMALL_LAW), tmp_path / "out"
+    for words, message in (
+        (["--claims", str(tmp_path / "latin.toml")], "is not TOML"),
+        (["--claims", str(tmp_path / "nowhere.toml")], "nowhere.toml"),
+        (["--claims", str(tmp_path)], "directory"),
+        (["--json", str(tmp_path / "nowhere" / "a.json")], "cannot write to --json"),
+        (["--junit", str(tmp_path)], "cannot write to --junit"),
+        (["--json", ""], "cannot write to --json"),
+        (["--seed", "-1"], "`seed` must be a non-negative integer, but is -1"),
+        (["--quick"], "there is no claim to check that is marked quick"),
+    ):
+        assert_refused(cli("check", "--claims", claims, "--out", str(out), *words), message, out)
 
 
 # --- real processes -------------------------------------------------------------------------------

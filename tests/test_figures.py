@@ -23,12 +23,18 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from compare import Comparison, overlay
-from figures.overlay import SHOWN, draw
+from figures import overlay as picture
+from figures.overlay import SHOWN, data_of
 from figures.style import WIDTHS, save, series
 from problem import Activation, Problem, Teacher
 from simulate import Divergence, Simulation, sgd
 
 FACTS = {"Title": "Theory over simulation", "problem": "{'activation': 'h4', 'd': 24}", "seed": "7", "version": "1.2.3"}
+
+
+def draw(comparison: Comparison, width: str = "text") -> Figure:
+    """The picture as ``emergence compare`` makes it."""
+    return picture.draw(data_of(comparison), width)
 
 
 # --- comparisons to draw --------------------------------------------------------------------------

@@ -1,0 +1,28 @@
+"""From a problem to a checked figure: run it whole, or cell by cell in an editor that knows ``# %%``."""
+
+# %% A teacher of three orthogonal directions, strengths 1/p, and a student of eight neurons
+from pathlib import Path
+
+from compare import overlay
+from figures.overlay import data_of, draw
+from figures.style import save
+from problem import Activation, Problem, Teacher
+from simulate import sgd
+from theory import init_quantiles
+
+problem = Problem(Activation("h4"), Teacher.power_law(3, beta=1.0), d=128, m=8)
+
+# %% Theory: when is each direction learned, over random initialisations?
+print(init_quantiles(problem, (0.25, 0.5, 0.75)))
+
+# %% Simulation: seven runs of online SGD from random initialisations, at a step size of little noise
+runs = sgd(problem, step_size=2e-8, samples=3_000_000_000, seeds=7, method="leap")
+print(runs)
+
+# %% Theory beside simulation, from the same initial directions; the check: do they agree within 15 %?
+comparison = overlay(problem, runs, tolerance=0.15)
+print(comparison)
+assert comparison.agreement.verdict == "agree", comparison.agreement.reason
+
+# %% The figure
+save(draw(data_of(comparison)), Path("tutorial.png"), {"Title": "Theory over simulation"})

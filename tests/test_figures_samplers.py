@@ -1,0 +1,199 @@
+"""The phase diagram, the samplers and the spectra: their numbers, artists and files."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from scipy.stats import beta, ks_2samp
+
+from figures import phase_diagram, samplers, spectra
+from figures.catalogue import recipe
+from figures.samplers import critical_distance, ks_distance
+from figures.style import WIDTHS, save
+from problem import Activation, Problem, Teacher
+from problem.types import Array
+from simulate.danger import SAFE, largest_kick
+
+Data = dict[str, Array]
+TINY: dict[str, dict[str, Any]] = {
+    "phase_diagram": {"activation": "h4", "m": 4, "dimensions": [128, 2048], "ratios": [0.02, 1.0, 100.0], "seeds": 3},
+    "samplers": {
+        "d": 20, "m": 2, "step_size": 1e-4, "flow_time": 1.5, "seeds": 12, "dimensions": [64, 10**6], "cost_P": 2,
+        "cost_m": 4, "cost_d": 64, "cost_flow_time": 4.0, "samples": [10**7, 10**12], "cost_seeds": 2,
+    },
+    "spectra": {"activations": ["relu(x)", "tanh(x)", "abs(x)", "h4"], "degree": 6},
+}  # fmt: skip
+NAMES = list(TINY)
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(f"figures.{name}")
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Data]:
+    return {name: module(name).compute(sizes, 3) for name, sizes in TINY.items()}
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def test_phase_diagram_scales(found: dict[str, Data]) -> None:
+    data = found["phase_diagram"]
+    # 0.05: η_p = 4 I c² a s_0 / (d φ(1) φ'(1)) = 2 s_0/d for h_4; the best of 4 has Φ-quantile ½(1 + 2^{−1/4})
+    # of |z| = 1.40 as d → ∞, s_0 = 1.97/d, with corrections of order 1/d
+    np.testing.assert_allclose(data["threshold"] * data["d"] ** 2, 2 * 1.97, rtol=0.05)
+    problem = Problem(Activation("h4"), Teacher([1.0]), d=int(data["edge_d"][0]), m=4)
+    flow_time = 5 / (8 * 0.5 * data["edge_threshold"][0] * problem.d)
+    kick = largest_kick(problem, data["edge_danger"][0], 1, 3 * flow_time / data["edge_danger"][0])
+    assert kick == pytest.approx(SAFE, rel=0.02)  # 1/(8 s_0) is a few per cent off; κ feels its logarithm
+    run = data["kick"] <= phase_diagram.UNSEEN
+    assert ((data["tested"] > 0) == run).all(), "only where leap has something to say"
+    for smaller, larger in itertools.pairwise(("followed", "aligned", "tested")):
+        assert (data[smaller] <= data[larger]).all()
+    assert data["tested"].max() <= 3
+    assert data["followed"][1, 0] == data["tested"][1, 0], "far below η_p noise plays no part"
+
+
+def test_pooled_fractions_have_exact_intervals() -> None:
+    hits, of = np.array([[3, 1], [5, 9]]), np.array([[4, 2], [8, 9]])
+    pooled = phase_diagram._pooled(hits, of, np.array([[True, False], [True, False]]))
+    assert pooled[0, 0] == 8 / 12 and np.isnan(pooled[1]).all()
+    # 1e-6: binomtest's root finder; the bounds are quantiles of beta laws (Clopper & Pearson 1934)
+    np.testing.assert_allclose(pooled[0, 1:], [beta.ppf(0.025, 8, 5), beta.ppf(0.975, 9, 4)], rtol=1e-6)
+
+
+def test_distances_and_their_critical_value() -> None:
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(size=(2, 30))
+    assert ks_distance(one, other) == pytest.approx(ks_2samp(one, other).statistic, abs=1e-12)  # rounding
+    assert ks_distance(np.array([1, math.inf]), np.array([1, 2.0])) == 0.5
+    for n in (12, 100):
+        k = round(n * critical_distance(n, 0.01))
+        shifted = [ks_2samp(np.arange(n), np.arange(n) + j - 0.5, method="exact").pvalue for j in (k, k - 1)]
+        assert shifted[0] <= 0.01 < shifted[1], "least distance that is significant, by SciPy's exact law"
+    assert critical_distance(2, 0.01) == math.inf
+
+
+def test_samplers_counts(found: dict[str, Data]) -> None:
+    data, sizes = found["samplers"], TINY["samplers"]
+    m, P = sizes["cost_m"], sizes["cost_P"]
+    np.testing.assert_array_equal(data["per_sample"][0], (2 * m + 1) * data["d"])
+    block = 32  # max(32, m) samples a block at batch 1
+    width = P + m + block
+    adds = block * m * 2 * width + sum(2 * (width - P - i) for i in range(m) for _ in range(i, m))
+    reduced = data["per_sample"][1]
+    assert (reduced == reduced[0]).all(), "free of d"
+    normals = reduced[0] - adds / block
+    assert width + 1 <= normals <= 2 * (width + 1) + 4096 / block  # whole chunks of the generator
+    assert data["alignment"].shape == (3, 12) and (data["alignment"][:, 1:] >= data["alignment"][:, :-1]).all()
+    for distance, other in zip(data["distance"], data["alignment"][1:], strict=True):
+        finite = [np.where(np.isfinite(x), x, 1e9) for x in (data["alignment"][0], other)]
+        assert distance == pytest.approx(ks_2samp(*finite).statistic, abs=1e-12)  # rounding
+    assert data["macro_steps"].max() < 10**5, "free of the number of samples"
+    np.testing.assert_array_equal(data["per_run"][0], (2 * m + 1) * sizes["cost_d"] * data["samples"])
+    ratio = data["leap_run"] / data["macro_steps"]
+    assert np.ptp(ratio) < 1e-9 * ratio.max(), "a fixed price a macro-step, up to rounding"
+
+
+def test_spectra_are_the_exact_coefficients(found: dict[str, Data]) -> None:
+    data = found["spectra"]
+    relu = data["coefficients"][0]
+    # relu: c_0 = 1/√(2π), c_1 = ½, c_2 = 1/(2√π), E[σ²] = ½; 1e-12: rounding
+    np.testing.assert_allclose(relu[:4], [1 / math.sqrt(2 * math.pi), 0.5, 0.5 / math.sqrt(math.pi), 0], atol=1e-12)
+    assert data["scale"][0] == pytest.approx(math.sqrt(0.5), rel=1e-12)
+    assert data["exponent"].tolist() == [1, 1, 2, 4]
+
+
+@pytest.mark.parametrize("name", ["phase_diagram", "spectra"])
+def test_the_same_seed_gives_the_same_data(found: dict[str, Data], name: str) -> None:
+    again = module(name).compute(TINY[name], 3)
+    assert set(again) == set(found[name])
+    for key, value in again.items():
+        np.testing.assert_array_equal(value, found[name][key], err_msg=key)
+
+
+# --- artists --------------------------------------------------------------------------------------
+
+
+def texts(figure: Figure) -> list[tuple[Text, Any]]:
+    """Every text that is drawn with its place in pixels; tick labels outside the limits are not."""
+    figure.draw_without_rendering()
+    hidden = set()
+    for axis in (each for axes in figure.axes for each in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if not low <= tick.get_loc() <= high:
+                hidden |= {tick.label1, tick.label2}
+    shown = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in hidden]
+    return [(text, Text.get_window_extent(text)) for text in shown]
+
+
+@pytest.mark.parametrize(("name", "width"), list(itertools.product(NAMES, WIDTHS)))
+def test_size_and_room_for_text(found: dict[str, Data], name: str, width: str) -> None:
+    figure = recipe(name).figure(found[name], "quick", width)
+    assert figure.get_figwidth() == WIDTHS[width]
+    page, boxes = figure.bbox, texts(figure)
+    assert len(boxes) > 12
+    for text, box in boxes:
+        # 1 px: hinting at the edge of the page
+        inside = page.x0 - 1 <= box.x0 and page.y0 - 1 <= box.y0 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
+        assert inside, f"{text.get_text()!r} is clipped"
+    for (one, a), (other, b) in itertools.combinations(boxes, 2):
+        shared = max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
+        assert shared <= 1, f"{one.get_text()!r} overlaps {other.get_text()!r}"  # 1 px²: touching boxes
+
+
+def test_phase_diagram_artists(found: dict[str, Data]) -> None:
+    data = found["phase_diagram"]
+    plane, fractions = phase_diagram.draw(data).axes[:2]
+    assert (plane.get_xscale(), plane.get_yscale()) == ("log", "log")
+    assert "dimension" in plane.get_xlabel() and "step size" in plane.get_ylabel()
+    (mesh,) = (item for item in plane.collections if isinstance(item, QuadMesh))
+    shown = np.ma.masked_invalid(mesh.get_array()).reshape(3, 2).T
+    assert (shown.mask == (data["tested"] == 0)).all()
+    np.testing.assert_array_equal(shown.compressed(), (data["followed"] / np.maximum(data["tested"], 1))[~shown.mask])
+    lines = {str(line.get_label()): line.get_ydata() for line in plane.lines}
+    np.testing.assert_array_equal(lines[r"$\eta_p$: drift = noise"], data["edge_threshold"])
+    np.testing.assert_array_equal(lines[r"$\kappa = 1/4$"], data["edge_danger"])
+    assert fractions.get_xscale() == "log" and fractions.get_ylim()[0] == 0
+    bands = [item for item in fractions.collections if isinstance(item, PolyCollection)]
+    assert len(bands) == 2, "an interval around each pooled fraction"
+
+
+def test_samplers_artists(found: dict[str, Data]) -> None:
+    laws, sample, run = samplers.draw(found["samplers"]).axes
+    for line, times in zip(laws.lines, found["samplers"]["alignment"], strict=True):
+        reached = np.isfinite(times).sum()
+        x, y = line.get_data()
+        assert np.interp(times[reached // 2], x, y) <= 1 and y[-1] == reached / len(times)
+    assert [axis.get_xscale() for axis in (laws, sample, run)] == ["linear", "log", "log"]
+    names = [{text.get_text() for text in axis.texts} for axis in (sample, run)]
+    assert names == [{"direct", "reduced"}, {"direct", "reduced", "leap"}]
+    assert "12" in laws.get_ylabel() and laws.get_legend() is not None
+
+
+def test_spectra_artists(found: dict[str, Data]) -> None:
+    data = found["spectra"]
+    for axis, row, scale in zip(spectra.draw(data).axes, data["coefficients"], data["scale"], strict=False):
+        heights = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in axis.patches}
+        expected = {k: abs(c) / scale for k, c in enumerate(row) if abs(c) > 1e-9}
+        assert heights == pytest.approx(expected, rel=1e-12)  # the same quotients
+
+
+@pytest.mark.parametrize(("name", "kind"), list(itertools.product(NAMES, ["png", "svg"])))
+def test_files_are_reproducible(found: dict[str, Data], tmp_path: Path, name: str, kind: str) -> None:
+    paths = [tmp_path / f"{i}.{kind}" for i in range(2)]
+    for path in paths:
+        save(module(name).draw(found[name], "column"), path, {"Title": "t"})
+    assert paths[0].read_bytes() == paths[1].read_bytes() and paths[0].stat().st_size > 5000
