@@ -48,10 +48,10 @@ SIZES: dict[str, dict[str, Any]] = {
         "reduced": {"d": [90, 128, 160], "seeds": 12},
     },
     "quick": {
-        "m": 8, "d": [64, 256, 1024, 4096, 16384], "draws": 200, "step_size": 0.05,
-        "flow": {"d": [64, 1024, 16384], "seeds": 6},
-        "leap": {"d": [256, 2048, 16384], "seeds": 6},
-        "reduced": {"d": [80, 100, 128], "seeds": 6},
+        "m": 8, "d": [64, 256, 1024, 4096], "draws": 200, "step_size": 0.05,
+        "flow": {"d": [64, 512, 4096], "seeds": 6},
+        "leap": {"d": [256, 1024, 4096], "seeds": 6},
+        "reduced": {"d": [64, 72, 80], "seeds": 6},
     },
 }  # fmt: skip
 SECONDS = {"full": 30.0, "quick": 12.0}

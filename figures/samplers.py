@@ -51,8 +51,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "samples": [10**k for k in (6, 7, 8, 10, 12, 15)],
     },
     "quick": {
-        "d": 32, "m": 4, "step_size": 2e-5, "flow_time": 6.0, "seeds": 40, "dimensions": [64, 10**3, 10**4, 10**6],
-        "cost_P": 8, "cost_m": 16, "cost_d": 256, "cost_flow_time": 60.0, "samples": [10**k for k in range(6, 15, 4)],
+        "d": 32, "m": 4, "step_size": 2e-5, "flow_time": 6.0, "seeds": 20, "dimensions": [64, 10**3, 10**4, 10**6],
+        "cost_P": 8, "cost_m": 16, "cost_d": 256, "cost_flow_time": 20.0, "samples": [10**k for k in range(6, 15, 4)],
         "cost_seeds": 1,
     },
 }  # fmt: skip

@@ -42,6 +42,7 @@ from simulate.stack import Setting, Stack
 
 DTYPES = ("float64", "float32")
 PATIENCE = 1.0  # seconds that a leap run must have lasted before it is spread over processes
+MAX_SAMPLES = 9 * 10**18  # step counts are 64-bit integers
 MAX_NUMBERS = 10**9  # doubles that a call may hold: 8 GB
 
 StepSize = float | Schedule | Callable[[Array], Array]
@@ -224,6 +225,8 @@ def checked_plan(
     seed = nonnegative_integer("seed", seed)
     workers = os.cpu_count() or 1 if workers is None else positive_integer("workers", workers)
     label_noise = 0.0 if label_noise == 0 else positive_number("label_noise", label_noise)
+    if samples > MAX_SAMPLES:
+        raise ValueError(f"`samples` must be at most {MAX_SAMPLES:.0e}, but is {samples:.3g}")
     if samples % batch:
         raise ValueError(f"`samples` must be a multiple of the batch {batch}, but is {samples}")
     if dtype not in DTYPES:
