@@ -4,12 +4,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: compare test test-slow lint clean
+.PHONY: compare check figures test test-slow lint clean
 
 compare: $(INSTALLED)
 	$(BIN)/emergence compare --resume --out results
 	$(BIN)/emergence compare --resume --out results/direct --method direct --d 64 --P 4 --m 16 \
 	  --step-size 3e-6 --samples 9.3e6
+
+check: $(INSTALLED)
+	mkdir -p results
+	$(BIN)/emergence check --out results/check --json results/check.json --junit results/check.xml
+
+figures: $(INSTALLED)
+	$(BIN)/emergence figures --all --out results/figures
 
 test: lint
 	$(BIN)/python -m pytest

@@ -82,7 +82,7 @@ class Recipe:
         """The drawing; a preview says that it is one."""
         figure = self.draw(data, width)
         if size == "quick":
-            figure.text(0.995, 0.002, "preview (reduced sizes)", ha="right", va="bottom", fontsize=6, color="0.45")
+            figure.supxlabel("preview (reduced sizes)", x=0.995, ha="right", fontsize=6, color="0.45")
         return figure
 
     def facts(self, size: str, seed: int) -> dict[str, str]:

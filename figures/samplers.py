@@ -177,7 +177,7 @@ def _laws(axis: Axes, data: dict[str, Array]) -> None:
     axis.set_ylim(-0.04, 1.02)
     axis.set_xlabel("alignment time (flow time)")
     axis.set_ylabel(f"fraction of {n} runs aligned")
-    axis.legend(loc="lower right", handlelength=2.2, title=f"1 % critical $D = {float(data['critical']):.2f}$",
+    axis.legend(loc="lower right", handlelength=1.3, title=f"1 % critical $D = {float(data['critical']):.2f}$",
                 title_fontsize="small", alignment="left")  # fmt: skip
 
 
