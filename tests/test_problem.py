@@ -240,7 +240,7 @@ def test_known_strengths() -> None:
         ([1, [2]], "list of numbers"),
         ([None], "must be finite"),
         (None, "shape ()"),
-        ([object()], "list of numbers"),
+        ([{}], "list of numbers"),
     ],
     ids=repr,
 )
