@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -41,6 +40,7 @@ from compare.claims import Claim
 from compare.experiments import Measured, measure
 from compare.exponent_fit import ExponentFit, fit_exponent
 from problem.checks import nonnegative_integer
+from problem.files import archive, replace_file
 from problem.types import Array
 from simulate.sgd import package_version
 
@@ -280,8 +280,5 @@ def _kept(claim: Claim, seed: int, out: Path | None) -> Measured:
         except (ValueError, KeyError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is damaged; delete it to measure again ({error})") from None
     measured = measure(claim, seed)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:
-        np.savez(file, **asdict(measured))
-    part.replace(path)
+    replace_file(path, archive(asdict(measured)))
     return measured

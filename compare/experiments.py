@@ -32,8 +32,7 @@ from problem.types import Array
 from simulate import Simulation, sgd
 from theory import FiniteLaw, finite_law, flow, resource_curves
 from theory.finite_law import law_of_starts
-from theory.random_init import best_overlap
-from theory.transitions import drift_dominated_step_size
+from theory.random_init import drift_dominated_step_sizes
 
 QUIET = 1e-4  # step size over the drift-dominated one at which leap is gradient flow
 RECORDS = 200
@@ -84,6 +83,25 @@ def _measured(
     return Measured(x, rows, nothing if same is None else same, nothing if many is None else many, tail, centre, window)
 
 
+def random_starts(problem: Problem, seeds: int, seed: int) -> Array:
+    """The initial coordinates that ``simulate.sgd`` draws for its runs, shape (S, m, P + m)."""
+    return np.stack([problem.initial_coordinates(seed_stream(seed, i, DIRECTIONS)) for i in range(seeds)])
+
+
+def quiet_step_size(problem: Problem) -> float:
+    """A step size at which noise plays no part for any direction."""
+    return QUIET * _weakest(problem)
+
+
+def _weakest(problem: Problem) -> float:
+    return float(drift_dominated_step_sizes(problem).min())
+
+
+def _law(claim: Claim, problem: Problem, seed: int) -> FiniteLaw:
+    """The law that claims of the method ``finite_law`` are about."""
+    return finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,))
+
+
 def _many(problem: Problem, seed: int) -> FiniteLaw:
     """The law from many starts, of another stream than any run."""
     draws = int(np.clip(LAW_NUMBERS // problem.P, 50, 10_000))
@@ -97,19 +115,12 @@ def _span(law: FiniteLaw) -> tuple[float, float]:
     return 0.5 * float(np.nanmedian(np.nanmin(times, axis=1))), 1.5 * float(np.nanmedian(np.nanmax(times, axis=1)))
 
 
-def _middle(law: FiniteLaw) -> tuple[float, float]:
-    """The window of simulated curves: from 3/2 of the first to half the last median recovery time.
+def _middle(low: float, high: float) -> tuple[float, float]:
+    """The window of simulated curves of a span: from 3/2 of the first to half the last median recovery time.
 
     Wider than the rules of ``fit_exponent``, which are for curves without a control variate.
     """
-    low, high = _span(law)
     return 3 * low, high / 3
-
-
-def _quiet(problem: Problem) -> float:
-    """A step size at which noise plays no part."""
-    r0 = np.sqrt(best_overlap(problem, 0.5))
-    return QUIET * float(drift_dominated_step_size(problem, np.min(problem.a), r0, 1))
 
 
 def _sgd(claim: Claim, problem: Problem, eta: float, horizon: float, seed: int, records: int = RECORDS) -> Simulation:
@@ -127,15 +138,11 @@ def _sgd(claim: Claim, problem: Problem, eta: float, horizon: float, seed: int, 
 def _trajectories(claim: Claim, problem: Problem, horizon: float, seed: int) -> tuple[Array, Array, FiniteLaw]:
     """Times (T,), losses (S, T) without noise, and the law of the same starts."""
     if claim.method == "flow":
-        times = np.linspace(0, horizon, RECORDS)
-        losses, starts = [], []
-        for i in range(claim.seeds):
-            rows = problem.initial_coordinates(seed_stream(seed, i, DIRECTIONS))
-            solution = flow(problem, rows, t_max=horizon, times=times, rtol=1e-5)
-            losses.append(solution.loss_at(times))
-            starts.append(rows[:, : problem.P])
-        return times, np.stack(losses), law_of_starts(problem, np.stack(starts))
-    run = _sgd(claim, problem, _quiet(problem), horizon, seed)
+        times, starts = np.linspace(0, horizon, RECORDS), random_starts(problem, claim.seeds, seed)
+        flows = [flow(problem, rows, t_max=horizon, times=times, rtol=1e-5) for rows in starts]
+        losses = np.stack([solution.loss_at(times) for solution in flows])
+        return times, losses, law_of_starts(problem, starts[:, :, : problem.P])
+    run = _sgd(claim, problem, quiet_step_size(problem), horizon, seed)
     return run.times, run.loss, law_of_starts(problem, run.directions[:, :, : problem.P])
 
 
@@ -149,7 +156,7 @@ def _thinned(times: Array, low: float) -> Array:
 def _flow_time(claim: Claim, seed: int) -> Measured:
     problem = claim.problem
     if claim.method == "finite_law":
-        law = finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,))
+        law = _law(claim, problem, seed)
         x = np.geomspace(*_span(law), 2 * POINTS)
         return _measured(x, law.loss_at(x), None, None)
     many = _many(problem, seed)
@@ -157,7 +164,7 @@ def _flow_time(claim: Claim, seed: int) -> Measured:
     times, losses, law = _trajectories(claim, problem, high, seed)
     kept = _thinned(times, low)
     x = times[kept]
-    return _measured(x, losses[:, kept], law.loss_at(x), many.loss_at(x), window=_middle(many))
+    return _measured(x, losses[:, kept], law.loss_at(x), many.loss_at(x), window=_middle(low, high))
 
 
 def _samples_fixed_step(claim: Claim, seed: int) -> Measured:
@@ -166,28 +173,22 @@ def _samples_fixed_step(claim: Claim, seed: int) -> Measured:
     run = _sgd(claim, problem, claim.step_size * _weakest(problem), high, seed)
     law = law_of_starts(problem, run.directions[:, :, : problem.P])
     kept = _thinned(run.times, low)
-    t, (start, end) = run.times[kept], _middle(many)
+    t, (start, end) = run.times[kept], _middle(low, high)
     return _measured(
         t / run.step_size, run.loss[:, kept], law.loss_at(t), many.loss_at(t),
         window=(start / run.step_size, end / run.step_size),
     )  # fmt: skip
 
 
-def _weakest(problem: Problem) -> float:
-    """Drift-dominated step size of the weakest direction at the median best overlap."""
-    return _quiet(problem) / QUIET
-
-
 def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
     problem = claim.problem
     if claim.method == "finite_law":
-        curve = resource_curves.samples_horizon_step(finite_law(problem, draws=claim.seeds, seed=seed))
+        curve = resource_curves.samples_horizon_step(_law(claim, problem, seed))
         return _measured(curve.x, curve.rows, None, None)
     many = _many(problem, seed)
     curve = resource_curves.samples_horizon_step(many)
     x, best = curve.x, np.full((claim.seeds, curve.x.size), np.inf)
-    r0 = np.sqrt(np.median(many.overlaps, axis=0) ** 2)
-    thresholds = drift_dominated_step_size(problem, problem.a, r0, 1)
+    thresholds = resource_curves.median_thresholds(many)
     finish = np.median(many.recovery, axis=0)
     weak, strong = 0.7 * thresholds.min(), 0.7 * thresholds.max()
     law = None
@@ -211,7 +212,7 @@ def _width(claim: Claim, seed: int) -> Measured:
     for m in claim.widths:
         problem = replace(claim.problem, m=m)
         if claim.method == "finite_law":
-            rows.append(finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)).floor())
+            rows.append(_law(claim, problem, seed).floor())
             continue
         law = _many(problem, seed)
         horizon = _span(law)[1]
@@ -221,15 +222,18 @@ def _width(claim: Claim, seed: int) -> Measured:
         many.append(law.loss_at([horizon])[:, 0])
     x = np.array(claim.widths) + 0.5
     window = (x[0], 0.5 * claim.P)
-    controls = (np.stack(same, axis=1), np.stack(many, axis=1)) if same else (None, None)
-    return _measured(x, np.stack(rows, axis=1), *controls, window=window)
+    return _measured(x, np.stack(rows, axis=1), _table(same), _table(many), window=window)
+
+
+def _table(columns: list[Array]) -> Array | None:
+    return np.stack(columns, axis=1) if columns else None
 
 
 def _compute_width_time(claim: Claim, seed: int) -> Measured:
     """Lower envelope over the widths of the mean loss; each of the three tables has its own."""
     problems = [replace(claim.problem, m=m) for m in claim.widths]
     if claim.method == "finite_law":
-        laws = [finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)) for problem in problems]
+        laws = [_law(claim, problem, seed) for problem in problems]
     else:
         laws = [_many(problem, seed) for problem in problems]
     spans = [_span(law) for law in laws]
@@ -271,9 +275,9 @@ def _against_dimension(claim: Claim, seed: int, units: list[tuple[Problem, float
     rows, same, many = [], [], []
     for problem, unit in units:
         if claim.method == "finite_law":
-            rows.append(finite_law(problem, draws=claim.seeds, seed=seed, quantiles=(0.5,)).alignment[:, -1] / unit)
+            rows.append(_law(claim, problem, seed).alignment[:, -1] / unit)
             continue
-        eta = unit if claim.quantity == "dimension_samples" else _quiet(problem)
+        eta = unit if claim.quantity == "dimension_samples" else quiet_step_size(problem)
         found, own = _transitions(claim, problem, eta, seed)
         rows.append(found[0][:, -1] / unit)
         same.append(own.alignment[:, -1] / unit)
@@ -282,8 +286,7 @@ def _against_dimension(claim: Claim, seed: int, units: list[tuple[Problem, float
     late = np.isinf(np.median(table, axis=0))
     if late.any():
         raise ValueError(f"half of the runs at d = {x[late][0]:g} did not learn the last direction in time")
-    controls = (np.stack(same, axis=1), np.stack(many, axis=1)) if same else (None, None)
-    return _measured(x, table, *controls, tail="none", centre="median")
+    return _measured(x, table, _table(same), _table(many), tail="none", centre="median")
 
 
 def _transitions(claim: Claim, problem: Problem, eta: float, seed: int) -> tuple[tuple[Array, Array], FiniteLaw]:
@@ -292,8 +295,8 @@ def _transitions(claim: Claim, problem: Problem, eta: float, seed: int) -> tuple
     The flow stops by itself.  SGD lasts 2.5 times as long as the law says that the slowest start needs, or for
     a median over seeds the middle one.
     """
-    starts = [problem.initial_coordinates(seed_stream(seed, i, DIRECTIONS)) for i in range(claim.seeds)]
-    law = law_of_starts(problem, np.stack(starts)[:, :, : problem.P])
+    starts = random_starts(problem, claim.seeds, seed)
+    law = law_of_starts(problem, starts[:, :, : problem.P])
     needed = np.where(np.isfinite(law.recovery), law.recovery, 0.0).max(axis=1)
     late = claim.method == "flow" or claim.kind == "constant"
     horizon = 2.5 * float(needed.max() if late else np.median(needed))

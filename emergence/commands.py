@@ -96,6 +96,8 @@ def check(flags: dict[str, Any]) -> int:
 
     seed = nonnegative_integer("seed", flags["seed"])
     files = {name: prepare_file(f"--{name}", flags[name]) for name in ("json", "junit") if flags[name] is not None}
+    if len({path.resolve() for path in files.values()}) < len(files):
+        raise ValueError("--json and --junit name the same file")
     from compare.check import check as check_claims
     from compare.claims import read_claims
 

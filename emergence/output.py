@@ -65,9 +65,9 @@ def prepare_file(flag: str, path: str) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that readers see the old one or the whole new one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    from problem.files import replace_file
+
+    replace_file(path, text.encode())
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

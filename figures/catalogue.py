@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from problem.files import archive, replace_file
 from problem.types import Array
 from simulate.sgd import package_version
 
@@ -72,10 +72,7 @@ class Recipe:
                 return {name: saved[name] for name in saved.files}
         found = self.compute(self.sizes[size], seed)
         cache.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as file:
-            np.savez(file, **found)  # type: ignore[arg-type]
-        part.replace(path)
+        replace_file(path, archive(found))
         return found
 
     def figure(self, data: Data, size: str, width: str) -> Figure:

@@ -22,22 +22,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from compare.experiments import random_starts
 from compare.exponent_fit import fit_exponent
 from compare.statistics import median_estimate
-from figures.style import WIDTHS, house_style, label_at, label_decades, series
+from figures.style import house_style, label_at, label_decades, panels, series
 from problem import Activation, Problem, Teacher
-from problem.seeds import DIRECTIONS, seed_stream
 from problem.types import Array
 from simulate import sgd
 from theory import finite_law, flow
 from theory.finite_law import law_of_starts
-from theory.random_init import best_overlap
-from theory.transitions import drift_dominated_step_size
+from theory.random_init import drift_dominated_step_sizes
 
 SUMMARY = "Alignment time and samples against the input dimension for information exponents 4 and 6"
 SIZES: dict[str, dict[str, Any]] = {
@@ -94,31 +92,27 @@ def _problem(k: int, d: int, sizes: dict[str, Any]) -> Problem:
 
 def _step_size(problem: Problem, sizes: dict[str, Any]) -> float:
     """A share of the drift-dominated step size at the median best overlap."""
-    r0 = np.sqrt(best_overlap(problem, 0.5))
-    return sizes["step_size"] * float(drift_dominated_step_size(problem, problem.a[0], r0, 1))
+    return sizes["step_size"] * float(drift_dominated_step_sizes(problem)[0])
 
 
 def _transitions(problem: Problem, method: str, seeds: int, sizes: dict[str, Any], seed: int) -> Array:
     """Flow times or samples to alignment, (seeds,); inf past 2.5 times the median recovery."""
-    starts = [problem.initial_coordinates(seed_stream(seed, i, DIRECTIONS)) for i in range(seeds)]
-    law = law_of_starts(problem, np.stack(starts)[:, :, :1])
+    starts = random_starts(problem, seeds, seed)
+    law = law_of_starts(problem, starts[:, :, :1])
     horizon = 2.5 * float(np.median(law.recovery))
     if method == "flow":
         every = np.array([True])
         return np.array([flow(problem, r, t_max=horizon, until=every, rtol=1e-5).alignment[0] for r in starts])
     eta = _step_size(problem, sizes)
-    run = sgd(problem, eta, int(horizon / eta), seeds=seeds, directions=np.stack(starts), seed=seed, method=method,
+    run = sgd(problem, eta, int(horizon / eta), seeds=seeds, directions=starts, seed=seed, method=method,
               records=1)  # fmt: skip
     return np.where(run.diverged, np.inf, run.alignment[:, 0]) / eta
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """Time and samples, side by side but in a column."""
-    inches, column = WIDTHS[width], width == "column"
     with house_style(width):
-        figure, (time, samples) = plt.subplots(
-            *((2, 1) if column else (1, 2)), figsize=(inches, (1.75 if column else 0.5) * inches), layout="constrained"
-        )
+        figure, (time, samples) = panels(width, 2, tall=1.75, flat=0.5)
         for axis, quantity in ((time, "time"), (samples, "samples")):
             _panel(axis, data, quantity)
             axis.set(xscale="log", yscale="log", xlabel="input dimension $d$")

@@ -23,14 +23,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from compare.experiments import QUIET
 from compare.exponent_fit import fit_exponent
 from figures.style import WIDTHS, house_style, label_at, label_decades, series
 from problem import Activation, Problem, Teacher
 from problem.types import Array
 from simulate import sgd
-from theory import exponents, finite_law
+from theory import exponents, finite_law, resource_curves
 from theory.finite_law import law_of_starts
-from theory.transitions import drift_dominated_step_size
 
 SUMMARY = "Emergence of single directions under a smooth loss, with the finite law and its slope"
 SIZES: dict[str, dict[str, Any]] = {
@@ -38,8 +38,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "quick": {"activation": "h4", "beta": 1.0, "P": 16, "m": 64, "d": 4096, "draws": 400, "records": 400},
 }
 SECONDS = {"full": 25.0, "quick": 7.0}
-
-QUIET = 1e-4  # step size over the drift-dominated one
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -52,9 +50,9 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     activation, beta = Activation(sizes["activation"]), sizes["beta"]
     problem = Problem(activation, Teacher.power_law(sizes["P"], beta), d=sizes["d"], m=sizes["m"])
     law = finite_law(problem, draws=sizes["draws"], seed=seed)
-    overlap, recovery = np.median(law.overlaps, axis=0), np.median(law.recovery, axis=0)
+    recovery = np.median(law.recovery, axis=0)
     start, end = 0.4 * float(recovery.min()), 2 * float(recovery.max())
-    eta = QUIET * float(drift_dominated_step_size(problem, problem.a, overlap, 1).min())
+    eta = QUIET * float(resource_curves.median_thresholds(law).min())
     run = sgd(problem, eta, int(end / eta), seed=seed, method="leap", records=sizes["records"])
     kept = run.times >= 0.5 * start  # beyond the edge of the axis
     grid = np.geomspace(start, run.t_end, 300)

@@ -25,21 +25,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from figures.style import WIDTHS, house_style, label_at, label_decades, series
+from figures.style import house_style, label_at, label_decades, panels, series
 from problem import Activation, Problem, Teacher
 from problem.types import Array
 from simulate import LeapControl, sgd
 from simulate.danger import SAFE, largest_kick
 from theory import decoupled
 from theory.finite_law import law_of_starts
-from theory.random_init import best_overlap
-from theory.transitions import drift_dominated_step_size
+from theory.random_init import best_overlap, drift_dominated_step_sizes
 
 SUMMARY = "Drift against noise: where SGD follows the gradient flow, by step size and dimension"
 SIZES: dict[str, dict[str, Any]] = {
@@ -102,9 +100,8 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
 def _scales(sizes: dict[str, Any], d: int) -> tuple[Problem, float, float]:
     """The problem at dimension d, its η_p and the flow time of its runs."""
     problem = Problem(Activation(sizes["activation"]), Teacher([1.0]), d=d, m=sizes["m"])
-    r0 = np.sqrt(best_overlap(problem, 0.5))
-    median = decoupled.alignment_time(problem.activation, problem.a, r0)
-    return problem, float(drift_dominated_step_size(problem, problem.a, r0, 1)[0]), SPAN * float(median[0])
+    median = decoupled.alignment_time(problem.activation, problem.a, np.sqrt(best_overlap(problem, 0.5)))
+    return problem, float(drift_dominated_step_sizes(problem)[0]), SPAN * float(median[0])
 
 
 def _danger(problem: Problem, flow_time: float, start: float) -> float:
@@ -128,13 +125,8 @@ def _pooled(hits: Array, of: Array, where: Array) -> Array:
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The plane of dimension and step size, and the fractions against η/η_p."""
-    inches = WIDTHS[width]
-    narrow = inches < 5
     with house_style(width):
-        figure, axes = plt.subplots(
-            2 if narrow else 1, 1 if narrow else 2, figsize=(inches, 1.6 * inches if narrow else 0.46 * inches),
-            layout="constrained",
-        )  # fmt: skip
+        figure, axes = panels(width, 2, tall=1.6, flat=0.46)
         _plane(axes[0], figure, data)
         _fractions(axes[1], data)
     return figure

@@ -25,18 +25,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.exponent_fit import fit_exponent
-from figures.style import WIDTHS, house_style, label_decades, series
+from figures.style import house_style, label_decades, panels, series
 from problem import Activation, Problem, Teacher
 from problem.types import Array
 from simulate import sgd
 from theory import FiniteLaw, finite_law, resource_curves
-from theory.transitions import drift_dominated_step_size
 
 SUMMARY = "Loss against samples at fixed step sizes and at the best one for each horizon"
 SIZES: dict[str, dict[str, Any]] = {
@@ -87,21 +85,16 @@ def _problem(beta: float, sizes: dict[str, Any]) -> Problem:
     return Problem(Activation("h4"), Teacher.power_law(sizes["P"], beta), d=sizes["d"], m=sizes["m"])
 
 
-def _thresholds(law: FiniteLaw) -> Array:
-    """Largest step size that learns each direction from its median overlap, (P,)."""
-    return drift_dominated_step_size(law.problem, law.problem.a, np.median(law.overlaps, axis=0), 1)
-
-
 def _step_sizes(law: FiniteLaw, count: int) -> Array:
     """From one that learns every direction of nearly every start to one that learns the strongest."""
-    thresholds = _thresholds(law)
+    thresholds = resource_curves.median_thresholds(law)
     return np.geomspace(0.4 * thresholds.min(), 0.7 * thresholds.max(), count)
 
 
 def _runs(problem: Problem, sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     law = finite_law(problem, draws=400, seed=seed)
     steps, unit = _step_sizes(law, sizes["steps"]), float(problem.d) ** 3
-    thresholds, finish = _thresholds(law), np.median(law.recovery, axis=0)
+    thresholds, finish = resource_curves.median_thresholds(law), np.median(law.recovery, axis=0)
     x, losses = [], []
     for eta in steps:
         span = 3 * finish[thresholds >= eta].max()
@@ -123,11 +116,8 @@ def _runs(problem: Problem, sizes: dict[str, Any], seed: int) -> dict[str, Array
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The law and SGD, side by side but in a column."""
-    inches, column = WIDTHS[width], width == "column"
     with house_style(width):
-        figure, (law, runs) = plt.subplots(
-            *((2, 1) if column else (1, 2)), figsize=(inches, (1.7 if column else 0.5) * inches), layout="constrained"
-        )
+        figure, (law, runs) = panels(width, 2, tall=1.7, flat=0.5)
         _law(law, data)
         _sgd(runs, data)
         for axis in (law, runs):

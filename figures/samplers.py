@@ -28,12 +28,11 @@ from __future__ import annotations
 from math import comb
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import WIDTHS, house_style, label_at, label_decades, series
+from figures.style import house_style, label_at, label_decades, panels, series
 from problem import Activation, Problem, Teacher
 from problem.seeds import DATA, DIRECTIONS, seed_stream
 from problem.types import Array
@@ -147,13 +146,8 @@ def _macro_steps(problem: Problem, eta: float, samples: int, seed: int, index: i
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """Three panels: laws, cost of a sample, cost of a run."""
-    inches = WIDTHS[width]
-    narrow = inches < 5
     with house_style(width):
-        figure, axes = plt.subplots(
-            3 if narrow else 1, 1 if narrow else 3, figsize=(inches, 2.2 * inches if narrow else 0.36 * inches),
-            layout="constrained",
-        )  # fmt: skip
+        figure, axes = panels(width, 3, tall=2.2, flat=0.36)
         _laws(axes[0], data)
         _per_sample(axes[1], data)
         _per_run(axes[2], data)

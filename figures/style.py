@@ -68,6 +68,14 @@ def house_style(width: str = "text") -> Iterator[None]:
         yield
 
 
+def panels(width: str, count: int, *, tall: float, flat: float) -> tuple[Figure, list[Axes]]:
+    """Panels one below the other in a column, ``tall`` widths high in all; else side by side, ``flat`` widths high."""
+    inches, column = WIDTHS[width], width == "column"
+    size = (inches, (tall if column else flat) * inches)
+    figure, axes = plt.subplots(*((count, 1) if column else (1, count)), figsize=size, layout="constrained")
+    return figure, list(axes)
+
+
 def series(index: int) -> dict[str, Any]:
     """Colour, line style and marker of the ``index``-th series."""
     i = index % len(COLORS)

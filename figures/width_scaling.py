@@ -23,22 +23,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.claims import Claim
-from compare.experiments import QUIET, measure
+from compare.experiments import measure, quiet_step_size
 from compare.exponent_fit import fit_exponent
-from figures.style import WIDTHS, house_style, label_at, label_decades, series
+from figures.style import house_style, label_at, label_decades, panels, series
 from problem import Activation, Problem, Teacher
 from problem.types import Array
 from simulate import sgd
 from theory import finite_law
 from theory.finite_law import law_of_starts
-from theory.random_init import best_overlap
-from theory.transitions import drift_dominated_step_size
 
 SUMMARY = "Loss after a long time against the number of students, with the fitted exponent"
 SIZES: dict[str, dict[str, Any]] = {
@@ -96,8 +93,7 @@ def _flows(beta: float, sizes: dict[str, Any], m: int, seed: int) -> tuple[Array
     problem = Problem(Activation("h4"), Teacher.power_law(sizes["P"], beta), d=sizes["d"], m=m)
     times = finite_law(problem, draws=50, seed=seed + 1).recovery
     horizon = 1.5 * float(np.median(np.where(np.isfinite(times), times, 0.0).max(axis=1)))
-    quiet = drift_dominated_step_size(problem, problem.a.min(), np.sqrt(best_overlap(problem, 0.5)), 1)
-    eta = QUIET * float(quiet)
+    eta = quiet_step_size(problem)
     run = sgd(problem, eta, int(horizon / eta), seeds=sizes["seeds"], seed=seed, method="leap", records=1)
     law = law_of_starts(problem, run.directions[:, :, : problem.P])
     return run.loss[:, -1], law.loss_at([run.times[-1]])[:, 0]
@@ -105,11 +101,8 @@ def _flows(beta: float, sizes: dict[str, Any], m: int, seed: int) -> tuple[Array
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The law and the flows, side by side but in a column."""
-    inches, column = WIDTHS[width], width == "column"
     with house_style(width):
-        figure, (law, runs) = plt.subplots(
-            *((2, 1) if column else (1, 2)), figsize=(inches, (1.6 if column else 0.45) * inches), layout="constrained"
-        )
+        figure, (law, runs) = panels(width, 2, tall=1.6, flat=0.45)
         _law(law, data)
         _runs(runs, data)
         for axis in (law, runs):

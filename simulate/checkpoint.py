@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from problem.files import archive, replace_file
 from problem.types import Array
 
 _MAGIC = b"sgd-emergence checkpoint\n"
@@ -89,23 +90,15 @@ class Store:
             if found.get(key) != value:
                 raise CheckpointError(f"{path} belongs to another run: its {key} is {found.get(key)!r}, not {value!r}")
         try:
-            with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+            with np.load(io.BytesIO(payload), allow_pickle=False) as saved:
+                return {name: saved[name] for name in saved.files}
         except (ValueError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from None
 
     def save(self, index: int, arrays: dict[str, Array]) -> None:
         """Replace the checkpoint of stack ``index``."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-        body = json.dumps(self.identity, sort_keys=True).encode() + b"\n" + buffer.getvalue()
-        path = self._path(index)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(_MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        body = json.dumps(self.identity, sort_keys=True).encode() + b"\n" + archive(arrays)
+        replace_file(self._path(index), _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process gets: everything but the lock, which stays with the one that took it."""

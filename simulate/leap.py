@@ -48,6 +48,7 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 
 from problem.checks import positive_integer, positive_number
+from problem.problem import Problem
 from problem.types import Array
 from simulate.normals import restore_sfc64, snapshot_sfc64
 from simulate.stack import Setting
@@ -90,6 +91,26 @@ def _forgetting(z: Array) -> Array:
 def _widened(rows: Array, width: int) -> Array:
     """Rows with zero columns added up to ``width``."""
     return np.hstack([rows, np.zeros((len(rows), width - rows.shape[1]))])
+
+
+def _drifted(problem: Problem, here: _Here, dt: float) -> Array:
+    """Students after the population drift of flow time ``dt``, by the exponential midpoint rule."""
+
+    def moved(growth: Array, move: Array) -> tuple[Array, Array]:
+        rows = here.unit + move
+        return here.n * np.exp(growth), rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def span(time: float) -> tuple[Array, Array]:
+        """What stands for ``time`` in moves of ln n and of the direction."""
+        return time * _forgetting(here.growth * time), (time * _forgetting(here.turn * time))[:, None]
+
+    half, full = span(0.5 * dt), span(dt)
+    growth, move = 4 * here.F, here.tangent
+    F, tangent = velocity(problem, *moved(half[0] * growth, half[1] * move))
+    growth = 4 * F + here.growth * half[0] * growth
+    move = tangent + here.turn[:, None] * half[1] * move
+    n, unit = moved(full[0] * growth, full[1] * move)
+    return np.sqrt(n)[:, None] * unit
 
 
 @dataclass(frozen=True)
@@ -249,16 +270,7 @@ class LeapRun:
             radial, tangential = (np.sqrt(_forgetting(2 * rate * dt)) for rate in (here.growth, here.turn))
             along_v = np.einsum("kd,kd->k", kick, unit)
             kick = tangential[:, None] * kick + ((radial - tangential) * along_v)[:, None] * unit
-        growth, move = 4 * here.F, here.tangent
-        half = 0.5 * dt * _forgetting(0.5 * here.growth * dt), 0.5 * dt * _forgetting(0.5 * here.turn * dt)
-        halfway = self._moved(here, half[0] * growth, half[1][:, None] * move)
-        middle_F, middle_tangent = velocity(problem, *halfway)
-        growth = 4 * middle_F + here.growth * half[0] * growth
-        move = middle_tangent + (here.turn * half[1])[:, None] * move
-        full = dt * _forgetting(here.growth * dt), dt * _forgetting(here.turn * dt)
-        n_after, unit_after = self._moved(here, full[0] * growth, full[1][:, None] * move)
-        moved = _widened(np.sqrt(n_after)[:, None] * unit_after, X.shape[1])
-        moved += kick
+        moved = kick + _widened(_drifted(problem, here, dt), X.shape[1])
         if self._fixed is None and count > 1 and depth < MAX_SPLITS and self._too_far(unit, n, moved):
             first = self._generator.integers(0, 2, len(X)).astype(bool)
             early = count // 2
@@ -275,11 +287,6 @@ class LeapRun:
         self._W = moved
         if depth == 0:
             self._compress()
-
-    def _moved(self, here: _Here, growth: Array, move: Array) -> tuple[Array, Array]:
-        """Squared norms and unit rows after ``ln n += growth`` and ``v̄ += move``."""
-        rows = here.unit + move
-        return here.n * np.exp(growth), rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def _too_far(self, unit: Array, n: Array, moved: Array) -> bool:
         P = self.setting.problem.P

@@ -309,38 +309,36 @@ def _drive_all(
         stack, runs = stacks[i]
         return (plan.setting, stack, runs, plan.steps, plan.recorded), {"store": store, "index": i}
 
-    def work_here() -> None:
+    def work(each: Callable[[int], tuple[Measured, Array | None]]) -> None:
         while waiting and not stopping.is_set():
             try:
                 i = waiting.pop()
-            except IndexError:
+            except IndexError:  # another took the last
                 return
-            positional, keywords = arguments(i)
-            results[i] = drive(*positional, **keywords, progress=progress, stopping=stopping)
+            results[i] = each(i)
+
+    def here(i: int) -> tuple[Measured, Array | None]:
+        positional, keywords = arguments(i)
+        return drive(*positional, **keywords, progress=progress, stopping=stopping)
+
+    def work_here() -> None:
+        try:
+            work(here)
+        finally:
+            over.set()
 
     def work_apart() -> None:
         if over.wait(PATIENCE) or not waiting or stopping.is_set():
             return
         worker = Worker()
         try:
-            while waiting and not stopping.is_set():
-                try:
-                    i = waiting.pop()
-                except IndexError:
-                    return
-                results[i] = worker.drive(pickle.dumps(arguments(i)), progress, stopping)
+            work(lambda i: worker.drive(pickle.dumps(arguments(i)), progress, stopping))
         finally:
             worker.close()
 
-    def lead() -> None:
-        try:
-            work_here()
-        finally:
-            over.set()
-
     workers = min(plan.workers, len(stacks))
     with ThreadPoolExecutor(workers) as pool:
-        jobs = [pool.submit(work_apart if apart and i else lead) for i in range(workers)]
+        jobs = [pool.submit(work_apart if apart and i else work_here) for i in range(workers)]
         try:
             wait(jobs, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:

@@ -764,6 +764,7 @@ def test_bad_files_of_check_are_refused_before_any_work(cli: Cli, tmp_path: Path
         (["--json", str(tmp_path / "nowhere" / "a.json")], "cannot write to --json"),
         (["--junit", str(tmp_path)], "cannot write to --junit"),
         (["--json", ""], "cannot write to --json"),
+        (["--json", str(tmp_path / "a"), "--junit", str(tmp_path / "a")], "--json and --junit name the same file"),
         (["--seed", "-1"], "`seed` must be a non-negative integer, but is -1"),
         (["--quick"], "there is no claim to check that is marked quick"),
     ):

@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import tilted_directions
+from figure_texts import assert_readable, visible_texts
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 from PIL import Image
 
 from compare import Comparison, overlay
@@ -259,26 +258,6 @@ def test_size_scales_and_labels(small_comparison: Comparison, width: str) -> Non
         assert axis.get_legend() is not None
 
 
-def visible_texts(figure: Figure) -> list[tuple[Text, Bbox]]:
-    """Every text that is drawn, with its place in pixels."""
-    figure.draw_without_rendering()
-    outside = set()
-    for axis in (each for axes in figure.axes for each in (axes.xaxis, axes.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-            if not low <= tick.get_loc() <= high:
-                outside |= {tick.label1, tick.label2}
-    found = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in outside]
-    return [(text, text.get_window_extent()) for text in found]
-
-
-def overlap(one: Bbox, other: Bbox) -> float:
-    """Area shared, in square pixels."""
-    return max(0.0, min(one.x1, other.x1) - max(one.x0, other.x0)) * max(
-        0.0, min(one.y1, other.y1) - max(one.y0, other.y0)
-    )
-
-
 VARIANTS: dict[str, Callable[[Comparison], Comparison]] = {
     "plain": lambda comparison: comparison,
     "one seed": lambda comparison: sliced(comparison, 1),
@@ -297,18 +276,8 @@ def test_no_text_is_clipped_or_overlaps(
 ) -> None:
     comparison = many_directions if variant == "many directions" else VARIANTS[variant](small_comparison)
     figure = draw(comparison, width)
-    texts = visible_texts(figure)
-    assert len(texts) > 20
-    page = figure.bbox
-    for text, box in texts:
-        inside = page.x0 <= box.x0 and page.y0 <= box.y0 and box.x1 <= page.x1 and box.y1 <= page.y1
-        assert inside, f"{text.get_text()!r} at {box} is clipped by {page}"
-    numbers = {text for axis in figure.axes for text in axis.texts}  # direction numbers sit in the data
-    for (one, box), (other, other_box) in itertools.combinations(texts, 2):
-        if one in numbers or other in numbers:
-            continue
-        # 1 px²: touching boxes of neighbouring tick labels
-        assert overlap(box, other_box) <= 1, f"{one.get_text()!r} overlaps {other.get_text()!r}"
+    assert len(visible_texts(figure)) > 20
+    assert_readable(figure, crowded={text for axis in figure.axes for text in axis.texts})  # direction numbers
 
 
 # --- files ----------------------------------------------------------------------------------------

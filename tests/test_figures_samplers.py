@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from figure_texts import assert_readable, visible_texts
 from matplotlib.collections import PolyCollection, QuadMesh
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from scipy.stats import beta, ks_2samp
 
 from figures import phase_diagram, samplers, spectra
@@ -126,32 +125,12 @@ def test_the_same_seed_gives_the_same_data(found: dict[str, Data], name: str) ->
 # --- artists --------------------------------------------------------------------------------------
 
 
-def texts(figure: Figure) -> list[tuple[Text, Any]]:
-    """Every text that is drawn with its place in pixels; tick labels outside the limits are not."""
-    figure.draw_without_rendering()
-    hidden = set()
-    for axis in (each for axes in figure.axes for each in (axes.xaxis, axes.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-            if not low <= tick.get_loc() <= high:
-                hidden |= {tick.label1, tick.label2}
-    shown = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in hidden]
-    return [(text, Text.get_window_extent(text)) for text in shown]
-
-
 @pytest.mark.parametrize(("name", "width"), list(itertools.product(NAMES, WIDTHS)))
 def test_size_and_room_for_text(found: dict[str, Data], name: str, width: str) -> None:
     figure = recipe(name).figure(found[name], "quick", width)
     assert figure.get_figwidth() == WIDTHS[width]
-    page, boxes = figure.bbox, texts(figure)
-    assert len(boxes) > 12
-    for text, box in boxes:
-        # 1 px: hinting at the edge of the page
-        inside = page.x0 - 1 <= box.x0 and page.y0 - 1 <= box.y0 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
-        assert inside, f"{text.get_text()!r} is clipped"
-    for (one, a), (other, b) in itertools.combinations(boxes, 2):
-        shared = max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
-        assert shared <= 1, f"{one.get_text()!r} overlaps {other.get_text()!r}"  # 1 px²: touching boxes
+    assert len(visible_texts(figure)) > 12
+    assert_readable(figure, slack=1)  # pixel: hinting at the edge of the page
 
 
 def test_phase_diagram_artists(found: dict[str, Data]) -> None:

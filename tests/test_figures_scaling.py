@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from figure_texts import assert_readable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from test_figures import overlap, visible_texts
 
 from compare.exponent_fit import fit_exponent
 from figures.catalogue import recipe
@@ -149,18 +149,11 @@ def panels(figure: Figure) -> list[Axes]:
 def test_pictures_have_their_size_scales_labels_and_room(name: str, width: str) -> None:
     figure = drawn(name, width)
     assert figure.get_size_inches()[0] == WIDTHS[width]
-    texts = visible_texts(figure)
     for axis in panels(figure):
         assert axis.get_ylabel()
         if axis.get_ylabel() not in ("slope", "fitted exponent"):
             assert axis.get_xscale() == axis.get_yscale() == "log"
-    page = figure.bbox
-    for text, box in texts:
-        inside = page.x0 <= box.x0 and page.y0 <= box.y0 and box.x1 <= page.x1 and box.y1 <= page.y1
-        assert inside, f"{text.get_text()!r} is clipped"
-    for (one, box), (other, other_box) in itertools.combinations(texts, 2):
-        # 1 px²: touching boxes of neighbouring tick labels
-        assert overlap(box, other_box) <= 1, f"{one.get_text()!r} overlaps {other.get_text()!r}"
+    assert_readable(figure)
 
 
 def test_curves_are_the_data() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figure_texts import assert_readable, visible_texts
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from test_figures import overlap, visible_texts
 
 from figures import emergence, overlay, transition_times
 from figures.catalogue import Data, recipe
@@ -115,15 +115,10 @@ def test_size_scales_labels_and_room(name: str, width: str) -> None:
     scales = {"emergence": ["linear", "log"], "transition_times": ["log", "linear"] * 3}[name]
     assert sorted(axis.get_yscale() for axis in figure.axes) == sorted(scales)
     assert any("flow time" in axis.get_xlabel() for axis in figure.axes)
-    texts, page = visible_texts(figure), figure.bbox
+    texts = visible_texts(figure)
     size = 8 * (SLIDE if width == "slide" else 1)
     assert {text.get_fontsize() for text, _ in texts} <= {size, 7 / 8 * size}, "text, and that of legends"
-    for text, box in texts:
-        inside = page.x0 <= box.x0 and page.y0 <= box.y0 and box.x1 <= page.x1 and box.y1 <= page.y1
-        assert inside, f"{text.get_text()!r} at {box} is clipped by {page}"
-    for (one, box), (other, other_box) in itertools.combinations(texts, 2):
-        # 1 px²: touching boxes of neighbours
-        assert overlap(box, other_box) <= 1, f"{one.get_text()!r} overlaps {other.get_text()!r}"
+    assert_readable(figure)
 
 
 def test_emergence_draws_every_direction_and_the_asymptotic_slope() -> None:

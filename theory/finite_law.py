@@ -41,7 +41,7 @@ from problem.problem import Problem
 from problem.types import Array
 from theory import decoupled
 from theory.greedy import greedy_overlaps, greedy_refusal
-from theory.transitions import assign
+from theory.transitions import assign, student_overlaps
 
 _WIDTH = 1 / 64  # of a panel in y
 _SATURATED = 20.0  # beyond ± this in the exponent a transition is 0 or 1 to 4e-9
@@ -163,11 +163,7 @@ def finite_law(
 
 def law_of_starts(problem: Problem, overlaps: Array, *, seed: int = 0) -> FiniteLaw:
     """The law of given starts: initial overlaps r_kp of every draw, shape (draws, m, P), greedily assigned."""
-    chosen = np.zeros((len(overlaps), problem.P))
-    for own, start in zip(chosen, overlaps, strict=True):
-        student = assign(problem.activation, problem.a, start)
-        learned = np.nonzero(student >= 0)[0]
-        own[learned] = np.abs(start[student[learned], learned])
+    chosen = np.abs([student_overlaps(assign(problem.activation, problem.a, start), start) for start in overlaps])
     alignment, recovery = transition_times(problem.activation, problem.a, chosen, problem.init_scale**2)
     return FiniteLaw(problem, seed, (0.5,), chosen, alignment, recovery)
 

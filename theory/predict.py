@@ -27,6 +27,7 @@ from theory.transitions import (
     closed_form_recovery,
     closed_form_refusal,
     decoupled_refusal,
+    student_overlaps,
 )
 
 LEVELS = ("closed_form", "decoupled", "flow")
@@ -125,7 +126,7 @@ def predict(
     overlaps = rows[:, : problem.P]
     activation, a, n0 = problem.activation, problem.a, problem.init_scale**2
     student = assign(activation, a, overlaps)
-    r0 = np.where(student >= 0, overlaps[student, np.arange(problem.P)], 0.0)
+    r0 = student_overlaps(student, overlaps)
     unreached = np.full(problem.P, np.inf)
     notes: dict[str, str] = {}
     alone = (

@@ -29,6 +29,8 @@ from theory.transitions import (
     closed_form_recovery,
     closed_form_refusal,
     decoupled_refusal,
+    drift_dominated_step_size,
+    student_overlaps,
 )
 
 
@@ -82,6 +84,11 @@ def best_overlap(problem: Problem, quantile: ArrayLike) -> Array:
     return beta_law(0.5, 0.5 * (problem.d - 1)).isf(-np.expm1(np.log(q) / problem.m))
 
 
+def drift_dominated_step_sizes(problem: Problem) -> Array:
+    """Largest step size at batch 1 that learns each direction from the median best overlap, shape (P,)."""
+    return drift_dominated_step_size(problem, problem.a, np.sqrt(best_overlap(problem, 0.5)), 1)
+
+
 def draw_overlaps(problem: Problem, stream: np.random.Generator) -> Array:
     """Initial overlaps r_kp (m, P) of uniform directions in R^d, at a cost free of d."""
     normals = stream.standard_normal((problem.m, problem.P))
@@ -113,9 +120,7 @@ def init_quantiles(
     chosen = np.zeros((draws, problem.P))
     for i in range(draws):
         overlaps = draw_overlaps(problem, stream)
-        student = assign(problem.activation, problem.a, overlaps)
-        learned = student >= 0
-        chosen[i, learned] = overlaps[student[learned], np.nonzero(learned)[0]]
+        chosen[i] = student_overlaps(assign(problem.activation, problem.a, overlaps), overlaps)
     a, n0 = np.broadcast_to(problem.a, chosen.shape), problem.init_scale**2
     levels: dict[str, tuple[Array, Array]] = {}
     notes: dict[str, str] = {}

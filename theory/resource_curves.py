@@ -200,6 +200,11 @@ def _thresholds(law: FiniteLaw) -> Array:
     return eta
 
 
+def median_thresholds(law: FiniteLaw) -> Array:
+    """Largest step size at batch 1 that learns each direction from its median overlap, shape (P,)."""
+    return drift_dominated_step_size(law.problem, law.problem.a, np.median(law.overlaps, axis=0), 1)
+
+
 def _samples(law: FiniteLaw) -> Array:
     """Samples to recovery of each direction at its own largest step size, shape (draws, P)."""
     with np.errstate(divide="ignore"):

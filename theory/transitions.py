@@ -54,6 +54,11 @@ def assign(activation: Activation, a: Array, overlaps: Array) -> Array:
     return student
 
 
+def student_overlaps(student: Array, overlaps: Array) -> Array:
+    """Initial overlap of each direction with its student as ``assign`` gives it, shape (P,); 0 where there is none."""
+    return np.where(student >= 0, overlaps[student, np.arange(overlaps.shape[1])], 0.0)
+
+
 def closed_form_refusal(activation: Activation) -> str | None:
     """Why the paper's closed form does not apply to σ; None where it does."""
     if activation.parity != "even":

@@ -1,0 +1,41 @@
+"""Is every text of a picture whole and free?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection
+
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+
+def visible_texts(figure: Figure) -> list[tuple[Text, Bbox]]:
+    """Every text that is drawn, with its place in pixels; of an annotation, without its arrow and offset."""
+    figure.draw_without_rendering()
+    outside = set()
+    for axis in (each for axes in figure.axes for each in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if not low <= tick.get_loc() <= high:
+                outside |= {tick.label1, tick.label2}
+    found = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in outside]
+    return [(text, Text.get_window_extent(text)) for text in found]
+
+
+def assert_readable(figure: Figure, *, slack: float = 0.0, crowded: Collection[Text] = ()) -> None:
+    """No text is clipped by the page, but for ``slack`` pixels; none overlaps another, but for ``crowded`` ones."""
+    texts, page = visible_texts(figure), figure.bbox.padded(slack)
+    for text, box in texts:
+        inside = page.x0 <= box.x0 and page.y0 <= box.y0 and box.x1 <= page.x1 and box.y1 <= page.y1
+        assert inside, f"{text.get_text()!r} at {box} is clipped by {page}"
+    free = [(text, box) for text, box in texts if text not in crowded]
+    for (one, box), (other, other_box) in itertools.combinations(free, 2):
+        # 1 px²: touching boxes of neighbouring tick labels
+        assert shared_area(box, other_box) <= 1, f"{one.get_text()!r} overlaps {other.get_text()!r}"
+
+
+def shared_area(one: Bbox, other: Bbox) -> float:
+    """In square pixels."""
+    wide, high = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
+    return max(0.0, wide) * max(0.0, high)
