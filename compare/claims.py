@@ -75,7 +75,7 @@ class Claim:
         ``sizes`` the exponent is measured at each of these P (m and widths in proportion) and extrapolated
         in 1/ln P to infinity, which takes out corrections by logarithms.
     step_size
-        η where the quantity is at a fixed one; elsewhere as a fraction of the drift-dominated step size.
+        As a fraction of the drift-dominated step size, where noise has a part.
     seeds
         Independent starts.
     finite_size
@@ -157,6 +157,8 @@ class Claim:
                 raise ValueError(f"`dimensions` must be at least P = {self.P}, but are {list(self.dimensions)}")
             if self.quantity == "width" and self.widths[0] + 0.5 >= self.P / 2:
                 raise ValueError(f"the law in the width holds below P/2 = {self.P / 2:g}, but no `widths` are there")
+            if self.quantity == "samples_horizon_step" and self.method == "leap" and self.P < 16:
+                raise ValueError(f"runs of eight lengths, a direction each, need P ≥ 16, but `P` is {self.P}")
             object.__setattr__(self, "problem", problem)
             self.predicted(a=0.5, s0=0.01, n0=self.init_scale**2)
             if self.finite_size:

@@ -2,7 +2,9 @@
 
     flow_time               loss against flow time
     samples_fixed_step      loss against samples at one step size (leap: with the noise of that step size)
-    samples_horizon_step    loss against samples, the step size the best of a lattice for each number of samples
+    samples_horizon_step    loss against samples, the step size chosen for each number of samples: by the law the
+                            best of a lattice; for SGD in proportion to the drift-dominated one of the direction
+                            that is due by the end of the run
     width                   loss after a long time against m + ½ (the sum over unlearned p starts at m + ½)
     compute_width_time      loss against students × flow time, the width the best of the given ones
     dimension_time          flow time to alignment of the last direction against d
@@ -29,15 +31,18 @@ from compare.claims import Claim
 from problem.problem import Problem
 from problem.seeds import DIRECTIONS, seed_stream
 from problem.types import Array
-from simulate import Simulation, sgd
+from simulate import LeapControl, Simulation, sgd
 from theory import FiniteLaw, finite_law, flow, resource_curves
 from theory.finite_law import law_of_starts
 from theory.random_init import drift_dominated_step_sizes
 
 QUIET = 1e-4  # step size over the drift-dominated one at which leap is gradient flow
+WITH_NOISE = LeapControl()
+WITHOUT_NOISE = LeapControl(virtual=2, accuracy=0.2)  # times within 3 %, their median within 0.5 %
 RECORDS = 200
 LAW_NUMBERS = 4_000_000  # of the control variate: draws × directions
 POINTS = 80  # of a curve
+HORIZONS = 12  # runs of different lengths; whole directions, so fewer where P is small
 
 
 @dataclass(frozen=True)
@@ -116,19 +121,25 @@ def _span(law: FiniteLaw) -> tuple[float, float]:
 
 
 def _middle(low: float, high: float) -> tuple[float, float]:
-    """The window of simulated curves of a span: from 3/2 of the first to half the last median recovery time.
+    """The window of simulated curves of a span: past the first fifth, in the logarithm, between the first and the
+    last median recovery times, to half the last.
 
-    Wider than the rules of ``fit_exponent``, which are for curves without a control variate.
+    Wider than the rules of ``fit_exponent``, which are for curves without a control variate; the first few
+    directions make most of the scatter that the control leaves.
     """
-    return 3 * low, high / 3
+    first, last = 2 * low, high / 1.5
+    return first * (last / first) ** 0.2, 0.5 * last
 
 
-def _sgd(claim: Claim, problem: Problem, eta: float, horizon: float, seed: int, records: int = RECORDS) -> Simulation:
+def _sgd(
+    claim: Claim, problem: Problem, eta: float, horizon: float, seed: int, records: int = RECORDS,
+    control: LeapControl = WITH_NOISE,
+) -> Simulation:  # fmt: skip
     """Runs to flow time ``horizon``; a diverged one has no place in a mean."""
     method = "leap" if claim.method == "leap" else "reduced"
     run = sgd(
         problem, eta, int(np.ceil(horizon / eta)), seeds=claim.seeds, seed=seed, method=method, records=records,
-        spacing="linear",
+        spacing="linear", leap=control,
     )  # fmt: skip
     if any(end is not None for end in run.divergence):
         raise ValueError(f"a run at step size {eta:.3g} diverged; lower `step_size`")
@@ -142,7 +153,7 @@ def _trajectories(claim: Claim, problem: Problem, horizon: float, seed: int) -> 
         flows = [flow(problem, rows, t_max=horizon, times=times, rtol=1e-5) for rows in starts]
         losses = np.stack([solution.loss_at(times) for solution in flows])
         return times, losses, law_of_starts(problem, starts[:, :, : problem.P])
-    run = _sgd(claim, problem, quiet_step_size(problem), horizon, seed)
+    run = _sgd(claim, problem, quiet_step_size(problem), horizon, seed, control=WITHOUT_NOISE)
     return run.times, run.loss, law_of_starts(problem, run.directions[:, :, : problem.P])
 
 
@@ -186,24 +197,17 @@ def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
         curve = resource_curves.samples_horizon_step(_law(claim, problem, seed))
         return _measured(curve.x, curve.rows, None, None)
     many = _many(problem, seed)
-    curve = resource_curves.samples_horizon_step(many)
-    x, best = curve.x, np.full((claim.seeds, curve.x.size), np.inf)
-    thresholds = resource_curves.median_thresholds(many)
-    finish = np.median(many.recovery, axis=0)
-    weak, strong = 0.7 * thresholds.min(), 0.7 * thresholds.max()
-    law = None
-    for eta in np.geomspace(weak, strong, 2 + round(6 * np.log10(strong / weak))):  # six a decade
-        learnable = thresholds >= eta
-        run = _sgd(claim, problem, float(eta), 2.5 * float(finish[learnable].max()), seed)
-        law = law or law_of_starts(problem, run.directions[:, :, : problem.P])
-        rows = np.stack([np.interp(x, run.times / eta, loss, left=np.inf) for loss in run.loss])
-        rows[:, x < run.times[1] / eta] = np.inf
-        better = rows.mean(axis=0) < best.mean(axis=0)
-        best[:, better] = rows[:, better]
-    assert law is not None
-    same = resource_curves.samples_horizon_step(law, x)
-    known = np.isfinite(best).all(axis=0)
-    return _measured(x[known], best[:, known], same.rows[:, known], curve.rows[:, known])
+    thresholds, due = resource_curves.median_thresholds(many), np.median(many.recovery, axis=0)
+    x, rows, same, law_rows = [], [], [], []
+    for q in np.unique(np.round(np.geomspace(2, 0.6 * problem.P, HORIZONS)).astype(int)) - 1:
+        eta = claim.step_size * float(thresholds[q])
+        run = _sgd(claim, problem, eta, 1.2 * float(due[q]), seed, records=1)
+        x.append(run.samples)
+        rows.append(run.loss[:, -1])
+        same.append(law_of_starts(problem, run.directions[:, :, : problem.P]).loss_at(run.times[-1:])[:, 0])
+        law_rows.append(many.loss_at(run.times[-1:])[:, 0])
+    span = float(x[0]), float(x[-1])
+    return _measured(np.array(x), np.stack(rows, axis=1), _table(same), _table(law_rows), window=span)
 
 
 def _width(claim: Claim, seed: int) -> Measured:

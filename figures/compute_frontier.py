@@ -145,7 +145,7 @@ def _curves(axis: Axes, data: dict[str, Array]) -> None:
     start = 0.6 * np.interp(ends[0], x, best)
     axis.plot(ends, start * (ends / ends[0]) ** slope, color="0.25", linewidth=0.9)
     value, low, high = data["fit"]
-    text = f"envelope: fit {value:.3f} [{low:.3f}, {high:.3f}]\nthin line: asymptote {slope:.3f}"
+    text = f"envelope: fit {value:.3f}\n[{low:.3f}, {high:.3f}]\nthin line: asymptote {slope:.3f}"
     axis.text(0.02, 0.02, text.replace("-", "−"), transform=axis.transAxes, ha="left", va="bottom")
     axis.set(xscale="log", yscale="log", ylabel="loss / initial loss")
     axis.set_ylim(3e-3, 1.7)

@@ -147,10 +147,14 @@ def _macro_steps(problem: Problem, eta: float, samples: int, seed: int, index: i
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """Three panels: laws, cost of a sample, cost of a run."""
     with house_style(width):
-        figure, axes = panels(width, 3, tall=2.2, flat=0.36)
+        figure, axes = panels(width, 3, tall=2.35, flat=0.39)
         _laws(axes[0], data)
         _per_sample(axes[1], data)
         _per_run(axes[2], data)
+        figure.legend(
+            loc="outside upper left", ncols=1 if width == "column" else 3, alignment="left", handlelength=1.6,
+            title=f"distance $D$ from direct; 1 % critical: {float(data['critical']):.2f}", title_fontsize="small",
+        )  # fmt: skip
     return figure
 
 
@@ -171,8 +175,6 @@ def _laws(axis: Axes, data: dict[str, Array]) -> None:
     axis.set_ylim(-0.04, 1.02)
     axis.set_xlabel("alignment time (flow time)")
     axis.set_ylabel(f"fraction of {n} runs aligned")
-    axis.legend(loc="lower right", handlelength=1.3, title=f"1 % critical $D = {float(data['critical']):.2f}$",
-                title_fontsize="small", alignment="left")  # fmt: skip
 
 
 def _per_sample(axis: Axes, data: dict[str, Array]) -> None:

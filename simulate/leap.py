@@ -120,7 +120,9 @@ class LeapControl:
     Parameters
     ----------
     virtual
-        Virtual samples a macro-step, B.
+        Virtual samples a macro-step, B, at most d − P − m.  Where noise rules, few of them scatter the times
+        too widely: σ = h_6, d = 24, P = m = 1, interquartile range of the alignment times over the exact one
+        1.24 at B = 16, 1.05 at 22; σ = h_4 shows nothing of it.
     accuracy
         α above, dimensionless.
     macro_samples

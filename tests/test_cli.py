@@ -660,6 +660,7 @@ def test_interruption(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # --- check -----------------------------------------------------------------------------------------
 
+HORIZON = 'name = "h"\nquantity = "samples_horizon_step"\nformula = "-0.5"\nmethod = "leap"\n'
 LOSS = 'name = "loss"\nquantity = "flow_time"\nformula = "(1 - 2*beta)/beta"\n'
 SMALL_LAW = LOSS + "beta = 1.0\nP = 300\nm = 1200\nd = 100_000\nseeds = 24\nallowance = 0.05\ndetects = 0.3\n"
 WIDTH = 'name = "w"\nquantity = "width"\nformula = "1 - 2*beta"\nP = 40\nwidths = [2, 4, 8]\n'
@@ -727,6 +728,7 @@ BAD_CLAIMS = [
     ([LOSS + 'activation = "h2"'], "information exponent ≥ 3, but it is 2"),
     ([LOSS + 'activation = "foo(x)"'], "foo"),
     ([LOSS + "widths = [1, 2, 3]"], "`widths` have no part in flow_time"),
+    ([HORIZON + "P = 15"], "runs of eight lengths, a direction each, need P ≥ 16, but `P` is 15"),
     ([LOSS + "sizes = [100]"], "`sizes` are two or more, for finite_law"),
     ([LOSS + "d = 50\nsizes = [10, 100]"], "`d` must be at least P = 100, but is 50"),
     ([LOSS + "finite_size = true"], "not the law with itself"),

@@ -194,6 +194,16 @@ def test_few_starts_of_the_law_widen_the_interval() -> None:
     assert 0.7 < np.mean(errors) / (0.1 / math.sqrt(12)) < 1.3  # mean of 60 with χ₁₁ scatter: 6.2 · 0.21/√60 = 0.17
 
 
+@pytest.mark.parametrize(("decades", "share"), [(1.4, 0.2), (0.8, 0.7)])
+def test_a_lag_behind_the_control_moves_the_exponent_by_less(decades: float, share: float) -> None:
+    x = np.geomspace(0.5 * 10**-decades, 0.5, 40)
+    law, lagging = (np.tile((x / late) ** -0.75 - 1, (6, 1)) for late in (1, 1.02))
+    fit = fit_exponent(x, lagging, window=(x[0], x[-1]), control=(law, law), resamples=100)
+    assert 0 < fit.exponent + 0.75 < share * 0.02 * 1.2  # 1.2: two figures of ``share``; γ falls, so −γ rises
+    assert fit.exponent + 0.75 > 0.7 * share * 0.02
+    assert fit.end == pytest.approx(1, rel=1e-3)  # the law's, by a search to 1e-4
+
+
 def test_medians_with_a_control_take_what_was_never_reached() -> None:
     """T ∝ d^0.9 · start against the law d · start; the same seventh of the seeds is late in both."""
     d = np.array([128.0, 256, 512, 1024])
