@@ -15,11 +15,15 @@ the first term is what finite size takes away from an error of its own sign.  ``
 upholds this one.  Bootstrapped fits are normal rows only about, and far out in the tail no one can check that:
 there the allowance is the protection.
 
+With ``finite_size`` the prediction is the formula plus what the finite law's own exponent at this size is off
+the derived one.  The same exponent of the law is in the measurement, as the mean of its control variate, and
+cancels: judged is measured less law, from the same starts, against formula less derivation.
+
 A constant is the mean over seeds of the mean over a seed's directions of ln(time/formula): x = 0, and an
 error of the formula is the logarithm of a factor.
 
-Measurements are kept in a directory, by a hash of what decides them, so that an interrupted check goes on
-where it was and a changed formula is judged at once.  A damaged one is refused by name.
+Measurements are kept in a directory, by a hash of the claim's settings, the seed and the code, so that an
+interrupted check goes on where it was and a changed formula is judged at once.  A damaged one is refused by name.
 """
 
 from __future__ import annotations
@@ -27,7 +31,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -38,9 +41,9 @@ from scipy.stats import t as student
 
 from compare.claims import Claim
 from compare.experiments import Measured, measure
-from compare.exponent_fit import ExponentFit, fit_exponent
+from compare.exponent_fit import MIN_POINTS, ExponentFit, fit_exponent
 from problem.checks import nonnegative_integer
-from problem.files import archive, replace_file
+from problem.files import archive, code_digest, read_archive, replace_file
 from problem.types import Array
 from simulate.sgd import package_version
 
@@ -162,14 +165,14 @@ def judge(claim: Claim, *, seed: int = 0, out: Path | None = None) -> Verdict:
     started = time.perf_counter()
     try:
         estimate = (_constant if claim.kind == "constant" else _exponent)(claim, seed, out)
-    except ValueError as unmeasured:
+    except (ValueError, ImportError) as unmeasured:  # ImportError: a sampler whose extra is not installed
         estimate = _Estimate(np.nan, np.nan, np.nan, np.nan, NOWHERE, str(unmeasured))
     predicted, value, error = estimate.predicted, estimate.value, estimate.error
     quantile = float(student.isf(ALARM / 2, claim.seeds - 1))
     half = float(student.ppf(0.975, claim.seeds - 1)) * error
     off = abs(value - predicted)
     finds = off + claim.allowance + (quantile + float(student.ppf(POWER, claim.seeds - 1))) * error
-    if not np.isfinite([value, error]).all():
+    if estimate.doubt or not np.isfinite([value, error]).all():
         verdict, reason = "inconclusive", estimate.doubt or "nothing could be measured"
     elif off > claim.allowance + quantile * error:
         verdict, reason = "refuted", f"off by {off:.3f} ± {half:.2g}"
@@ -225,14 +228,18 @@ def ln_ratios(claim: Claim, measured: Measured) -> Array:
 
 def _exponent(claim: Claim, seed: int, out: Path | None) -> _Estimate:
     measured = [_kept(claim.at(P), seed, out) for P in claim.sizes or (claim.P,)]
-    fits = [_fit(part, seed) for part in measured]
-    value, error = _extrapolated(claim.sizes, [f.exponent for f in fits], [f.standard_error for f in fits])
     predicted = claim.predicted()
     if claim.finite_size:
         assert claim.derived is not None
-        law = replace(measured[0], rows=measured[0].many, same=measured[0].same[:0])
-        predicted += _fit(law, seed).exponent - claim.derived
-    doubt = next((f.reason for f in fits if not np.isfinite([f.exponent, f.standard_error]).all()), "")
+        (one,) = measured
+        centre = np.mean if one.centre == "mean" else np.median
+        law = centre(one.many, axis=0, keepdims=True)
+        predicted += _fit(replace(one, rows=law, same=law[:0]), seed).exponent - claim.derived
+        measured = [replace(one, many=law)]
+    fits = [_fit(part, seed) for part in measured]
+    value, error = _extrapolated(claim.sizes, [f.exponent for f in fits], [f.standard_error for f in fits])
+    unusable = (f for f in fits if f.points < MIN_POINTS[f.tail] or np.isnan([f.exponent, f.standard_error]).any())
+    doubt = next((f.reason for f in unusable), "")
     return _Estimate(predicted, value, error, max(f.sensitivity for f in fits), fits[-1].window, doubt)
 
 
@@ -267,17 +274,17 @@ def _kept(claim: Claim, seed: int, out: Path | None) -> Measured:
     """
     if out is None:
         return measure(claim, seed)
-    identity = json.dumps([claim.settings(), seed, package_version()], sort_keys=True)
+    identity = json.dumps([claim.settings(), seed, code_digest()], sort_keys=True)
     path = out / f"{claim.quantity}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         try:
-            with path.open("rb") as kept, np.load(kept, allow_pickle=False) as saved:
-                low, high = saved["window"].tolist()
-                return Measured(
-                    saved["x"], saved["rows"], saved["same"], saved["many"], str(saved["tail"]), str(saved["centre"]),
-                    (low, high),
-                )  # fmt: skip
-        except (ValueError, KeyError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile) as error:
+            saved = read_archive(path)
+            low, high = saved["window"].tolist()
+            return Measured(
+                saved["x"], saved["rows"], saved["same"], saved["many"], str(saved["tail"]), str(saved["centre"]),
+                (low, high),
+            )  # fmt: skip
+        except (ValueError, KeyError, OSError) as error:
             raise ValueError(f"{path} is damaged; delete it to measure again ({error})") from None
     measured = measure(claim, seed)
     replace_file(path, archive(asdict(measured)))

@@ -51,6 +51,7 @@ RESOURCE = {
     "width": "widths", "compute_width_time": "widths",
     "dimension_time": "dimensions", "dimension_samples": "dimensions",
 }  # fmt: skip
+NOISY = ("samples_fixed_step", "samples_horizon_step", "dimension_samples", "alignment", "recovery_delay")
 NAMES = {"exponent": ("beta", "k"), "constant": ("beta", "k", "a", "s0", "n0", "c", "I")}
 
 _OPERATORS: dict[type, Callable[..., float]] = {
@@ -75,7 +76,7 @@ class Claim:
         ``sizes`` the exponent is measured at each of these P (m and widths in proportion) and extrapolated
         in 1/ln P to infinity, which takes out corrections by logarithms.
     step_size
-        As a fraction of the drift-dominated step size, where noise has a part.
+        As a fraction of the drift-dominated step size, default 0.05; only where noise has a part.
     seeds
         Independent starts.
     finite_size
@@ -104,7 +105,7 @@ class Claim:
     widths: tuple[int, ...] = ()
     dimensions: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
-    step_size: float = 0.05
+    step_size: float | None = None
     seeds: int = 12
     finite_size: bool = False
     quick: bool = False
@@ -124,8 +125,13 @@ class Claim:
                 known = ", ".join(MEASURABLE[self.quantity])
                 raise ValueError(f"{self.quantity} is measured by {known}, not by {self.method!r}")
             positive_integer("seeds", self.seeds)
-            for number in ("allowance", "detects", "step_size"):
+            for number in ("allowance", "detects"):
                 positive_number(number, getattr(self, number))
+            noisy = self.quantity in NOISY and self.method in ("leap", "reduced")
+            if noisy:
+                positive_number("step_size", self.noise)
+            elif self.step_size is not None:
+                raise ValueError(f"`step_size` has no part in {self.quantity} by {self.method}")
             for switch in ("finite_size", "quick"):
                 if not isinstance(getattr(self, switch), bool):
                     raise ValueError(f"`{switch}` must be true or false, but is {getattr(self, switch)!r}")
@@ -159,6 +165,8 @@ class Claim:
                 raise ValueError(f"the law in the width holds below P/2 = {self.P / 2:g}, but no `widths` are there")
             if self.quantity == "samples_horizon_step" and self.method == "leap" and self.P < 16:
                 raise ValueError(f"runs of eight lengths, a direction each, need P ≥ 16, but `P` is {self.P}")
+            if self.quantity == "samples_horizon_step" and self.m < self.P:
+                raise ValueError(f"every direction needs a student, so `m` must be at least P = {self.P}")
             object.__setattr__(self, "problem", problem)
             self.predicted(a=0.5, s0=0.01, n0=self.init_scale**2)
             if self.finite_size:
@@ -180,6 +188,11 @@ class Claim:
             raise ValueError("`finite_size` is for exponents")
         if self.derived is None:
             raise ValueError(f"no power law of {self.quantity} is known here, so `finite_size` has no shift to give")
+
+    @property
+    def noise(self) -> float:
+        """``step_size`` or its default."""
+        return 0.05 if self.step_size is None else self.step_size
 
     @property
     def derived(self) -> float | None:

@@ -13,7 +13,7 @@
     recovery_delay          flow time from alignment to recovery of the same
 
 Methods: ``finite_law`` (greedy selection and exact single-direction times, no dynamics), ``flow`` (gradient
-flow of the population loss), ``leap`` and ``reduced`` (SGD).  Leap without a step size of its own runs at
+flow of the population loss), ``leap`` and ``reduced`` (SGD).  Leap of a quantity without a step size runs at
 1e-4 of the drift-dominated one: gradient flow, for the price of large steps.  Every simulated curve comes with
 the finite law's curve from the same start, and with many of the law, as control variates of
 ``compare.exponent_fit``.
@@ -181,7 +181,7 @@ def _flow_time(claim: Claim, seed: int) -> Measured:
 def _samples_fixed_step(claim: Claim, seed: int) -> Measured:
     problem, many = claim.problem, _many(claim.problem, seed)
     low, high = _span(many)
-    run = _sgd(claim, problem, claim.step_size * _weakest(problem), high, seed)
+    run = _sgd(claim, problem, claim.noise * _weakest(problem), high, seed)
     law = law_of_starts(problem, run.directions[:, :, : problem.P])
     kept = _thinned(run.times, low)
     t, (start, end) = run.times[kept], _middle(low, high)
@@ -200,7 +200,7 @@ def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
     thresholds, due = resource_curves.median_thresholds(many), np.median(many.recovery, axis=0)
     x, rows, same, law_rows = [], [], [], []
     for q in np.unique(np.round(np.geomspace(2, 0.6 * problem.P, HORIZONS)).astype(int)) - 1:
-        eta = claim.step_size * float(thresholds[q])
+        eta = claim.noise * float(thresholds[q])
         run = _sgd(claim, problem, eta, 1.2 * float(due[q]), seed, records=1)
         x.append(run.samples)
         rows.append(run.loss[:, -1])
@@ -211,7 +211,7 @@ def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
 
 
 def _width(claim: Claim, seed: int) -> Measured:
-    """The window stops at P/2: at m = P every direction has its student, however late."""
+    """The window stops at m = P/2: at m = P every direction has its student, however late."""
     rows, same, many = [], [], []
     for m in claim.widths:
         problem = replace(claim.problem, m=m)
@@ -225,7 +225,7 @@ def _width(claim: Claim, seed: int) -> Measured:
         same.append(own.loss_at([horizon])[:, 0])
         many.append(law.loss_at([horizon])[:, 0])
     x = np.array(claim.widths) + 0.5
-    window = (x[0], 0.5 * claim.P)
+    window = (x[0], 0.5 * claim.P + 0.5)
     return _measured(x, np.stack(rows, axis=1), _table(same), _table(many), window=window)
 
 
@@ -271,7 +271,7 @@ def _dimension_time(claim: Claim, seed: int) -> Measured:
 
 def _dimension_samples(claim: Claim, seed: int) -> Measured:
     problems = [replace(claim.problem, d=d) for d in claim.dimensions]
-    return _against_dimension(claim, seed, [(problem, claim.step_size * _weakest(problem)) for problem in problems])
+    return _against_dimension(claim, seed, [(problem, claim.noise * _weakest(problem)) for problem in problems])
 
 
 def _against_dimension(claim: Claim, seed: int, units: list[tuple[Problem, float]]) -> Measured:
@@ -314,7 +314,7 @@ def _transitions(claim: Claim, problem: Problem, eta: float, seed: int) -> tuple
 
 def _constant(claim: Claim, seed: int) -> Measured:
     problem = claim.problem
-    (alignment, recovery), own = _transitions(claim, problem, claim.step_size * _weakest(problem), seed)
+    (alignment, recovery), own = _transitions(claim, problem, claim.noise * _weakest(problem), seed)
     with np.errstate(invalid="ignore"):  # never − never
         times = alignment if claim.quantity == "alignment" else recovery - alignment
     wanted = own.overlaps > 0

@@ -190,7 +190,8 @@ def fit_exponent(
         "mean" over seeds, or "median", which takes inf (never reached) as later than everything.
     control
         Curves of a law from the same starts, (S, T), and from many starts, (D, T), to take the scatter of the
-        starts out.  The window is then chosen on the latter.
+        starts out; D = 1 is a law known exactly.  Window, end, amplitude, residual and sensitivity are then those
+        of the many.
     resolution
         Widest interval, and largest sensitivity, that still counts as measured.
 
@@ -241,7 +242,7 @@ def fit_exponent(
         law = replace(law, failed=law.failed | ours.failed | same_law.failed)
     if seeds > 1:
         error = _scatter(x_, tables, tail, known, gamma, centre, resamples, stream)
-    if control is not None:
+    if len(many) > 1 and control is not None:
         error = float(np.hypot(error, _scatter(x_, [many], tail, end, gamma, centre, 200, stream)))
     half = float(student.ppf(0.5 + level / 2, max(seeds - 1, 1))) * error
     decades = float(np.log10(x_[-1] / x_[0]))
@@ -258,7 +259,7 @@ def fit_exponent(
     doubt = next((text for true, text in doubts if true), None)
     fitted = amplitude * (x_**-gamma - (end_**-gamma if tail == "finite" else 0.0))
     return ExponentFit(
-        exponent=-gamma - shift,
+        exponent=nan if law.failed[0] else -gamma - shift,
         low=-gamma - shift - half,
         high=-gamma - shift + half,
         level=level,

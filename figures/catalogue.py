@@ -9,8 +9,8 @@ A figure is a file of this package that states
     draw(data, width) -> Figure
 
 ``compute`` knows no matplotlib and ``draw`` computes nothing, so a figure can be restyled without a run.
-Data are kept as ``.npz`` under a hash of the sizes, the seed, the version and the text of the figure's
-file: what would change them makes them anew.
+Data are kept as ``.npz`` under a hash of the sizes, the seed, the code that makes numbers and the text of the
+figure's file: what would change them makes them anew.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from problem.files import archive, replace_file
+from problem.files import archive, code_digest, read_archive, replace_file
 from problem.types import Array
 from simulate.sgd import package_version
 
@@ -61,15 +60,17 @@ class Recipe:
 
     def key(self, size: str, seed: int) -> str:
         """Name of the data file without its suffix."""
-        inputs = json.dumps([self.sizes[size], seed, package_version(), self.source], sort_keys=True)
+        inputs = json.dumps([self.sizes[size], seed, code_digest(), self.source], sort_keys=True)
         return f"{self.name}-{size}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
 
     def data(self, size: str, seed: int, cache: Path) -> Data:
         """The data, computed unless they are in ``cache``; a file there is whole or absent."""
         path = cache / f"{self.key(size, seed)}.npz"
         if path.exists():
-            with np.load(path, allow_pickle=False) as saved:
-                return {name: saved[name] for name in saved.files}
+            try:
+                return read_archive(path)
+            except ValueError as error:
+                raise ValueError(f"{path} is damaged; delete it to compute again ({error})") from None
         found = self.compute(self.sizes[size], seed)
         cache.mkdir(parents=True, exist_ok=True)
         replace_file(path, archive(found))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,15 @@ from problem.types import Array
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file by way of ``STEM.PID.part`` beside it, which only a killed process leaves behind."""
     part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def archive(arrays: dict[str, Array]) -> bytes:
@@ -26,3 +33,30 @@ def archive(arrays: dict[str, Array]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def read_archive(source: Path | io.BytesIO) -> dict[str, Array]:
+    """The arrays of an ``.npz`` archive.
+
+    Raises
+    ------
+    ValueError
+        It is not one, or damaged.
+    """
+    try:
+        with np.load(source, allow_pickle=False) as saved:
+            if not isinstance(saved, np.lib.npyio.NpzFile):
+                raise ValueError("it is not a NumPy archive")
+            return {name: saved[name] for name in saved.files}
+    except (EOFError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise ValueError(str(error) or "it is empty") from None
+
+
+@cache
+def code_digest() -> str:
+    """Hash of the sources that make numbers: what is kept between runs is kept under it."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for package in ("problem", "theory", "simulate", "compare"):
+        for source in sorted((root / package).glob("*.py")):
+            digest.update(source.name.encode() + b"\n" + source.read_bytes())
+    return digest.hexdigest()

@@ -17,13 +17,10 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from problem.files import archive, replace_file
+from problem.files import archive, read_archive, replace_file
 from problem.types import Array
 
 _MAGIC = b"sgd-emergence checkpoint\n"
@@ -90,9 +87,8 @@ class Store:
             if found.get(key) != value:
                 raise CheckpointError(f"{path} belongs to another run: its {key} is {found.get(key)!r}, not {value!r}")
         try:
-            with np.load(io.BytesIO(payload), allow_pickle=False) as saved:
-                return {name: saved[name] for name in saved.files}
-        except (ValueError, zipfile.BadZipFile) as error:
+            return read_archive(io.BytesIO(payload))
+        except ValueError as error:
             raise CheckpointError(f"{path} is damaged: {error}") from None
 
     def save(self, index: int, arrays: dict[str, Array]) -> None:
