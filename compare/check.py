@@ -278,7 +278,7 @@ def _kept(claim: Claim, seed: int, out: Path | None) -> Measured:
     path = out / f"{claim.quantity}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         try:
-            saved = read_archive(path)
+            saved = read_archive(path.read_bytes())
             low, high = saved["window"].tolist()
             return Measured(
                 saved["x"], saved["rows"], saved["same"], saved["many"], str(saved["tail"]), str(saved["centre"]),

@@ -135,14 +135,25 @@ def _sgd(
     claim: Claim, problem: Problem, eta: float, horizon: float, seed: int, records: int = RECORDS,
     control: LeapControl = WITH_NOISE,
 ) -> Simulation:  # fmt: skip
-    """Runs to flow time ``horizon``; a diverged one has no place in a mean."""
+    """Runs to flow time ``horizon``."""
     method = "leap" if claim.method == "leap" else "reduced"
     run = sgd(
         problem, eta, int(np.ceil(horizon / eta)), seeds=claim.seeds, seed=seed, method=method, records=records,
         spacing="linear", leap=control,
     )  # fmt: skip
-    if any(end is not None for end in run.divergence):
-        raise ValueError(f"a run at step size {eta:.3g} diverged; lower `step_size`")
+    return whole(run)
+
+
+def whole(run: Simulation) -> Simulation:
+    """The runs, none of which diverged.
+
+    Raises
+    ------
+    ValueError
+        One did: it has no place in a mean.
+    """
+    if run.diverged.any():
+        raise ValueError(f"a run at step size {run.step_size:.3g} diverged; lower it")
     return run
 
 

@@ -44,7 +44,7 @@ class MedianEstimate:
         }
 
 
-def median_estimate(values: ArrayLike) -> MedianEstimate:
+def median_estimate(values: ArrayLike, confidence: float = CONFIDENCE) -> MedianEstimate:
     """Median and exact interval of independent values, inf allowed, NaN not.
 
     Raises
@@ -60,7 +60,7 @@ def median_estimate(values: ArrayLike) -> MedianEstimate:
         return MedianEstimate(np.nan, (np.nan, np.nan), 0.0, 0)
     ranks = np.arange(1, n // 2 + 1)
     coverage = 1 - 2 * binom.cdf(ranks - 1, n, 0.5)
-    enough = np.nonzero(coverage >= CONFIDENCE)[0]
+    enough = np.nonzero(coverage >= confidence)[0]
     rank = int(ranks[enough[-1]]) if enough.size else 1
     reached = float(coverage[rank - 1]) if n > 1 else 0.0
     return MedianEstimate(middle(ordered), (float(ordered[rank - 1]), float(ordered[n - rank])), reached, n)

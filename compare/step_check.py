@@ -1,10 +1,10 @@
 """Did the leap sampler take small enough steps?
 
-The same seeds run again with half the macro-step and twice the virtual batch.  Initial directions
-are shared and the noise is independent, so for every direction the paired relative differences
-of the transition times are independent over seeds; their median has an exact interval
-(``compare.statistics``).  The check passes when no interval excludes 0; the largest half-width
-says how small a bias it would have seen.
+The same initial directions run again with half the macro-step, twice the virtual batch and noise of its
+own, so for every direction the paired relative differences of the transition times are independent over
+seeds; their median has an exact interval (``compare.statistics``).  The check fails when one of the 2 P
+intervals lies beyond ± ``TOLERANCE`` altogether: with coverage 1 − 0.05/(2 P) each, a median within it fails
+with probability 0.05 at most.  The largest half-width says how small a bias would have been seen.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from compare.statistics import MedianEstimate, median_estimate
+from compare.statistics import CONFIDENCE, MedianEstimate, median_estimate
 from simulate.result import Simulation
+
+TOLERANCE = 0.02  # bias of a median transition time that is of no concern
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class StepCheck:
 
     def __str__(self) -> str:
         if self.stands is None:
-            return "step check: too few seeds for a 95 % interval; 6 are enough"
+            P = len(self.alignment)
+            enough = int(np.ceil(1 - np.log2((1 - CONFIDENCE) / (2 * P))))
+            return f"step check: too few seeds for intervals of {P} directions; {enough} are enough"
         word = "stands" if self.stands else "FAILS: take a smaller --accuracy and a larger --virtual"
         return (
             f"step check against half the step and twice the virtual batch: {word} (intervals ± {self.resolution:.2g})"
@@ -56,9 +60,10 @@ def check_step(coarse: Simulation, fine: Simulation) -> StepCheck:
     ValueError
         Runs of different problems, seeds or directions.
     """
-    if coarse.problem != fine.problem or not np.array_equal(coarse.directions, fine.directions):
+    alike = coarse.directions.shape == fine.directions.shape and np.allclose(coarse.directions, fine.directions)
+    if coarse.problem != fine.problem or not alike:
         raise ValueError("a step check compares two runs from the same directions")
-    estimates = {}
+    estimates, confidence = {}, 1 - (1 - CONFIDENCE) / (2 * coarse.problem.P)
     for event in ("alignment", "recovery"):
         a, b = getattr(coarse, event), getattr(fine, event)
         both = np.isfinite(a) & np.isfinite(b) & (b > 0)
@@ -66,8 +71,9 @@ def check_step(coarse: Simulation, fine: Simulation) -> StepCheck:
         gap = np.where(np.isfinite(a), -np.inf, np.inf)
         gap = np.where(both, a / np.where(both, b, 1.0) - 1, gap)
         gap = np.where(~np.isfinite(a) & ~np.isfinite(b) | (a == b), 0.0, gap)
-        estimates[event] = tuple(median_estimate(gap[:, p]) for p in range(coarse.problem.P))
+        estimates[event] = tuple(median_estimate(gap[:, p], confidence) for p in range(coarse.problem.P))
     every = [*estimates["alignment"], *estimates["recovery"]]
-    stands = None if not every[0].certified else all(e.interval[0] <= 0 <= e.interval[1] for e in every)
+    near = [e.interval[0] <= TOLERANCE and e.interval[1] >= -TOLERANCE for e in every]
+    stands = all(near) if every[0].coverage >= confidence else None
     widths = [(e.interval[1] - e.interval[0]) / 2 for e in every]
     return StepCheck(estimates["alignment"], estimates["recovery"], stands, float(max(widths)))

@@ -116,7 +116,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--method", metavar="auto|direct|reduced|leap", help="sampler (default auto, which says what it chose)")
     add("--engine", metavar="auto|compiled|numpy", help="how the sampler is computed (default auto)")
     add("--dtype", metavar="float64|float32", help="precision of the direct sampler (default float64)")
-    add("--workers", type=integer, help="threads (default: one per core); results do not depend on it")
+    add("--workers", type=integer, help="threads or processes (default: one per core); results do not depend on it")
     add("--virtual", type=integer, metavar="B", help="leap: virtual samples a macro-step (default 16)")
     add("--accuracy", type=number, metavar="X", help="leap: relative change a macro-step may make (default 0.1)")
     add("--macro-samples", type=integer, metavar="N", help="leap: samples a macro-step instead of the adaptive number")
@@ -127,7 +127,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-    parser.add_argument("--out", metavar="DIR", help="write the document, a table and pictures here")
+    parser.add_argument("--out", metavar="DIR", help="write the document and a table here, of compare pictures too")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -245,7 +245,7 @@ def _step_check(result: Simulation, run: dict[str, Any]) -> tuple[dict[str, Any]
     from compare import check_step
     from simulate import sgd
 
-    finer = {**run, "leap": run["leap"].finer()}
+    finer = {**run, "leap": run["leap"].finer(), "directions": result.directions, "seed": run["seed"] + 1}
     with progress(run["samples"] * run["seeds"], "half step", "samples") as report:
         check = check_step(result, sgd(result.problem, **finer, progress=report))
     return check.as_dict(), str(check)

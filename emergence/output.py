@@ -58,7 +58,12 @@ def prepare_file(flag: str, path: str) -> Path:
         It cannot be written.
     """
     target = Path(path)
-    if not path.strip() or target.is_dir() or not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+    if (
+        not path.strip()
+        or (target.exists() and not target.is_file())
+        or not target.parent.is_dir()
+        or not os.access(target.parent, os.W_OK)
+    ):
         raise ValueError(f"cannot write to {flag} {path!r}")
     return target
 

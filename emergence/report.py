@@ -14,14 +14,16 @@ import io
 import platform
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
 from compare.overlay import EVENTS, Comparison, estimate_text, tested_errors
 from compare.statistics import middle
+from simulate.sgd import package_version
 from theory.predict import LEVELS
 
 SIGNS = {"agree": "✓", "disagree": "✗", "inconclusive": "?"}
@@ -107,9 +109,9 @@ def page(
 <div class="verdict {verdict}"><strong>{SIGNS[verdict]} Verdict: {escape(verdict)}</strong>
 <p>{escape(agreement.reason)}</p></div>
 {warning}
-<p>Transition times of {run.seeds} runs of online SGD ({escape(run.method)} sampler, step size {run.step_size:g}, batch
-{run.batch}, {run.samples:.3g} samples a run) beside predictions from the same initial directions. Times are flow times
-t = η · steps; {int(run.diverged.sum())} of {run.seeds} runs diverged.</p>
+<p>Transition times of {run.seeds} runs of online SGD ({escape(run.method)} sampler, step size
+{escape(run.schedule)}, batch {run.batch}, {run.samples:.3g} samples a run) beside predictions from the same initial
+directions. Times are flow times, sums of step sizes; {int(run.diverged.sum())} of {run.seeds} runs diverged.</p>
 <h2>Pictures</h2>
 <figure>
 {_pictures(comparison)}
@@ -141,7 +143,10 @@ as CSV</a></p>
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that make the numbers."""
     found = {"python": platform.python_version()}
-    return found | {name: version(name) for name in ("numpy", "scipy", "sgd-emergence")}
+    for name in ("numpy", "scipy", "sympy", "numba"):
+        with suppress(PackageNotFoundError):  # numba is an extra
+            found[name] = version(name)
+    return found | {"sgd-emergence": package_version()}
 
 
 def _texts(settings: dict[str, Any]) -> dict[str, str]:

@@ -160,6 +160,8 @@ def build_problem(values: dict[str, Any]) -> Problem:
 
 def read_directions(path: str | None, problem: Problem) -> np.ndarray | None:
     """Initial unit rows from a ``.npy`` file of shape (m, d); pickled content is refused."""
+    from zipfile import BadZipFile
+
     import numpy as np
 
     if path is None:
@@ -168,7 +170,7 @@ def read_directions(path: str | None, problem: Problem) -> np.ndarray | None:
         rows = np.load(path, allow_pickle=False)
     except OSError as error:
         raise ValueError(f"cannot read the directions {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError):
+    except (ValueError, EOFError, BadZipFile):
         raise ValueError(f"the directions {path} are not a plain .npy array of numbers") from None
     if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu":
         raise ValueError(f"the directions {path} are not a plain .npy array of numbers")

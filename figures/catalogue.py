@@ -68,7 +68,7 @@ class Recipe:
         path = cache / f"{self.key(size, seed)}.npz"
         if path.exists():
             try:
-                return read_archive(path)
+                return read_archive(path.read_bytes())
             except ValueError as error:
                 raise ValueError(f"{path} is damaged; delete it to compute again ({error})") from None
         found = self.compute(self.sizes[size], seed)

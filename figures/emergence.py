@@ -23,7 +23,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.experiments import QUIET
+from compare.experiments import QUIET, whole
 from compare.exponent_fit import fit_exponent
 from figures.style import WIDTHS, house_style, label_at, label_decades, series
 from problem import Activation, Problem, Teacher
@@ -53,7 +53,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     recovery = np.median(law.recovery, axis=0)
     start, end = 0.4 * float(recovery.min()), 2 * float(recovery.max())
     eta = QUIET * float(resource_curves.median_thresholds(law).min())
-    run = sgd(problem, eta, int(end / eta), seed=seed, method="leap", records=sizes["records"])
+    run = whole(sgd(problem, eta, int(end / eta), seed=seed, method="leap", records=sizes["records"]))
     kept = run.times >= 0.5 * start  # beyond the edge of the axis
     grid = np.geomspace(start, run.t_end, 300)
     rows = law.loss_at(grid)

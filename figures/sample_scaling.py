@@ -29,6 +29,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from compare.experiments import whole
 from compare.exponent_fit import fit_exponent
 from figures.style import house_style, label_decades, panels, series
 from problem import Activation, Problem, Teacher
@@ -98,10 +99,10 @@ def _runs(problem: Problem, sizes: dict[str, Any], seed: int) -> dict[str, Array
     x, losses = [], []
     for eta in steps:
         span = 3 * finish[thresholds >= eta].max()
-        run = sgd(
+        run = whole(sgd(
             problem, float(eta), int(span / eta), seeds=sizes["seeds"], seed=seed, method="leap", records=RECORDS,
             spacing="log",
-        )  # fmt: skip
+        ))  # fmt: skip
         grid = np.geomspace(span / 300, span, 60)
         x.append(grid / eta / unit)
         losses.append(np.mean([np.interp(grid, run.times, loss) for loss in run.loss], axis=0))

@@ -13,7 +13,7 @@ Right: numbers of operations, counted and not timed, of the matrix work alone: m
 
     direct    2 m d  multiply-adds (inner products and update) and d normals a sample
     reduced   2 m w, w = P + m + b, and its share 1/b of a compression, Σ_{i<m} 2 (m − i)(w − P − i), free of d
-    leap      a macro-step: 2 m² (2 (P + m) + V) for two drifts, 2 V m (P + m + V) for V virtual samples and
+    leap      a macro-step: 4 m² (P + m) for two drifts, 2 V m (P + m + V) for V virtual samples and
               m² (m + V) − m³/3 for the factorisation, with V (P + m) + V(V + 1)/2 normals
 
 with b samples between compressions.  Middle: one sample against d.  Right: a run to a fixed flow time, η = t/n,
@@ -70,14 +70,12 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     problem = Problem(Activation("h4"), Teacher([1.0]), d=sizes["d"], m=sizes["m"])
     starts = np.stack([problem.initial_directions(seed_stream(seed, i, DIRECTIONS)) for i in range(sizes["seeds"])])
     samples = int(sizes["flow_time"] / sizes["step_size"])
-    times = np.stack([
-        sgd(
-            problem, sizes["step_size"], samples, seeds=sizes["seeds"], directions=starts, method=method,
-            seed=seed + i, records=1,
-        ).alignment[:, 0]
+    runs = [
+        sgd(problem, sizes["step_size"], samples, seeds=sizes["seeds"], directions=starts, method=method,
+            seed=seed + i, records=1)
         for i, method in enumerate(METHODS)
-    ])  # fmt: skip
-    order = np.sort(times, axis=1)
+    ]  # fmt: skip
+    order = np.sort([np.where(run.diverged, np.inf, run.alignment[:, 0]) for run in runs], axis=1)
     cost = Problem(
         Activation("h4"), Teacher.power_law(sizes["cost_P"], 1.0), d=sizes["cost_d"], m=sizes["cost_m"]
     )  # fmt: skip
@@ -129,7 +127,7 @@ def _sample_costs(problem: Problem, d: Array) -> tuple[Array, Array]:
 def _macro_step_cost(problem: Problem) -> float:
     """Operations of one macro-step of leap."""
     m, P, V = problem.m, problem.P, LeapControl().virtual
-    drift, noise, factor = 2 * m**2 * (2 * (P + m) + V), 2 * V * m * (P + m + V), m**2 * (m + V) - m**3 / 3
+    drift, noise, factor = 4 * m**2 * (P + m), 2 * V * m * (P + m + V), m**2 * (m + V) - m**3 / 3
     return drift + noise + factor + V * (P + m) + V * (V + 1) / 2
 
 

@@ -9,6 +9,7 @@ Source of the palette: Okabe & Ito 2008, *Color Universal Design*.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from problem.files import replace_file
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES: tuple[Any, ...] = (
@@ -113,6 +116,8 @@ def save(figure: Figure, path: Path, metadata: dict[str, str]) -> None:
         facts = {"Date": None, "Description": "; ".join(f"{k}={v}" for k, v in metadata.items())}
     else:
         facts = dict(metadata)
+    picture = io.BytesIO()
     with plt.rc_context(_RC):
-        figure.savefig(path, metadata=facts)
+        figure.savefig(picture, format=kind, metadata=facts)
     plt.close(figure)
+    replace_file(path, picture.getvalue())

@@ -28,7 +28,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.claims import Claim
-from compare.experiments import measure, quiet_step_size
+from compare.experiments import measure, quiet_step_size, whole
 from compare.exponent_fit import fit_exponent
 from figures.style import house_style, label_at, label_decades, panels, series
 from problem import Activation, Problem, Teacher
@@ -94,7 +94,7 @@ def _flows(beta: float, sizes: dict[str, Any], m: int, seed: int) -> tuple[Array
     times = finite_law(problem, draws=50, seed=seed + 1).recovery
     horizon = 1.5 * float(np.median(np.where(np.isfinite(times), times, 0.0).max(axis=1)))
     eta = quiet_step_size(problem)
-    run = sgd(problem, eta, int(horizon / eta), seeds=sizes["seeds"], seed=seed, method="leap", records=1)
+    run = whole(sgd(problem, eta, int(horizon / eta), seeds=sizes["seeds"], seed=seed, method="leap", records=1))
     law = law_of_starts(problem, run.directions[:, :, : problem.P])
     return run.loss[:, -1], law.loss_at([run.times[-1]])[:, 0]
 

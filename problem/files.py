@@ -35,8 +35,8 @@ def archive(arrays: dict[str, Array]) -> bytes:
     return buffer.getvalue()
 
 
-def read_archive(source: Path | io.BytesIO) -> dict[str, Array]:
-    """The arrays of an ``.npz`` archive.
+def read_archive(content: bytes) -> dict[str, Array]:
+    """The arrays of an ``.npz`` archive (bytes: of a damaged file NumPy would leave the handle open).
 
     Raises
     ------
@@ -44,7 +44,7 @@ def read_archive(source: Path | io.BytesIO) -> dict[str, Array]:
         It is not one, or damaged.
     """
     try:
-        with np.load(source, allow_pickle=False) as saved:
+        with np.load(io.BytesIO(content), allow_pickle=False) as saved:
             if not isinstance(saved, np.lib.npyio.NpzFile):
                 raise ValueError("it is not a NumPy archive")
             return {name: saved[name] for name in saved.files}

@@ -23,6 +23,7 @@ from problem.seeds import generator
 from problem.teacher import Teacher
 from problem.types import Array
 
+MAX_DIMENSION = 2**53  # a double counts no further
 MAX_NUMBERS = 4 * 10**8  # entries of one m × d array: 3 GiB
 DRAWN_WHOLE = 2 * 10**7  # up to this m × d the reduced samplers start from rows drawn in full
 
@@ -70,6 +71,8 @@ class Problem:
         object.__setattr__(self, "init_scale", positive_number("init_scale", self.init_scale))
         if not 1e-100 <= self.init_scale <= 1e3:
             raise ValueError(f"`init_scale` must lie between 1e-100 and 1000, but is {self.init_scale:g}")
+        if self.d > MAX_DIMENSION:
+            raise ValueError("`d` must be at most 2**53")
         if self.d < self.P:
             raise ValueError(f"`d` must be at least P = {self.P}, but is {self.d}")
         sigma = self.activation

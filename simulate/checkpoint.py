@@ -14,7 +14,6 @@ A file that is damaged, truncated or of another run is refused by name and left 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from pathlib import Path
@@ -87,7 +86,7 @@ class Store:
             if found.get(key) != value:
                 raise CheckpointError(f"{path} belongs to another run: its {key} is {found.get(key)!r}, not {value!r}")
         try:
-            return read_archive(io.BytesIO(payload))
+            return read_archive(payload)
         except ValueError as error:
             raise CheckpointError(f"{path} is damaged: {error}") from None
 

@@ -62,6 +62,9 @@ def choose(problem: Problem, samples: int, batch: int, method: str, engine: str)
             raise ValueError("the reduced sampler exists compiled only; use engine compiled or auto")
         engine = "compiled"
     else:
+        width = problem.P + problem.m
+        if problem.d <= width:
+            raise ValueError(f"the leap sampler needs d > P + m = {width}, but `d` is {problem.d}")
         if engine == "compiled":
             raise ValueError("the leap sampler exists on NumPy only; use engine numpy or auto")
         engine = "numpy"
@@ -70,10 +73,11 @@ def choose(problem: Problem, samples: int, batch: int, method: str, engine: str)
 
 def _automatic(problem: Problem, samples: int, batch: int, engine: str, reduced: bool) -> tuple[str, str]:
     m, P, d = problem.m, problem.P, problem.d
+    reduced = reduced and engine != "numpy"
     direct_cost, reduced_cost = m * d, m * (P + 4.0 * m)
     exact = min(direct_cost, reduced_cost if reduced else direct_cost) * float(samples)
     if exact > OUT_OF_REACH:
         return "leap", f"{samples:.2g} samples are out of reach of the exact samplers ({exact:.1g} operations)"
-    if reduced and engine != "numpy" and reduced_cost < direct_cost:
+    if reduced and reduced_cost < direct_cost:
         return "reduced", f"exact in law, and cheaper than direct at d = {d}: P + 4 m = {P + 4 * m}"
     return "direct", f"the literal algorithm is the cheaper exact sampler at d = {d}"

@@ -21,9 +21,9 @@ and its covariance exactly that of N steps at frozen students, whatever law q th
 from, if w = p/q with p = N(0, I).  Under p itself the rare samples that carry most of the variance
 (|g|² is a polynomial of degree 8I − 2 in a Gaussian) hardly ever turn up among the few virtual ones, and
 noise would spread the times too little however small η is: by a tenth of its due for h_6.  So half of
-the samples are drawn from N(0, I + c (v*_p v*_pᵀ + v̄_k v̄_kᵀ)), each with its own direction p (drawn with
-probability a_p²) and student k (uniform), c = 2 φ'(1)/φ(1) − 1, twice the mean degree of σ less one;
-q is the mixture of all B laws (balance heuristic), so that w ≤ 2.  What relaxes
+the samples (of an odd number the smaller half is plain) are drawn from N(0, I + c (v*_p v*_pᵀ + v̄_k v̄_kᵀ)), each
+with its own direction p (drawn with probability a_p²) and student k (uniform), c = 2 φ'(1)/φ(1) − 1, twice
+the mean degree of σ less one; q is the mixture of all B laws (balance heuristic), so that w ≤ B/⌊B/2⌋.  What relaxes
 within the macro-step forgets the older part of its noise: the radial and the tangential part of a
 kick are multiplied by √g(2ΛΔt) and √g(2λΔt), the exact variance of the linear process.
 
@@ -33,7 +33,7 @@ Step size in time.  The largest Δt such that, with ``accuracy`` = α,
   direction turns by more than α by drift or, in root mean square, by noise; ln n_k may move by
   10 α while n_k < a_P/100, where nothing else depends on it yet.
 
-A macro-step whose outcome moves a norm or an overlap by twice these bounds is taken back and split:
+A macro-step whose outcome moves a norm by twice these bounds, or an overlap by 2 α, is taken back and split:
 each virtual sample goes to one of the halves by a fair coin, as the real samples would, so
 nothing is redrawn and no large fluctuation is discarded.  Derived here; the name is Gillespie's
 (2001), for chemical kinetics.
@@ -164,10 +164,8 @@ class LeapRun:
         control: LeapControl,
     ) -> None:
         self.setting = setting
-        # The remainders of the virtual samples need as many dimensions outside the basis.
+        # The remainders of the virtual samples need as many dimensions outside the basis; ``choose`` sees to one.
         self._virtual = min(control.virtual, setting.problem.d - start.shape[1])
-        if self._virtual < 1:
-            raise ValueError(f"the leap sampler needs d > P + m = {start.shape[1]}, but `d` is {setting.problem.d}")
         self._accuracy = control.accuracy
         self._weakest = float(np.min(setting.problem.a[setting.problem.a > 0]))
         fixed = control.macro_samples

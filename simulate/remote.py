@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from typing import Any
 from simulate.driver import Interrupted, Progress, drive
 
 _STOP = "stop"
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # before imports take their time
 
 
 class Worker:
@@ -32,7 +32,8 @@ class Worker:
         for library in ("OPENBLAS", "OMP", "MKL"):  # as many processes as cores: one BLAS thread each
             environment[f"{library}_NUM_THREADS"] = "1"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from simulate.remote import main; main()"],
+            # -P: a file beside the caller's script must not hide a package of the same name
+            [sys.executable, "-P", "-c", f"{_DEAF}; from simulate.remote import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -61,7 +62,7 @@ class Worker:
                     raise value
                 else:
                     return value
-        except (EOFError, BrokenPipeError) as error:
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
             raise ChildProcessError(f"a worker process died (exit status {self._process.wait()})") from error
         finally:
             finished.set()
@@ -90,7 +91,6 @@ class Worker:
 
 def main() -> None:
     """Serve jobs from stdin until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     jobs, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # nothing else may write to the pipe
     stopping = threading.Event()

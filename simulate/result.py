@@ -51,7 +51,7 @@ class Simulation:
         r_kp, shape (S, T, m, P), and ‖v_k‖, shape (S, T, m); NaN from a divergence on.
     alignment, recovery
         First-passage flow times, shape (S, P); inf where not reached.  Measured at least every
-        0.2 % of the elapsed time.
+        0.2 % of the elapsed time, by leap after every macro-step and interpolated.
     divergence
         Per seed a ``Divergence`` or None.
     samples_per_second
@@ -139,7 +139,7 @@ class Simulation:
         }
 
     def __str__(self) -> str:
-        ended = f"{int(self.diverged.sum())} of {self.seeds} diverged (left out of averages)"
+        ended = f"{int(self.diverged.sum())} of {self.seeds} diverged (later than every time)"
         finite = self.loss[~self.diverged, -1]
         final = f"{np.median(finite):.4g}" if finite.size else "—"
         late = self.diverged[:, None]  # a diverged run is later than every time

@@ -110,6 +110,8 @@ def parse_schedule(text: str, step_size: float) -> Schedule:
             return power_decay(step_size, float(horizon), float(power))
         if kind == "piecewise" and rest:
             changes = [part.split("=") for part in rest.split(",")]
+            if not all(float(start).is_integer() for start, _ in changes):
+                raise ValueError("steps are whole numbers")
             return piecewise([(0, step_size), *((int(float(s)), float(eta)) for s, eta in changes)])
     except ValueError as error:
         raise ValueError(f"cannot read the schedule {text!r}: {error}") from None

@@ -67,6 +67,10 @@ class Plan:
         """Steps a run."""
         return self.samples // self.setting.batch
 
+    def _rates_digest(self) -> str:
+        rates = self.setting.schedule.rate(np.minimum(self.recorded, self.steps - 1))
+        return hashlib.sha256(np.asarray(rates, dtype=float).tobytes()).hexdigest()
+
     def identity(self) -> dict[str, Any]:
         """Facts that a checkpoint must share with the run that resumes it."""
         return {
@@ -83,6 +87,7 @@ class Plan:
             "dtype": self.setting.dtype,
             "leap": asdict(self.leap) if self.choice.method == "leap" else None,
             "directions": self.directions_digest,
+            "rates": self._rates_digest(),  # two callables may share their text
             "version": package_version(),
         }
 
@@ -243,6 +248,9 @@ def checked_plan(
         raise ValueError(f"a batch of {batch} samples in {problem.d} dimensions does not fit in memory")
     if directions is not None and np.ndim(directions) == 3 and len(np.asarray(directions)) != seeds:
         raise ValueError(f"`directions` holds {len(np.asarray(directions))} runs, but `seeds` is {seeds}")
+    columns = 0 if directions is None else np.atleast_1d(np.asarray(directions)).shape[-1]
+    if choice.method == "direct" and columns == problem.P + problem.m != problem.d:
+        raise ValueError(f"the direct sampler needs all d = {problem.d} coordinates of the directions")
     digest = None if directions is None else hashlib.sha256(np.ascontiguousarray(directions).tobytes()).hexdigest()
     return Plan(setting, samples, seeds, seed, workers, recorded, choice, leap or LeapControl(), digest)
 
@@ -261,8 +269,6 @@ def initial_rows(plan: Plan, directions: ArrayLike | None) -> Array:
             rows = [problem.checked_directions(given)] * plan.seeds
     if plan.choice.method != "direct":
         rows = [problem.coordinates(one) for one in rows]
-    elif rows[0].shape[1] != problem.d:
-        raise ValueError(f"the direct sampler needs all d = {problem.d} coordinates of the directions")
     return np.stack(rows)
 
 

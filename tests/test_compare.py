@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare import Comparison, MedianEstimate, median_estimate, overlay
+from compare import Comparison, MedianEstimate, check_step, median_estimate, overlay
 from problem import Activation, Problem, Teacher
 from simulate import Divergence, Simulation, sgd
 from theory import LEVELS, Prediction, predict
@@ -359,3 +359,31 @@ def test_comparison_document(small_comparison: Comparison) -> None:
     assert len(document["predict"]) == len(document["simulate"]["alignment"]) == 9
     text = str(small_comparison)
     assert "online SGD" in text and "flow" in text and "closed form" in text and "verdict: agree" in text
+
+
+# --- step check -----------------------------------------------------------------------------------
+
+
+def repeated(simulation: Simulation, factors: np.ndarray) -> Simulation:
+    """The run with alignment and recovery times of every seed and direction multiplied by factors (S, 2, P)."""
+    times = simulation.alignment * factors[:, 0], simulation.recovery * factors[:, 1]
+    return dataclasses.replace(simulation, alignment=times[0], recovery=times[1])
+
+
+def test_the_step_check_fails_for_a_bias_and_seldom_without(small_simulation: Simulation) -> None:
+    """300 runs of nine seeds with 10 % scatter: more than 33 failures at rate 0.05 have probability below 1e-4."""
+    rng = np.random.default_rng(0)
+    scatter = [np.exp(0.1 * rng.standard_normal((9, 2, 2))) for _ in range(300)]
+    failed = [check_step(repeated(small_simulation, each), small_simulation).stands is False for each in scatter]
+    assert sum(failed) <= 33
+    # an interval of nine is their range: it reaches 0.02 with probability 9 Φ(−3.2) < 0.01, all four with 1e-8
+    late = [check_step(repeated(small_simulation, 1.4 * each), small_simulation).stands for each in scatter[:20]]
+    assert late == [False] * 20
+    systematic = check_step(repeated(small_simulation, np.full((9, 2, 2), 1.001)), small_simulation)
+    assert systematic.stands and "stands" in str(systematic), "a bias of no concern, however surely seen"
+    few = repeated(small_simulation, np.ones((9, 2, 2)))
+    five = {name: getattr(few, name)[:5] for name in ("alignment", "recovery", "directions")}
+    assert check_step(*(dataclasses.replace(few, **five),) * 2).stands is None
+    assert "8 are enough" in str(check_step(*(dataclasses.replace(few, **five),) * 2))  # 2·2⁻⁸ < 0.05/4 < 2·2⁻⁷
+    with pytest.raises(ValueError, match="same directions"):
+        check_step(small_simulation, dataclasses.replace(small_simulation, directions=-small_simulation.directions))

@@ -27,7 +27,7 @@ SERIES = PHI | {
 
 
 def single_term_time(I: int, c: float, a: float, s0: float, s1: float) -> float:  # noqa: E741  (the paper's letter)
-    """Mathematics §3: T(s_0 → s_1) for σ = c h_{2I}, with 30 digits."""
+    """T(s_0 → s_1) for σ = c h_{2I}, with 30 digits."""
     with mpmath.workdps(30):
 
         def primitive(s: float) -> mpmath.mpf:
@@ -328,7 +328,7 @@ def test_delay_is_what_is_measured_at_a_small_start(name: str, a: float) -> None
 
 
 def test_delay_at_the_default_initialisation() -> None:
-    """Mathematics §3: 0.04 % with the second term at σ_0 = 1e-3, 4 % without it."""
+    """0.04 % with the second term at σ_0 = 1e-3, 4 % without it."""
     sigma = SIGMAS["h4"]
     for r0 in (0.02, 0.05, 0.1):
         measured = recovery_time(sigma, 1.0, r0, 1e-6) - alignment_time(sigma, 1.0, r0)

@@ -16,8 +16,8 @@ from figures import emergence, overlay, transition_times
 from figures.catalogue import Data, recipe
 from figures.style import SLIDE, WIDTHS, save
 from problem import Activation, Problem, Teacher
+from problem.seeds import DIRECTIONS, seed_stream
 from theory import finite_law
-from theory.transitions import closed_form_alignment
 
 TINY = {
     "emergence": {"activation": "h4", "beta": 1.0, "P": 2, "m": 8, "d": 128, "draws": 20, "records": 100},
@@ -97,11 +97,12 @@ def test_overlay_of_the_catalogue_compares_its_own_problem() -> None:
     found = data("overlay")
     assert found["measured"].shape == found["predicted"].shape == (2, 2, 2)
     assert found["window"][1] == pytest.approx(10.0, rel=1e-9)  # 1e-9: rounding of η · samples
-    r0 = (8 * found["a"] * found["closed_form"]) ** -0.5
-    # 1e-12: the closed form inverted and applied again
-    np.testing.assert_allclose(
-        closed_form_alignment(Activation("h4"), found["a"], r0), found["closed_form"], rtol=1e-12
-    )
+    problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=64, m=4)
+    rows = problem.initial_directions(seed_stream(0, 0, DIRECTIONS))[:, :2]  # of the first seed
+    best = int(np.argmax(problem.a * rows**2)) % 2  # of h_4: the largest a r² is assigned first
+    s0 = np.max(rows[:, best] ** 2)
+    # 1e-9: rounding of the change to P + m coordinates
+    assert found["closed_form"][best] == pytest.approx(1 / (8 * problem.a[best] * s0), rel=1e-9)
 
 
 # --- looks ----------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ FALSE_ALARM = 1e-9  # of each statistical test below; there are fewer than ten
 
 
 def greedy(activation: Activation, a: np.ndarray, overlaps: np.ndarray) -> list[int]:
-    """Mathematics §3 word by word: repeatedly the largest a_p |r_kp|^{k*−2} over unused students and directions."""
+    """The rule word by word: repeatedly the largest a_p |r_kp|^{k*−2} over unused students and directions."""
     power = max((activation.information_exponent or 2) - 2, 0)
     students, directions = set(range(len(overlaps))), set(range(len(a)))
     chosen = [-1] * len(a)
@@ -229,7 +229,7 @@ def test_best_overlap_is_one_on_a_line_and_keeps_shape() -> None:
 
 
 def test_median_of_the_best_overlap_against_the_leading_order() -> None:
-    """Mathematics §3: s_0 ≈ 2 ln m/d; the true median is 0.78 of it at m = 64, 0.83 at m = 1024."""
+    """s_0 ≈ 2 ln m/d; the true median is 0.78 of it at m = 64, 0.83 at m = 1024."""
     for m, factor in ((64, 0.78), (1024, 0.83)):
         problem = Problem(H4, Teacher([1.0]), 10**6, m)
         measured = float(best_overlap(problem, 0.5)) * problem.d / (2 * math.log(m))
@@ -295,7 +295,7 @@ def many_directions() -> InitQuantiles:
 
 
 def test_the_last_direction_chooses_among_those_left() -> None:
-    """Mathematics §3, β = 1, P = m = 16: median d·s_0 is 2.33 under greedy selection, 4.12 from F^m."""
+    """β = 1, P = m = 16: median d·s_0 is 2.33 under greedy selection, 4.12 from F^m."""
     result = many_directions()
     problem = result.problem
     medians = problem.d / (8 * problem.a * result.alignment["closed_form"][0])
@@ -391,7 +391,7 @@ def paper_scale() -> Prediction:
 
 
 def test_theory_agrees_with_the_flow_at_scale() -> None:
-    """Mathematics §7, h_4, d = 2048, P = 16, m = 64: flow over 1/(8 a s_0) is 1.01–1.03 for most directions."""
+    """Of h_4, d = 2048, P = 16, m = 64: flow over 1/(8 a s_0) is 1.01–1.03 for most directions."""
     result = paper_scale()
     assert set(result.status) == {"learned"}
     for table in (result.alignment, result.recovery):

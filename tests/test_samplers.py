@@ -56,7 +56,6 @@ def exact_step(batch: int, label_noise: float) -> dict[str, float]:
     across = norm_v * slope(u)
     gx, gy = along * unit[0] + across * x, along * unit[1] + across * y
     square = delta**2 + label_noise**2
-    square = delta**2 + label_noise**2
     mean_x, mean_y = (float(np.sum(w * -delta * g)) for g in (gx, gy))
     square_x, square_y = (float(np.sum(w * square * g**2)) for g in (gx, gy))
     rest = (D - 2) * float(np.sum(w * square * across**2))

@@ -103,9 +103,9 @@ def samples_fixed_step(law: FiniteLaw, step_size: float, samples: ArrayLike | No
     return _curve("samples_fixed_step", x, loss[:, 0, :1] + loss[:, 1, 1:], law)
 
 
-def samples_horizon_step(law: FiniteLaw, lattice: Array | None = None) -> Curve:
-    """Loss against samples, for each the step size of least expected loss; default ``lattice`` as in ``flow_time``."""
-    x = _lattice(*_span(_samples(law))) if lattice is None else lattice
+def samples_horizon_step(law: FiniteLaw) -> Curve:
+    """Loss against samples, for each the step size of least expected loss."""
+    x = _lattice(*_span(_samples(law)))
     loss, choice = _best_step(law, x)
     return _curve("samples_horizon_step", x, loss, law, choice)
 
