@@ -52,7 +52,8 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f2f2f2; paddi
 @media (max-width: 40rem) { body { padding: .6rem; } .wide { display: none; } .narrow { display: block; } }
 @media print { body { max-width: none; padding: 0; font-size: 9pt; } .box { overflow: visible; max-height: none;
   border: 0; } .wide { display: block; } .narrow, .download { display: none; } th button::after { content: ""; }
-  thead th { position: static; } tr, figure, .verdict { break-inside: avoid; } h2, h3 { break-after: avoid; } }
+  thead th { position: static; } thead button { display: contents; }
+  tr, figure, .verdict { break-inside: avoid; } h2, h3 { break-after: avoid; } }
 """
 
 _SCRIPT = """
