@@ -23,13 +23,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.experiments import QUIET, whole
+from compare.experiments import quiet_step_size, whole
 from compare.exponent_fit import fit_exponent
 from figures.style import WIDTHS, house_style, label_at, label_decades, series
 from problem import Activation, Problem, Teacher
 from problem.types import Array
 from simulate import sgd
-from theory import exponents, finite_law, resource_curves
+from theory import exponents, finite_law
 from theory.finite_law import law_of_starts
 
 SUMMARY = "Emergence of single directions under a smooth loss, with the finite law and its slope"
@@ -52,7 +52,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     law = finite_law(problem, draws=sizes["draws"], seed=seed)
     recovery = np.median(law.recovery, axis=0)
     start, end = 0.4 * float(recovery.min()), 2 * float(recovery.max())
-    eta = QUIET * float(resource_curves.median_thresholds(law).min())
+    eta = quiet_step_size(problem)
     run = whole(sgd(problem, eta, int(end / eta), seed=seed, method="leap", records=sizes["records"]))
     kept = run.times >= 0.5 * start  # beyond the edge of the axis
     grid = np.geomspace(start, run.t_end, 300)

@@ -28,14 +28,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.claims import Claim
-from compare.experiments import measure, quiet_step_size, whole
+from compare.experiments import measure
 from compare.exponent_fit import fit_exponent
 from figures.style import house_style, label_at, label_decades, panels, series
-from problem import Activation, Problem, Teacher
 from problem.types import Array
-from simulate import sgd
-from theory import finite_law
-from theory.finite_law import law_of_starts
 
 SUMMARY = "Loss after a long time against the number of students, with the fitted exponent"
 SIZES: dict[str, dict[str, Any]] = {
@@ -76,27 +72,18 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     fit = fit_exponent(found.x, found.rows, window=(float(found.x[0]), 0.6 * P))
     m, mean, low, high = (np.array(column) for column in zip(*curves, strict=True))
     run = sizes["run"]
-    pairs = [_flows(beta, run, m, seed) for m in run["widths"]]
-    rows, same = (
-        2 * np.stack(part, axis=1) / claim.problem.activation.second_moment for part in zip(*pairs, strict=True)
-    )
+    claim = Claim(
+        "flow by leap", QUANTITY, FORMULA, method="leap", beta=beta, P=run["P"], m=run["P"], d=run["d"],
+        seeds=run["seeds"], widths=tuple(run["widths"]),
+    )  # fmt: skip
+    found = measure(claim, seed)
+    rows, same = (2 * part / claim.problem.activation.second_moment for part in (found.rows, found.same))
     return {
         "P": np.array(sizes["P"]), "m": m, "mean": mean, "low": low, "high": high, "beta": np.array(beta),
         "fit": np.array([fit.exponent, fit.low, fit.high]), "window": np.array(fit.window),
         "run_m": np.array(run["widths"]), "run_P": np.array(run["P"]), "run_seeds": np.array(run["seeds"]),
         "run": np.stack([rows.mean(0), rows.min(0), rows.max(0), same.mean(0)]),
     }  # fmt: skip
-
-
-def _flows(beta: float, sizes: dict[str, Any], m: int, seed: int) -> tuple[Array, Array]:
-    """Final losses (S,) of gradient flow and of the law from the same starts."""
-    problem = Problem(Activation("h4"), Teacher.power_law(sizes["P"], beta), d=sizes["d"], m=m)
-    times = finite_law(problem, draws=50, seed=seed + 1).recovery
-    horizon = 1.5 * float(np.median(np.where(np.isfinite(times), times, 0.0).max(axis=1)))
-    eta = quiet_step_size(problem)
-    run = whole(sgd(problem, eta, int(horizon / eta), seeds=sizes["seeds"], seed=seed, method="leap", records=1))
-    law = law_of_starts(problem, run.directions[:, :, : problem.P])
-    return run.loss[:, -1], law.loss_at([run.times[-1]])[:, 0]
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
