@@ -163,9 +163,9 @@ def _trajectories(claim: Claim, problem: Problem, horizon: float, seed: int) -> 
         times, starts = np.linspace(0, horizon, RECORDS), random_starts(problem, claim.seeds, seed)
         flows = [flow(problem, rows, t_max=horizon, times=times, rtol=1e-5) for rows in starts]
         losses = np.stack([solution.loss_at(times) for solution in flows])
-        return times, losses, law_of_starts(problem, starts[:, :, : problem.P])
+        return times, losses, law_of_starts(problem, starts)
     run = _sgd(claim, problem, quiet_step_size(problem), horizon, seed, control=WITHOUT_NOISE)
-    return run.times, run.loss, law_of_starts(problem, run.directions[:, :, : problem.P])
+    return run.times, run.loss, law_of_starts(problem, run.directions)
 
 
 def _thinned(times: Array, low: float) -> Array:
@@ -193,7 +193,7 @@ def _samples_fixed_step(claim: Claim, seed: int) -> Measured:
     problem, many = claim.problem, _many(claim.problem, seed)
     low, high = _span(many)
     run = _sgd(claim, problem, claim.noise * _weakest(problem), high, seed)
-    law = law_of_starts(problem, run.directions[:, :, : problem.P])
+    law = law_of_starts(problem, run.directions)
     kept = _thinned(run.times, low)
     t, (start, end) = run.times[kept], _middle(low, high)
     return _measured(
@@ -209,13 +209,14 @@ def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
         return _measured(curve.x, curve.rows, None, None)
     many = _many(problem, seed)
     thresholds, due = resource_curves.median_thresholds(many), np.median(many.recovery, axis=0)
+    own = law_of_starts(problem, random_starts(problem, claim.seeds, seed))
     x, rows, same, law_rows = [], [], [], []
     for q in np.unique(np.round(np.geomspace(2, 0.6 * problem.P, HORIZONS)).astype(int)) - 1:
         eta = claim.noise * float(thresholds[q])
         run = _sgd(claim, problem, eta, 1.2 * float(due[q]), seed, records=1)
         x.append(run.samples)
         rows.append(run.loss[:, -1])
-        same.append(law_of_starts(problem, run.directions[:, :, : problem.P]).loss_at(run.times[-1:])[:, 0])
+        same.append(own.loss_at(run.times[-1:])[:, 0])
         law_rows.append(many.loss_at(run.times[-1:])[:, 0])
     span = float(x[0]), float(x[-1])
     return _measured(np.array(x), np.stack(rows, axis=1), _table(same), _table(law_rows), window=span)
@@ -311,7 +312,7 @@ def _transitions(claim: Claim, problem: Problem, eta: float, seed: int) -> tuple
     a median over seeds the middle one.
     """
     starts = random_starts(problem, claim.seeds, seed)
-    law = law_of_starts(problem, starts[:, :, : problem.P])
+    law = law_of_starts(problem, starts)
     needed = np.where(np.isfinite(law.recovery), law.recovery, 0.0).max(axis=1)
     late = claim.method == "flow" or claim.kind == "constant"
     horizon = 2.5 * float(needed.max() if late else np.median(needed))

@@ -147,10 +147,8 @@ def relative_errors(predicted: Array, measured: Array, horizon: float) -> Array:
 
 def tested_errors(predictions: Sequence[Prediction], simulation: Simulation, level: str, event: str) -> Array:
     """Relative errors (S, P) against one level of theory; NaN where not tested."""
-    measured = getattr(simulation, event).copy()
-    measured[simulation.diverged] = np.inf
     predicted = np.array([getattr(item, event)[level] for item in predictions])
-    return relative_errors(predicted, measured, simulation.t_end)
+    return relative_errors(predicted, simulation.first_passages(event), simulation.t_end)
 
 
 def _agreement(predictions: list[Prediction], simulation: Simulation, tolerance: float) -> Agreement:

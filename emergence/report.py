@@ -10,7 +10,6 @@ All text that comes from outside passes ``html.escape``.
 from __future__ import annotations
 
 import base64
-import io
 import platform
 import re
 from collections.abc import Sequence
@@ -159,27 +158,21 @@ def _pictures(comparison: Comparison) -> str:
 
     data = data_of(comparison)
     title = f"Theory over simulation, {comparison.problem.activation.name}: {comparison.agreement.verdict}"
-    parts = []
-    for name, width in (("wide", "text"), ("narrow", "column")):
-        described = (
-            "Learned strengths and population loss against flow time, and measured against predicted transition times; "
-            f"{comparison.agreement.reason}."
-        )
-        parts.append(f'<div class="{name}">{inline_svg(draw(data, width), name, title, described)}</div>')
-    return "\n".join(parts)
+    described = (
+        "Learned strengths and population loss against flow time, and measured against predicted transition times; "
+        f"{comparison.agreement.reason}."
+    )
+    return "\n".join(
+        f'<div class="{name}">{inline_svg(draw(data, width), name, title, described)}</div>'
+        for name, width in (("wide", "text"), ("narrow", "column"))
+    )
 
 
 def inline_svg(figure: Any, prefix: str, title: str, described: str) -> str:
     """A figure as an ``<svg>`` element with a title and a description; every id in it begins with ``prefix``."""
-    import matplotlib.pyplot as plt
+    from figures.style import rendered
 
-    from figures.style import house_style
-
-    buffer = io.StringIO()
-    with house_style():
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    text = buffer.getvalue()
+    text = rendered(figure, "svg", {}).decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r'href="#', f'href="#{prefix}-', text)
@@ -236,7 +229,7 @@ def _by_direction(comparison: Comparison) -> str:
     """Medians over seeds, with unreached transitions later than every time."""
     run, problem, rows = comparison.simulation, comparison.problem, []
     for event in EVENTS:
-        measured = np.where(run.diverged[:, None], np.inf, getattr(run, event))
+        measured = run.first_passages(event)
         errors = tested_errors(comparison.predictions, run, "flow", event)
         for p in range(problem.P):
             times = [middle([getattr(item, event)[level][p] for item in comparison.predictions]) for level in LEVELS]
@@ -252,7 +245,7 @@ def _by_direction(comparison: Comparison) -> str:
 def _every_transition(comparison: Comparison) -> str:
     run, problem, rows = comparison.simulation, comparison.problem, []
     for event in EVENTS:
-        measured = np.where(run.diverged[:, None], np.inf, getattr(run, event))
+        measured = run.first_passages(event)
         errors = tested_errors(comparison.predictions, run, "flow", event)
         for i, item in enumerate(comparison.predictions):
             for p in range(problem.P):

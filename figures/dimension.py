@@ -98,7 +98,7 @@ def _step_size(problem: Problem, sizes: dict[str, Any]) -> float:
 def _transitions(problem: Problem, method: str, seeds: int, sizes: dict[str, Any], seed: int) -> Array:
     """Flow times or samples to alignment, (seeds,); inf past 2.5 times the median recovery."""
     starts = random_starts(problem, seeds, seed)
-    law = law_of_starts(problem, starts[:, :, :1])
+    law = law_of_starts(problem, starts)
     horizon = 2.5 * float(np.median(law.recovery))
     if method == "flow":
         every = np.array([True])
@@ -106,7 +106,7 @@ def _transitions(problem: Problem, method: str, seeds: int, sizes: dict[str, Any
     eta = _step_size(problem, sizes)
     run = sgd(problem, eta, int(horizon / eta), seeds=seeds, directions=starts, seed=seed, method=method,
               records=1)  # fmt: skip
-    return np.where(run.diverged, np.inf, run.alignment[:, 0]) / eta
+    return run.first_passages("alignment")[:, 0] / eta
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:

@@ -64,7 +64,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         "times": run.times[kept],
         "strengths": run.strengths[0, kept] / problem.a,
         "loss": run.loss[0, kept],
-        "predicted": law_of_starts(problem, run.directions[:, :, : problem.P]).recovery[0],
+        "predicted": law_of_starts(problem, run.directions).recovery[0],
         "grid": grid,
         "expected": rows.mean(axis=0),
         "band": np.quantile(rows, [0.1, 0.9], axis=0),
@@ -76,15 +76,15 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """Two panels over one time axis."""
-    inches = WIDTHS[width]
+    inches, column = WIDTHS[width], width == "column"
     with house_style(width):
-        height = 1.25 * inches if inches < 5 else 0.62 * inches
+        height = 1.25 * inches if column else 0.62 * inches
         figure, (top, bottom) = plt.subplots(
             2, 1, figsize=(inches, height), layout="constrained", sharex=True, height_ratios=[1, 1.15]
         )
         top.set_xscale("log")
         top.set_xlim(data["grid"][0], data["grid"][-1])
-        _staircases(top, data, inches < 5)
+        _staircases(top, data, column)
         _loss(bottom, data)
         label_decades(bottom.xaxis, bottom.yaxis)
     return figure

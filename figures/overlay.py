@@ -69,7 +69,7 @@ def data_of(comparison: Comparison) -> dict[str, Array]:
     if good.sum() > 1:
         band = np.quantile(simulation.loss[good][:, inside], [0.1, 0.9], axis=0)
     predicted = np.array([[getattr(item.flow, event)[shown] for item in comparison.predictions] for event in EVENTS])
-    measured = np.array([np.where(good[:, None], getattr(simulation, event), np.inf)[:, shown] for event in EVENTS])
+    measured = np.array([simulation.first_passages(event)[:, shown] for event in EVENTS])
     tested = (predicted > 0) & (predicted <= simulation.t_end)
     return {
         "window": np.array([start, end]),
@@ -97,7 +97,7 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The overlay picture; ``width`` is one of ``figures.style.WIDTHS``."""
     inches = WIDTHS[width]
     with house_style(width):
-        narrow = inches < 5
+        narrow = width == "column"
         figure = plt.figure(figsize=(inches, 1.75 * inches if narrow else 0.52 * inches), layout="constrained")
         if narrow:
             axes = figure.subplot_mosaic([["steps"], ["loss"], ["times"]], height_ratios=[1, 1, 1.7])

@@ -79,8 +79,8 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
                 problem, eta, samples, seeds=sizes["seeds"], method="leap", leap=CONTROL, records=1,
                 seed=1000 * seed + i * len(ratios) + j,
             )  # fmt: skip
-            flow = law_of_starts(problem, run.directions[:, :, :1]).alignment[:, 0]
-            found = np.where(run.diverged, np.inf, run.alignment[:, 0])
+            flow = law_of_starts(problem, run.directions).alignment[:, 0]
+            found = run.first_passages("alignment")[:, 0]
             tested = horizon >= FACTOR * flow
             followed = tested & (found <= FACTOR * flow) & (found >= flow / FACTOR)
             counts[:, i, j] = [tested.sum(), followed.sum(), np.isfinite(found[tested]).sum(), run.diverged.sum()]

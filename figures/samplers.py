@@ -75,7 +75,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
             seed=seed + i, records=1)
         for i, method in enumerate(METHODS)
     ]  # fmt: skip
-    order = np.sort([np.where(run.diverged, np.inf, run.alignment[:, 0]) for run in runs], axis=1)
+    order = np.sort([run.first_passages("alignment")[:, 0] for run in runs], axis=1)
     cost = Problem(
         Activation("h4"), Teacher.power_law(sizes["cost_P"], 1.0), d=sizes["cost_d"], m=sizes["cost_m"]
     )  # fmt: skip

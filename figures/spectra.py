@@ -50,7 +50,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """Small multiples, one activation a panel."""
     inches, names = WIDTHS[width], data["names"]
-    columns = 2 if inches < 5 else 3
+    columns = 2 if width == "column" else 3
     rows = -(-len(names) // columns)
     with house_style(width):
         figure, grid = plt.subplots(

@@ -105,8 +105,12 @@ def label_at(
 
 
 def save(figure: Figure, path: Path, metadata: dict[str, str]) -> None:
-    """Write PNG, PDF or SVG with reproducible bytes and the given metadata; closes the figure."""
-    kind = path.suffix[1:]
+    """Write PNG, PDF or SVG, by the path's suffix; closes the figure."""
+    replace_file(path, rendered(figure, path.suffix[1:], metadata))
+
+
+def rendered(figure: Figure, kind: str, metadata: dict[str, str]) -> bytes:
+    """The figure as ``png``, ``pdf`` or ``svg``, reproducible, with the given metadata; closes the figure."""
     if kind == "pdf":
         facts: dict[str, Any] = {
             "CreationDate": None,
@@ -120,4 +124,4 @@ def save(figure: Figure, path: Path, metadata: dict[str, str]) -> None:
     with plt.rc_context(_RC):
         figure.savefig(picture, format=kind, metadata=facts)
     plt.close(figure)
-    replace_file(path, picture.getvalue())
+    return picture.getvalue()

@@ -70,7 +70,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         run = sgd(problem, eta, int(horizon / eta), directions=start, method="leap", records=2, seed=seed + i)
         for j, event in enumerate(EVENTS):
             predicted = np.array([getattr(prediction, event)[level] for level in LEVELS])
-            measured = np.where(run.diverged[0], np.inf, getattr(run, event)[0])
+            measured = run.first_passages(event)[0]
             ratio = 1 + relative_errors(predicted, measured, run.t_end)
             parts.append((np.full(problem.P, which), np.full(problem.P, j), measured, predicted, ratio))
     which_, event_, measured_, predicted_, ratio_ = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
@@ -107,7 +107,7 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """A column of panels a level (on a narrow page a row): times above, ratios below."""
     inches = WIDTHS[width]
     with house_style(width):
-        narrow = inches < 5
+        narrow = width == "column"
         figure, grid = plt.subplots(
             6 if narrow else 2, 1 if narrow else 3, figsize=(inches, 2.6 * inches if narrow else 0.62 * inches),
             layout="constrained", squeeze=False, height_ratios=[1.3, 0.8] * (3 if narrow else 1), sharex=True,

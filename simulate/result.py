@@ -93,6 +93,11 @@ class Simulation:
         """Boolean, shape (S,)."""
         return np.array([item is not None for item in self.divergence])
 
+    def first_passages(self, event: str) -> Array:
+        """Flow times of ``"alignment"`` or ``"recovery"``, shape (S, P); a diverged run is later than every time."""
+        times: Array = getattr(self, event)
+        return np.where(self.diverged[:, None], np.inf, times)
+
     @property
     def strengths(self) -> Array:
         """``Σ_k n_k r_kp²``, shape (S, T, P)."""
@@ -142,8 +147,7 @@ class Simulation:
         ended = f"{int(self.diverged.sum())} of {self.seeds} diverged (later than every time)"
         finite = self.loss[~self.diverged, -1]
         final = f"{np.median(finite):.4g}" if finite.size else "—"
-        late = self.diverged[:, None]  # a diverged run is later than every time
-        alignment, recovery = np.where(late, np.inf, self.alignment), np.where(late, np.inf, self.recovery)
+        alignment, recovery = self.first_passages("alignment"), self.first_passages("recovery")
         reached = np.isfinite(recovery).sum(axis=0)
         lines = [
             f"online SGD, {self.problem.activation.name}: d = {self.problem.d}, P = {self.problem.P}, "

@@ -161,11 +161,18 @@ def finite_law(
     return FiniteLaw(problem, seed, levels, overlaps, alignment, recovery)
 
 
-def law_of_starts(problem: Problem, overlaps: Array, *, seed: int = 0) -> FiniteLaw:
-    """The law of given starts: initial overlaps r_kp of every draw, shape (draws, m, P), greedily assigned."""
+def law_of_starts(problem: Problem, directions: Array) -> FiniteLaw:
+    """The law of given starts, greedily assigned.
+
+    Parameters
+    ----------
+    directions
+        Initial unit rows of every draw, shape (draws, m, P or more); the first P columns are the overlaps r_kp.
+    """
+    overlaps = directions[:, :, : problem.P]
     chosen = np.abs([student_overlaps(assign(problem.activation, problem.a, start), start) for start in overlaps])
     alignment, recovery = transition_times(problem.activation, problem.a, chosen, problem.init_scale**2)
-    return FiniteLaw(problem, seed, (0.5,), chosen, alignment, recovery)
+    return FiniteLaw(problem, 0, (0.5,), chosen, alignment, recovery)
 
 
 def transition_times(activation: Activation, a: Array, overlaps: Array, n0: float) -> tuple[Array, Array]:
