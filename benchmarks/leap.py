@@ -16,10 +16,10 @@ for library in ("OPENBLAS", "OMP", "MKL"):
 
 import numpy as np
 
-from compare import check_step
-from problem import Activation, Problem, Teacher, seed_stream
-from simulate import LeapControl, sgd
-from theory import flow
+from emergence.compare import check_step
+from emergence.problem import Activation, Problem, Teacher, seed_stream
+from emergence.simulate import LeapControl, sgd
+from emergence.theory import flow
 
 
 def main() -> None:

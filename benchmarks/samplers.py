@@ -21,13 +21,13 @@ for library in ("OPENBLAS", "OMP", "MKL"):
 import numpy as np
 from numpy.random import SeedSequence
 
-from problem import Activation, Problem, Teacher
-from simulate import kernels
-from simulate.direct import DirectRun, DirectStack
-from simulate.normals import FastNormals
-from simulate.reduced import ReducedRun
-from simulate.schedule import constant
-from simulate.stack import Setting
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate.samplers import sgd_step as kernels
+from emergence.simulate.samplers.direct import DirectRun, DirectStack
+from emergence.simulate.samplers.normals import FastNormals
+from emergence.simulate.samplers.reduced import ReducedRun
+from emergence.simulate.samplers.stack import Setting
+from emergence.simulate.schedule import constant
 
 ETA = 1e-7
 H4 = Activation("h4")

@@ -27,14 +27,14 @@ from functools import partial
 
 import numpy as np
 
-from compare.claims import Claim
-from problem.problem import Problem
-from problem.seeds import DIRECTIONS, seed_stream
-from problem.types import Array
-from simulate import LeapControl, Simulation, sgd
-from theory import FiniteLaw, finite_law, flow, resource_curves
-from theory.finite_law import law_of_starts
-from theory.random_init import drift_dominated_step_sizes
+from .._types import Array
+from ..problem.problem import Problem
+from ..problem.seeds import DIRECTIONS, seed_stream
+from ..simulate import LeapControl, Simulation, sgd
+from ..theory import FiniteLaw, finite_law, flow, resource_curves
+from ..theory.finite_size_law import law_of_starts
+from ..theory.random_init import drift_dominated_step_sizes
+from .claim import Claim
 
 QUIET = 1e-4  # step size over the drift-dominated one at which leap is gradient flow
 WITH_NOISE = LeapControl()
@@ -89,7 +89,7 @@ def _measured(
 
 
 def random_starts(problem: Problem, seeds: int, seed: int) -> Array:
-    """The initial coordinates that ``simulate.sgd`` draws for its runs, shape (S, m, P + m)."""
+    """The initial coordinates that ``simulate.execution`` draws for its runs, shape (S, m, P + m)."""
     return np.stack([problem.initial_coordinates(seed_stream(seed, i, DIRECTIONS)) for i in range(seeds)])
 
 

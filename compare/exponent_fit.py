@@ -25,7 +25,7 @@ Interval: whole seeds are resampled, their centre is fitted again in the same wi
 deviation times √(S/(S − 1)) times Student's t of S − 1 is the half-width.  It knows the scatter over
 seeds alone, not an error in a given x_end nor steps that all seeds share: for those see ``sensitivity``.
 
-Control variates.  Most of that scatter is the random start, whose effect a law (``theory.finite_law``)
+Control variates.  Most of that scatter is the random start, whose effect a law (``theory.finite_size_law``)
 knows.  Given the law's curves from the same starts (S, T) and from many starts (D, T), the exponent is
 
     fit(measured) − fit(law, same starts) + fit(law, many starts),
@@ -50,9 +50,9 @@ from numpy.random import SeedSequence
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from problem.checks import positive_integer, positive_number
-from problem.seeds import generator
-from problem.types import Array
+from .._types import Array
+from ..problem.checks import positive_integer, positive_number
+from ..problem.seeds import generator
 
 START_DROP, START_FACTOR, END_FRACTION = 0.1, 3.0, 0.5
 TRIM = 0.1  # of the window's log range: how far its ends move in to measure the sensitivity

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from compare.statistics import CONFIDENCE, MedianEstimate, median_estimate
-from simulate.result import Simulation
+from ..simulate.result import Simulation
+from .statistics import CONFIDENCE, MedianEstimate, median_estimate
 
 TOLERANCE = 0.02  # bias of a median transition time that is of no concern
 

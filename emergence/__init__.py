@@ -1,1 +1,50 @@
-"""The command line ``emergence``."""
+"""When SGD learns each feature of a two-layer network: theory beside simulation.
+
+The public face.  What is named here is imported when it is first used, so that ``import emergence`` and the
+command line start at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .compare import Claim, Comparison, ExponentFit, check, fit_exponent, overlay, read_claims
+    from .problem import Activation, Problem, Teacher
+    from .simulate import LeapControl, Simulation, constant, piecewise, power_decay, sgd
+    from .theory import (
+        FiniteLaw,
+        Flow,
+        Prediction,
+        exponents,
+        finite_law,
+        flow,
+        init_quantiles,
+        predict,
+        resource_curves,
+    )
+
+__all__ = [
+    "Activation", "Claim", "Comparison", "ExponentFit", "FiniteLaw", "Flow", "LeapControl", "Prediction", "Problem",
+    "Simulation", "Teacher", "__version__", "check", "constant", "exponents", "finite_law", "fit_exponent", "flow",
+    "init_quantiles", "overlay", "piecewise", "power_decay", "predict", "read_claims", "resource_curves", "sgd",
+]  # fmt: skip
+_PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f".{name}", __name__)
+    if name in __all__:
+        for package in _PACKAGES[:4]:
+            module = import_module(f".{package}", __name__)
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_PACKAGES})

@@ -3,12 +3,12 @@
 # %% A teacher of three orthogonal directions, strengths 1/p, and a student of eight neurons
 from pathlib import Path
 
-from compare import overlay
-from figures.overlay import data_of, draw
-from figures.style import save
-from problem import Activation, Problem, Teacher
-from simulate import sgd
-from theory import init_quantiles
+from emergence.compare import overlay
+from emergence.figures.overlay import data_of, draw
+from emergence.figures.style import save
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate import sgd
+from emergence.theory import init_quantiles
 
 problem = Problem(Activation("h4"), Teacher.power_law(3, beta=1.0), d=128, m=8)
 

@@ -25,9 +25,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from problem.files import archive, code_digest, read_archive, replace_file
-from problem.types import Array
-from simulate.sgd import package_version
+from .._types import Array
+from .._version import __version__
+from ..problem.files import archive, code_digest, read_archive, replace_file
 
 Data = dict[str, Array]
 
@@ -89,7 +89,7 @@ class Recipe:
             "Title": self.summary,
             "problem": json.dumps(self.sizes[size], sort_keys=True),
             "seed": str(seed),
-            "version": package_version(),
+            "version": __version__,
         }
 
 
@@ -103,7 +103,7 @@ def recipe(name: str) -> Recipe:
     """
     if name not in NAMES:
         raise ValueError(f"there is no figure {name!r}; there are {', '.join(NAMES)}")
-    module = importlib.import_module(f"figures.{name}")
+    module = importlib.import_module(f".{name}", __package__)
     return Recipe(
         name, module.SUMMARY, module.SIZES, module.SECONDS, module.compute, module.draw,
         Path(str(module.__file__)).read_text(encoding="utf-8"),

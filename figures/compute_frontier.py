@@ -6,7 +6,7 @@ learned by t_q ∝ q^β, the best width for each C gives
     C ∝ q^{1+β},    L ∝ q^{1−2β}        ⇒        L ∝ C^{(1−2β)/(1+β)}:   −1/3 at β = 0.8
 
 (Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, their figure: h4, d = 2048, P = 1024).  At such sizes the
-envelope is steeper by about one half, for reasons that the finite law (``theory.finite_law``) contains:
+envelope is steeper by about one half, for reasons that the finite law (``theory.finite_size_law``) contains:
 
     the tail        L ∝ q^{1−2β} − P^{1−2β}, as P directions are all there are;
     the logarithm   the best of m students starts at s_0 ≈ 2 (ln m)/d, so T_p falls as 1/ln m and C ∝ q^{1+β}/ln q.
@@ -32,11 +32,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.exponent_fit import fit_exponent, local_exponents
-from figures.style import WIDTHS, house_style, label_at, label_decades, series
-from problem import Activation, Problem, Teacher
-from problem.types import Array
-from theory import finite_law, resource_curves
+from .._types import Array
+from ..compare.exponent_fit import fit_exponent, local_exponents
+from ..problem import Activation, Problem, Teacher
+from ..theory import finite_law, resource_curves
+from .style import WIDTHS, house_style, label_at, label_decades, series
 
 SUMMARY = "Loss against students x flow time: envelope over widths and its slope"
 SIZES: dict[str, dict[str, Any]] = {

@@ -5,8 +5,8 @@ needs T ∝ s_0^{−(I−1)} to align, while noise allows step sizes η ∝ s_0^
 
     flow time  T ∝ d^{k*/2 − 1},          samples  n = T/η ∝ d^{k* − 1}
 
-(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; T in ``theory.transitions``).  Above (left): alignment time by
-the finite law (``theory.finite_law``; median line, 10–90 % of random starts) and by gradient flow (median over
+(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; T in ``theory.closed_form``).  Above (left): alignment time by
+the finite law (``theory.finite_size_law``; median line, 10–90 % of random starts) and by gradient flow (median over
 seeds with its exact interval, ``compare.statistics``).  Below (right): samples to alignment at a 20th of the
 drift-dominated step size, by the law, by leap, and for k* = 4 at small d by the reduced sampler, which is exact
 in law but pays for every sample (and at d = 64 may diverge at this step size).  Dashed:
@@ -26,16 +26,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.experiments import random_starts
-from compare.exponent_fit import fit_exponent
-from compare.statistics import median_estimate
-from figures.style import house_style, label_at, label_decades, panels, series
-from problem import Activation, Problem, Teacher
-from problem.types import Array
-from simulate import sgd
-from theory import finite_law, flow
-from theory.finite_law import law_of_starts
-from theory.random_init import drift_dominated_step_sizes
+from .._types import Array
+from ..compare.experiments import random_starts
+from ..compare.exponent_fit import fit_exponent
+from ..compare.statistics import median_estimate
+from ..problem import Activation, Problem, Teacher
+from ..simulate import sgd
+from ..theory import finite_law, flow
+from ..theory.finite_size_law import law_of_starts
+from ..theory.random_init import drift_dominated_step_sizes
+from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "Alignment time and samples against the input dimension for information exponents 4 and 6"
 SIZES: dict[str, dict[str, Any]] = {

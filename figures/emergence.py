@@ -4,7 +4,7 @@
     L(t) ≈ ½ φ(1) Σ_{T_p > t} a_p² ∝ t^{(1−2β)/β}                      (Ren et al. 2025)
 
 Top: learned strength of every direction for one start, from dark (p = 1) to light (p = P), with the recovery
-times of the finite law of that start (``theory.finite_law``) as points at one half.  Bottom: the loss of that
+times of the finite law of that start (``theory.finite_size_law``) as points at one half.  Bottom: the loss of that
 run, the mean and the 10–90 % band of the finite law over random starts, and the asymptotic slope as a thin
 line.  The fitted exponent is that of the finite law with its end at finite P taken out
 (``compare.exponent_fit``); its interval is over starts.
@@ -23,14 +23,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.experiments import quiet_step_size, whole
-from compare.exponent_fit import fit_exponent
-from figures.style import WIDTHS, house_style, label_at, label_decades, series
-from problem import Activation, Problem, Teacher
-from problem.types import Array
-from simulate import sgd
-from theory import exponents, finite_law
-from theory.finite_law import law_of_starts
+from .._types import Array
+from ..compare.experiments import quiet_step_size, whole
+from ..compare.exponent_fit import fit_exponent
+from ..problem import Activation, Problem, Teacher
+from ..simulate import sgd
+from ..theory import exponents, finite_law
+from ..theory.finite_size_law import law_of_starts
+from .style import WIDTHS, house_style, label_at, label_decades, series
 
 SUMMARY = "Emergence of single directions under a smooth loss, with the finite law and its slope"
 SIZES: dict[str, dict[str, Any]] = {

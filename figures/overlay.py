@@ -21,11 +21,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from compare.overlay import EVENTS, Comparison, overlay
-from figures.style import WIDTHS, house_style, label_at, label_decades, series
-from problem import Activation, Problem, Teacher
-from problem.types import Array
-from simulate import sgd
+from .._types import Array
+from ..compare.comparison import Comparison, overlay
+from ..problem import Activation, Problem, Teacher
+from ..problem.events import EVENTS
+from ..simulate import sgd
+from .style import WIDTHS, house_style, label_at, label_decades, series
 
 SUMMARY = "Theory over SGD for one problem: staircases, loss with its band, transition times"
 SIZES: dict[str, dict[str, Any]] = {

@@ -2,7 +2,7 @@
 
 One direction, σ = h_4.  The drift of the median best overlap s_0 beats the shrinkage by gradient noise for
 
-    η < η_p = 4 I c² a s_0^{I−1} / (d φ(1) φ'(1))  ∝  d^{−I}        (``theory.transitions``),
+    η < η_p = 4 I c² a s_0^{I−1} / (d φ(1) φ'(1))  ∝  d^{−I}        (``theory.closed_form``),
 
 while direct SGD stays clear of a blow-up by single samples for κ(η, d) ≤ ¼, η ∝ d^{−½} up to logarithms
 (``simulate.danger``).  At η = η_p the shrinkage over the whole alignment time is Γ T = 1.
@@ -30,14 +30,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from figures.style import house_style, label_at, label_decades, panels, series
-from problem import Activation, Problem, Teacher
-from problem.types import Array
-from simulate import LeapControl, sgd
-from simulate.danger import SAFE, largest_kick
-from theory import decoupled
-from theory.finite_law import law_of_starts
-from theory.random_init import best_overlap, drift_dominated_step_sizes
+from .._types import Array
+from ..problem import Activation, Problem, Teacher
+from ..simulate import LeapControl, sgd
+from ..simulate.danger import SAFE, largest_kick
+from ..theory import decoupled
+from ..theory.finite_size_law import law_of_starts
+from ..theory.random_init import best_overlap, drift_dominated_step_sizes
+from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "Drift against noise: where SGD follows the gradient flow, by step size and dimension"
 SIZES: dict[str, dict[str, Any]] = {

@@ -29,13 +29,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.experiments import whole
-from compare.exponent_fit import fit_exponent
-from figures.style import house_style, label_decades, panels, series
-from problem import Activation, Problem, Teacher
-from problem.types import Array
-from simulate import sgd
-from theory import FiniteLaw, finite_law, resource_curves
+from .._types import Array
+from ..compare.experiments import whole
+from ..compare.exponent_fit import fit_exponent
+from ..problem import Activation, Problem, Teacher
+from ..simulate import sgd
+from ..theory import FiniteLaw, finite_law, resource_curves
+from .style import house_style, label_decades, panels, series
 
 SUMMARY = "Loss against samples at fixed step sizes and at the best one for each horizon"
 SIZES: dict[str, dict[str, Any]] = {

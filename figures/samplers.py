@@ -32,15 +32,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import house_style, label_at, label_decades, panels, series
-from problem import Activation, Problem, Teacher
-from problem.seeds import DATA, DIRECTIONS, seed_stream
-from problem.types import Array
-from simulate import LeapControl, sgd
-from simulate.leap import LeapRun
-from simulate.reduced import ReducedRun
-from simulate.schedule import as_schedule
-from simulate.stack import Setting
+from .._types import Array
+from ..problem import Activation, Problem, Teacher
+from ..problem.seeds import DATA, DIRECTIONS, seed_stream
+from ..simulate import LeapControl, sgd
+from ..simulate.samplers.leap import LeapRun
+from ..simulate.samplers.reduced import ReducedRun
+from ..simulate.samplers.stack import Setting
+from ..simulate.schedule import as_schedule
+from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "The three samplers: equal laws of alignment times, and what a sample and a run cost"
 SIZES: dict[str, dict[str, Any]] = {

@@ -19,9 +19,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
-from figures.style import WIDTHS, house_style, series
-from problem import Activation
-from problem.types import Array
+from .._types import Array
+from ..problem import Activation
+from .style import WIDTHS, house_style, series
 
 SUMMARY = "Hermite spectra of common activations with their information exponents"
 SIZES: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ With strengths a_p ∝ p^{−β}, β > ½, direction p is learned at T_p ∝ 1/a
 
     L(t) ≈ ½ φ(1) Σ_{T_p > t} a_p²  ∝  t^{−γ} − t_end^{−γ},        γ = (2β − 1)/β,
 
-where t_end, the time of direction P, cuts the sum off.  Left: the finite law (``theory.finite_law``: mean
+where t_end, the time of direction P, cuts the sum off.  Left: the finite law (``theory.finite_size_law``: mean
 and 10–90 % of random starts) at P = 4000, with the asymptotic slope −γ as a thin line.  Right above: the
 exponents fitted in the form with t_end (``compare.exponent_fit``; 95 % intervals), and what a straight
 line in log–log gives in the same window: steeper, for the slope is −γ/(1 − (t/t_end)^γ).  Right below:
@@ -25,11 +25,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.claims import Claim
-from compare.experiments import measure
-from compare.exponent_fit import fit_exponent
-from figures.style import WIDTHS, house_style, label_at, label_decades, series
-from problem.types import Array
+from .._types import Array
+from ..compare.claim import Claim
+from ..compare.experiments import measure
+from ..compare.exponent_fit import fit_exponent
+from .style import WIDTHS, house_style, label_at, label_decades, series
 
 SUMMARY = "Loss against flow time for several decays of the strengths, with fitted exponents"
 SIZES: dict[str, dict[str, Any]] = {

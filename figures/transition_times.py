@@ -25,13 +25,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from compare.overlay import EVENTS, relative_errors
-from figures.style import WIDTHS, house_style, label_decades, series
-from problem import Activation, Problem, Teacher
-from problem.types import Array
-from simulate import sgd
-from theory import LEVELS, predict
-from theory.transitions import drift_dominated_step_size
+from .._types import Array
+from ..compare.comparison import relative_errors
+from ..problem import Activation, Problem, Teacher
+from ..problem.events import EVENTS
+from ..simulate import sgd
+from ..theory import LEVELS, predict
+from ..theory.closed_form import drift_dominated_step_size
+from .style import WIDTHS, house_style, label_decades, series
 
 SUMMARY = "Predicted against measured transition times over random problems, three levels of theory"
 SIZES: dict[str, dict[str, Any]] = {

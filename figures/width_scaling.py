@@ -10,7 +10,7 @@ overlap, and a weak direction with a lucky student comes before a strong one.  T
 s ≈ (2 ln m)/d with relative scatter 1/ln m, so the boundary is blurred by that factor in p and the slope comes
 to 1 − 2β slowly, with corrections of relative order 1/ln² m.  Beyond m = P nothing remains after all time.
 
-Above (left): the finite law (``theory.finite_law``) after all time at several P, the largest with 10–90 % of
+Above (left): the finite law (``theory.finite_size_law``) after all time at several P, the largest with 10–90 % of
 random starts, its fitted exponent with 95 % interval (``compare.exponent_fit``), and the slope 1 − 2β.
 Below (right): gradient flow by leap up to m = 4P, stopped at 1.5 times the median of the last transition,
 mean and range of the seeds, over the finite law from the same starts at the same time.
@@ -27,11 +27,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.claims import Claim
-from compare.experiments import measure
-from compare.exponent_fit import fit_exponent
-from figures.style import house_style, label_at, label_decades, panels, series
-from problem.types import Array
+from .._types import Array
+from ..compare.claim import Claim
+from ..compare.experiments import measure
+from ..compare.exponent_fit import fit_exponent
+from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "Loss after a long time against the number of students, with the fitted exponent"
 SIZES: dict[str, dict[str, Any]] = {

@@ -23,12 +23,12 @@ import sympy
 from numpy.typing import ArrayLike
 from sympy.printing.precedence import PRECEDENCE
 
-from problem.hermite_polynomials import h, hermite_series
-from problem.numeric import almost_everywhere_derivative, numpy_function
-from problem.parser import MAX_HERMITE, MAX_POWER, degree, parse, x
-from problem.quadrature import Moments, moments, reflected_moment
-from problem.regularity import POLE, Regularity, check_argument, examine, singularity_exponents
-from problem.types import Array
+from .._types import Array
+from .coefficients import Moments, moments, reflected_moment
+from .hermite_polynomials import h, hermite_series
+from .numeric import almost_everywhere_derivative, numpy_function
+from .parser import MAX_HERMITE, MAX_POWER, degree, parse, x
+from .regularity import POLE, Regularity, check_argument, examine, singularity_exponents
 
 ZERO = 1e-10  # a coefficient below this fraction of √E σ² is taken as zero
 _SMALL = 0.5  # below this |s| the first 64 terms of φ are enough: 0.5^64 = 5e-20

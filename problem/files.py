@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from problem.types import Array
+from .._types import Array
+from .._version import __version__
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -54,9 +55,9 @@ def read_archive(content: bytes) -> dict[str, Array]:
 
 @cache
 def code_digest() -> str:
-    """Hash of the sources that make numbers: what is kept between runs is kept under it."""
-    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    """Hash of the version and of the sources that make numbers: what is kept between runs is kept under it."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256(__version__.encode())
     for package in ("problem", "theory", "simulate", "compare"):
-        for source in sorted((root / package).glob("*.py")):
+        for source in sorted((root / package).rglob("*.py")):
             digest.update(source.name.encode() + b"\n" + source.read_bytes())
     return digest.hexdigest()

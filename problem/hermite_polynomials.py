@@ -23,7 +23,7 @@ import numpy as np
 import sympy
 from numpy.typing import ArrayLike
 
-from problem.types import Array
+from .._types import Array
 
 
 def hermite_value(k: int, x: Any, sqrt: Callable[[int], Any] = math.sqrt) -> Any:

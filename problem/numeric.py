@@ -23,9 +23,9 @@ import scipy.special
 import sympy
 from numpy.typing import ArrayLike
 
-from problem.hermite_polynomials import h
-from problem.parser import power, simplified, size, x
-from problem.types import Array
+from .._types import Array
+from .hermite_polynomials import h
+from .parser import power, simplified, size, x
 
 _CHUNK = 2**22  # numbers held at once while a long array is evaluated
 _SHORT = 100  # nodes up to which slopes are simplified

@@ -21,7 +21,7 @@ from functools import partial
 
 import sympy
 
-from problem.hermite_polynomials import h
+from .hermite_polynomials import h
 
 MAX_CHARACTERS = 500
 MAX_POWER = 40

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import ArrayLike
 
-from problem.activation import ZERO, Activation
-from problem.checks import positive_integer, positive_number
-from problem.seeds import generator
-from problem.teacher import Teacher
-from problem.types import Array
+from .._types import Array
+from .activation import ZERO, Activation
+from .checks import positive_integer, positive_number
+from .seeds import generator
+from .teacher import Teacher
 
 MAX_DIMENSION = 2**53  # a double counts no further
 MAX_NUMBERS = 4 * 10**8  # entries of one m × d array: 3 GiB

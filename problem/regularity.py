@@ -24,8 +24,8 @@ import mpmath
 import numpy as np
 import sympy
 
-from problem.numeric import almost_everywhere_derivative, numpy_function, tail_size
-from problem.types import Array
+from .._types import Array
+from .numeric import almost_everywhere_derivative, numpy_function, tail_size
 
 REACH = 52.0
 POLE = 0.49  # measured exponents from here on count as 1/2: not square-integrable

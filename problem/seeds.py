@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import SeedSequence
 
-from problem.checks import nonnegative_integer
+from .checks import nonnegative_integer
 
 DIRECTIONS, DATA, CHECK = 0, 1, 2
 

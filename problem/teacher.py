@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from problem.checks import is_real_number, positive_integer
-from problem.types import Array
+from .._types import Array
+from .checks import is_real_number, positive_integer
 
 MAX_P = 10**7  # strengths that are kept as a tuple
 

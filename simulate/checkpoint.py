@@ -19,8 +19,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from problem.files import archive, read_archive, replace_file
-from problem.types import Array
+from .._types import Array
+from ..problem.files import archive, read_archive, replace_file
 
 _MAGIC = b"sgd-emergence checkpoint\n"
 

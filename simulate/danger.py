@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from problem.problem import Problem
+from ..problem.problem import Problem
 
 SAFE = 0.25
 

@@ -18,7 +18,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from simulate.driver import Interrupted, Progress, drive
+from .drive import Interrupted, Progress, drive
 
 _STOP = "stop"
 _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # before imports take their time
@@ -33,14 +33,14 @@ class Worker:
             environment[f"{library}_NUM_THREADS"] = "1"
         self._process = subprocess.Popen(
             # -P: a file beside the caller's script must not hide a package of the same name
-            [sys.executable, "-P", "-c", f"{_DEAF}; from simulate.remote import main; main()"],
+            [sys.executable, "-P", "-c", f"{_DEAF}; from emergence.simulate.remote import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
         )
 
     def drive(self, job: bytes, progress: Progress | None, stopping: threading.Event) -> Any:
-        """What ``simulate.driver.drive`` returns or raises for the pickled arguments ``job``.
+        """What ``simulate.drive.drive`` returns or raises for the pickled arguments ``job``.
 
         Raises
         ------

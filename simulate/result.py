@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from problem.problem import Problem
-from problem.types import Array
+from .._types import Array
+from ..problem.events import strengths
+from ..problem.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Simulation:
     @property
     def strengths(self) -> Array:
         """``Σ_k n_k r_kp²``, shape (S, T, P)."""
-        return np.einsum("stk,stkp->stp", self.norms**2, self.overlaps**2)
+        return strengths(self.norms**2, self.overlaps)
 
     @property
     def t_end(self) -> float:

@@ -17,8 +17,8 @@ from functools import partial
 
 import numpy as np
 
-from problem.checks import positive_number
-from problem.types import Array
+from .._types import Array
+from ..problem.checks import positive_number
 
 
 @dataclass(frozen=True)

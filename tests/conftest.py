@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from compare import Comparison, overlay
-from problem import Activation, Problem, Teacher
-from simulate import Simulation, sgd
+from emergence.compare import Comparison, overlay
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate import Simulation, sgd
 
 matplotlib.use("Agg")
 settings.register_profile("house", deadline=None, derandomize=True)

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import Rational
 
-from problem import Activation
-from problem.activation import lowered
-from problem.hermite_polynomials import h, hermite_series, hermite_value
-from problem.numeric import mpmath_function
-from problem.parser import FUNCTIONS, MAX_CHARACTERS, x
+from emergence.problem import Activation
+from emergence.problem.activation import lowered
+from emergence.problem.hermite_polynomials import h, hermite_series, hermite_value
+from emergence.problem.numeric import mpmath_function
+from emergence.problem.parser import FUNCTIONS, MAX_CHARACTERS, x
 
 GRID = np.linspace(-6, 6, 121) + 0.00317  # no break point of any row
 INSIDE = np.linspace(-0.9, 0.9, 19)  # where 512 Hermite terms leave 0.9^1024 = 1e-47

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from emergence.cli import main
-from figures.catalogue import NAMES, recipe
-from figures.style import WIDTHS
+from emergence.figures.catalogue import NAMES, recipe
+from emergence.figures.style import WIDTHS
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,6 @@ ln 1.1 = 0.095) up and down, and must be refuted.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import time
@@ -22,13 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from compare import Claim, Report, check, read_claims
-from compare.claims import evaluate
-from compare.experiments import Measured
-from emergence.junit import junit_text
-from emergence.output import json_text
+from emergence.cli.junit import junit_text
+from emergence.cli.output import json_text
+from emergence.compare import Claim, Report, check, read_claims
+from emergence.compare import suite as checker
+from emergence.compare.claim import evaluate
+from emergence.compare.experiments import Measured
 
-checker = importlib.import_module("compare.check")  # the package's ``check`` is the function
 NONE = np.zeros((0, 0))
 LAW = Claim("law", "flow_time", "(1 - 2*beta)/beta", beta=0.8, P=4, m=8)
 TIME = Claim("time", "alignment", "1/(8*a*s0)", method="flow", P=1, seeds=12, allowance=0.03, detects=0.095)

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from conftest import NUMBA
 
-from problem import Activation, Problem, Teacher
-from simulate import LeapControl, Simulation, constant, piecewise, power_decay, remote, sgd
-from simulate.checkpoint import CheckpointError, Store
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate import LeapControl, Simulation, constant, piecewise, power_decay, remote, sgd
+from emergence.simulate.checkpoint import CheckpointError, Store
 
 COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")
 RUNS: dict[str, Any] = {
@@ -183,7 +183,7 @@ LEAP = RUNS["leap"] | {"seeds": 5, "samples": 100_000, "checkpoint_seconds": 0.0
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes from the start, however short the run."""
-    monkeypatch.setattr(sys.modules["simulate.sgd"], "PATIENCE", 0.0)
+    monkeypatch.setattr(sys.modules["emergence.simulate.execution"], "PATIENCE", 0.0)
 
 
 @pytest.mark.usefixtures("apart")

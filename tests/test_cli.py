@@ -1,6 +1,6 @@
 """The command line: the JSON that outside checks rely on, exit codes, files, and every refusal.
 
-Most runs are in this process (``emergence.cli.main``); a few are real ones.
+Most runs are in this process (``emergence.cli``); a few are real ones.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ import pytest
 import sympy
 from PIL import Image
 
-from emergence import commands
-from emergence.cli import main
-from emergence.settings import integer
-from problem import Activation, Problem, Teacher
-from problem.seeds import DIRECTIONS, seed_stream
+from emergence.cli import commands, main
+from emergence.cli.settings import integer
+from emergence.problem import Activation, Problem, Teacher
+from emergence.problem.seeds import DIRECTIONS, seed_stream
 
 SMALL = ["--d", "12", "--P", "2", "--m", "4", "--init-scale", "0.1"]
 SHORT = ["--samples", "2e3", "--step-size", "1e-4", "--records", "5", "--engine", "numpy"]

@@ -1,7 +1,7 @@
 """The comparison: exact intervals, the verdict on results made by hand, and one real pair.
 
 Made-by-hand results are a real simulation and real predictions (a tiny problem) with their
-transition times replaced, so that every verdict is reached through ``compare.overlay``.
+transition times replaced, so that every verdict is reached through ``compare.comparison``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare import Comparison, MedianEstimate, check_step, median_estimate, overlay
-from problem import Activation, Problem, Teacher
-from simulate import Divergence, Simulation, sgd
-from theory import LEVELS, Prediction, predict
+from emergence.compare import Comparison, MedianEstimate, check_step, median_estimate, overlay
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate import Divergence, Simulation, sgd
+from emergence.theory import LEVELS, Prediction, predict
 
 INF = math.inf
 Make = Callable[..., Comparison]
@@ -129,7 +129,7 @@ def make(tiny: tuple[Problem, Simulation], monkeypatch: pytest.MonkeyPatch) -> M
             return dataclasses.replace(prediction, alignment=times["alignment"], recovery=times["recovery"])
 
         measured_events = ("alignment", "recovery")
-        monkeypatch.setattr(importlib.import_module("compare.overlay"), "predict", predicted_by_hand)
+        monkeypatch.setattr(importlib.import_module("emergence.compare.comparison"), "predict", predicted_by_hand)
         return overlay(problem, simulation, **settings)
 
     return run
@@ -347,7 +347,7 @@ def test_a_wrong_theory_is_caught(small_comparison: Comparison, monkeypatch: pyt
             recovery={level: factor * times for level, times in prediction.recovery.items()},
         )
 
-    monkeypatch.setattr(importlib.import_module("compare.overlay"), "predict", wrong)
+    monkeypatch.setattr(importlib.import_module("emergence.compare.comparison"), "predict", wrong)
     comparison = overlay(small_comparison.problem, small_comparison.simulation)
     assert comparison.agreement.verdict == "disagree"
     assert errors_of(comparison).median * (1 - factor) > 0, "late predictions are missed early"

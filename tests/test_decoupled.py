@@ -13,8 +13,8 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 from transition_cases import PHI, power
 
-from problem import Activation
-from theory.decoupled import alignment_time, delay, recovery_time
+from emergence.problem import Activation
+from emergence.theory.decoupled import alignment_time, delay, recovery_time
 
 HALF = math.sqrt(0.5)
 NAMES = ("h2", "h3", "h4", "h6", "h8", "h4 + h6/2", "h3 + h4", "h3/4 + h4", "h2 + h3")

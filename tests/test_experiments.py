@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare import Claim, experiments
-from theory import finite_law
+from emergence.compare import Claim, experiments
+from emergence.theory import finite_law
 
 LEAP = {"method": "leap", "beta": 0.8, "seeds": 6, "d": 512}
 

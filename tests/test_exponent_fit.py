@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, chi2
 
-from compare.exponent_fit import fit_exponent, local_exponents
+from emergence.compare.exponent_fit import fit_exponent, local_exponents
 
 SIX = np.ones((6, 1))
 GRID = np.geomspace(1, 100, 40)

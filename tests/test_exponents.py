@@ -14,11 +14,11 @@ import pytest
 import sympy
 from scipy.special import zeta
 
-from problem import Activation, Problem, Teacher
-from theory import exponents
-from theory.decoupled import alignment_time
-from theory.exponents import Exponent, latex, table
-from theory.transitions import drift_dominated_step_size
+from emergence.problem import Activation, Problem, Teacher
+from emergence.theory import exponents
+from emergence.theory.closed_form import drift_dominated_step_size
+from emergence.theory.decoupled import alignment_time
+from emergence.theory.exponent_table import Exponent, latex, table
 
 LOSSES = {  # what is spent, what directions 1 and P take of it, its growth in Q at beta
     "flow_time": ("t", "T_1", "T_P", lambda beta: beta),

@@ -21,12 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from compare import Comparison, overlay
-from figures import overlay as picture
-from figures.overlay import SHOWN, data_of
-from figures.style import WIDTHS, save, series
-from problem import Activation, Problem, Teacher
-from simulate import Divergence, Simulation, sgd
+from emergence.compare import Comparison, overlay
+from emergence.figures import overlay as picture
+from emergence.figures.overlay import SHOWN, data_of
+from emergence.figures.style import WIDTHS, save, series
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate import Divergence, Simulation, sgd
 
 FACTS = {"Title": "Theory over simulation", "problem": "{'activation': 'h4', 'd': 24}", "seed": "7", "version": "1.2.3"}
 

@@ -15,13 +15,13 @@ from figure_texts import assert_readable, visible_texts
 from matplotlib.collections import PolyCollection, QuadMesh
 from scipy.stats import beta, ks_2samp
 
-from figures import phase_diagram, samplers, spectra
-from figures.catalogue import recipe
-from figures.samplers import critical_distance, ks_distance
-from figures.style import WIDTHS, save
-from problem import Activation, Problem, Teacher
-from problem.types import Array
-from simulate.danger import SAFE, largest_kick
+from emergence._types import Array
+from emergence.figures import phase_diagram, samplers, spectra
+from emergence.figures.catalogue import recipe
+from emergence.figures.samplers import critical_distance, ks_distance
+from emergence.figures.style import WIDTHS, save
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate.danger import SAFE, largest_kick
 
 Data = dict[str, Array]
 TINY: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ NAMES = list(TINY)
 
 
 def module(name: str) -> ModuleType:
-    return importlib.import_module(f"figures.{name}")
+    return importlib.import_module(f"emergence.figures.{name}")
 
 
 @pytest.fixture(scope="module")

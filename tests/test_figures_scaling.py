@@ -13,12 +13,12 @@ from figure_texts import assert_readable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.exponent_fit import fit_exponent
-from figures.catalogue import recipe
-from figures.style import WIDTHS, save
-from problem import Activation, Problem, Teacher
-from problem.types import Array
-from theory import finite_law
+from emergence._types import Array
+from emergence.compare.exponent_fit import fit_exponent
+from emergence.figures.catalogue import recipe
+from emergence.figures.style import WIDTHS, save
+from emergence.problem import Activation, Problem, Teacher
+from emergence.theory import finite_law
 
 LAW = {"P": 300, "m": 600, "d": 100_000, "draws": 8}
 RUN = {"P": 4, "d": 1024}
@@ -197,7 +197,7 @@ def test_data_do_not_depend_on_when_they_are_made() -> None:
 
 def test_fit_of_the_envelope_is_that_of_its_rows() -> None:
     """The horizon's fit again from the law: same x and rows, same numbers."""
-    from theory import resource_curves
+    from emergence.theory import resource_curves
 
     curve = resource_curves.samples_horizon_step(law(**LAW))
     fit = fit_exponent(curve.x / 1e5**3, curve.rows)

@@ -12,12 +12,12 @@ from figure_texts import assert_readable, visible_texts
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from figures import emergence, overlay, transition_times
-from figures.catalogue import Data, recipe
-from figures.style import SLIDE, WIDTHS, save
-from problem import Activation, Problem, Teacher
-from problem.seeds import DIRECTIONS, seed_stream
-from theory import finite_law
+from emergence.figures import emergence, overlay, transition_times
+from emergence.figures.catalogue import Data, recipe
+from emergence.figures.style import SLIDE, WIDTHS, save
+from emergence.problem import Activation, Problem, Teacher
+from emergence.problem.seeds import DIRECTIONS, seed_stream
+from emergence.theory import finite_law
 
 TINY = {
     "emergence": {"activation": "h4", "beta": 1.0, "P": 2, "m": 8, "d": 128, "draws": 20, "records": 100},

@@ -17,14 +17,15 @@ from scipy.special import expit
 from scipy.stats import beta as beta_law
 from scipy.stats import ks_1samp, ks_2samp
 
-from problem import Activation, Problem, Teacher
-from theory import decoupled, greedy
-from theory import resource_curves as curves
-from theory.finite_law import FiniteLaw, finite_law, transition_times
-from theory.flow import flow
-from theory.greedy import greedy_overlaps
-from theory.random_init import draw_overlaps
-from theory.transitions import assign
+from emergence.problem import Activation, Problem, Teacher
+from emergence.theory import decoupled
+from emergence.theory import greedy_chain as greedy
+from emergence.theory import resource_curves as curves
+from emergence.theory.closed_form import assign
+from emergence.theory.finite_size_law import FiniteLaw, finite_law, transition_times
+from emergence.theory.gradient_flow import flow
+from emergence.theory.greedy_chain import greedy_overlaps
+from emergence.theory.random_init import draw_overlaps
 
 H4 = Activation("h4")
 SIGMAS = {name: Activation(name) for name in ("h3", "h4", "h6", "h4 + h6/2")} | {"abs(x)": Activation("abs(x)", cut=3)}

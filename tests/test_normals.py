@@ -10,7 +10,7 @@ from conftest import NUMBA
 from numpy.random import SeedSequence
 from scipy.stats import kstest, norm
 
-from simulate.normals import CHUNK, FastNormals, FastOrNumpy, NumpyNormals
+from emergence.simulate.samplers.normals import CHUNK, FastNormals, FastOrNumpy, NumpyNormals
 
 pytestmark = pytest.mark.skipif(not NUMBA, reason="no numba")
 DTYPES = ["float64", "float32"]

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sympy import Rational
 
-from problem import Activation
-from problem.hermite_polynomials import h, hermite_value
-from problem.numeric import mpmath_function
-from problem.parser import FUNCTIONS, MAX_CHARACTERS, MAX_HERMITE, parse, x
+from emergence.problem import Activation
+from emergence.problem.hermite_polynomials import h, hermite_value
+from emergence.problem.numeric import mpmath_function
+from emergence.problem.parser import FUNCTIONS, MAX_CHARACTERS, MAX_HERMITE, parse, x
 
 POINTS = np.array([-2.3, -0.7, 0.4, 1.9])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from problem import Activation, Problem, Teacher
-from theory.population import loss, velocity
+from emergence.problem import Activation, Problem, Teacher
+from emergence.problem.population_loss import loss, velocity
 
 SIGMAS = {
     "h2": Activation("h2"),

@@ -18,11 +18,9 @@ from scipy.stats import beta as beta_law
 from scipy.stats import binom
 from transition_cases import CASES, NAMES
 
-from problem import Activation, Problem, Teacher
-from theory import LEVELS, InitQuantiles, Prediction, init_quantiles, predict
-from theory.decoupled import alignment_time, delay, recovery_time
-from theory.random_init import best_overlap, draw_overlaps
-from theory.transitions import (
+from emergence.problem import Activation, Problem, Teacher
+from emergence.theory import LEVELS, InitQuantiles, Prediction, init_quantiles, predict
+from emergence.theory.closed_form import (
     assign,
     closed_form_alignment,
     closed_form_recovery,
@@ -30,6 +28,8 @@ from theory.transitions import (
     decoupled_refusal,
     drift_dominated_step_size,
 )
+from emergence.theory.decoupled import alignment_time, delay, recovery_time
+from emergence.theory.random_init import best_overlap, draw_overlaps
 
 H2, H3, H4, H6, H34 = (Activation(text) for text in ("h2", "h3", "h4", "h6", "h3 + h4"))
 ABS = Activation("abs(x)", cut=3)
@@ -532,7 +532,7 @@ def test_bad_horizons_raise(t_max: Any) -> None:
 
 
 def test_bad_directions_raise_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("theory.predict"), "assign", None)
+    monkeypatch.setattr(importlib.import_module("emergence.theory.prediction"), "assign", None)
     case = BY_NAME["single h4"]
     with pytest.raises(ValueError, match="`directions` must have shape"):
         predict(case.problem, np.ones((2, 3)))

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import SeedSequence
 
-from problem import Activation, Problem, Teacher, seed_stream
-from problem.checks import nonnegative_integer, positive_integer, positive_number
-from problem.seeds import CHECK, DATA, DIRECTIONS, generator
+from emergence.problem import Activation, Problem, Teacher, seed_stream
+from emergence.problem.checks import nonnegative_integer, positive_integer, positive_number
+from emergence.problem.seeds import CHECK, DATA, DIRECTIONS, generator
 
 H4 = Activation("h4")
 THREE = Teacher.power_law(3, beta=1.0)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare import Comparison
-from compare.overlay import LEVELS
 from emergence.cli import main
-from emergence.report import inline_svg, page
+from emergence.cli.report import inline_svg, page
+from emergence.compare import Comparison
+from emergence.compare.comparison import LEVELS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 TABLE = "seed,p\n0,0\n"
@@ -160,7 +160,7 @@ def test_diverged_runs_and_unreached_times_leave_empty_cells(small_comparison: C
 
 
 def test_ids_of_a_figure_take_the_prefix(small_comparison: Comparison) -> None:
-    from figures.overlay import data_of, draw
+    from emergence.figures.overlay import data_of, draw
 
     data = data_of(small_comparison)
     one, other = (inline_svg(draw(data), name, "t", "d") for name in ("one", "other"))
@@ -187,7 +187,7 @@ def test_a_bad_path_stops_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bad: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("simulate.sgd", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr("emergence.simulate.execution", lambda *_, **__: pytest.fail("work was done"))
     assert main([*RUN, "--out", "out", "--report", bad]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "--report" in error

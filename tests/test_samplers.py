@@ -18,15 +18,15 @@ from numpy.random import SeedSequence
 from scipy.stats import beta as beta_law
 from scipy.stats import ks_2samp, kstest, norm
 
-from problem import Activation, Problem, Teacher
-from simulate import LeapControl, sgd
-from simulate.danger import SAFE, largest_kick
-from simulate.direct import DirectRun
-from simulate.leap import LeapRun
-from simulate.reduced import ReducedRun, smallest_dimension
-from simulate.schedule import constant
-from simulate.stack import Setting, Stack
-from theory.population import velocity
+from emergence.problem import Activation, Problem, Teacher
+from emergence.problem.population_loss import velocity
+from emergence.simulate import LeapControl, sgd
+from emergence.simulate.danger import SAFE, largest_kick
+from emergence.simulate.samplers.direct import DirectRun
+from emergence.simulate.samplers.leap import LeapRun
+from emergence.simulate.samplers.reduced import ReducedRun, smallest_dimension
+from emergence.simulate.samplers.stack import Setting, Stack
+from emergence.simulate.schedule import constant
 
 pytestmark = pytest.mark.skipif(not NUMBA, reason="no numba")
 ALARM = 1e-9  # false-alarm rate of every statistical assertion below

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from problem import Activation, Problem, Teacher
-from simulate import Schedule, constant, parse_schedule, piecewise, power_decay, sgd
-from simulate.schedule import as_schedule
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate import Schedule, constant, parse_schedule, piecewise, power_decay, sgd
+from emergence.simulate.schedule import as_schedule
 
 SCHEDULES = {
     "constant": constant(0.3),

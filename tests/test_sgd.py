@@ -22,13 +22,13 @@ import pytest
 from conftest import ENGINES, NUMBA
 from scipy.stats import hypergeom
 
-from problem import Activation, Problem, Teacher
-from simulate import Divergence, LossCheck, Simulation
-from simulate import sgd as any_sgd
-from simulate.normals import normals
-from simulate.scalar import scalar_functions
-from theory import population
-from theory.flow import flow
+from emergence.problem import Activation, Problem, Teacher
+from emergence.problem import population_loss as population
+from emergence.simulate import Divergence, LossCheck, Simulation
+from emergence.simulate import sgd as any_sgd
+from emergence.simulate.samplers.normals import normals
+from emergence.simulate.samplers.scalar import scalar_functions
+from emergence.theory.gradient_flow import flow
 
 Array = np.ndarray
 sgd = functools.partial(any_sgd, method="direct")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from figures.style import WIDTHS
+from emergence.figures.style import WIDTHS
 
 TUTORIAL = Path(__file__).parents[1] / "examples" / "tutorial.py"
 

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from problem import Activation, Problem, Teacher
+from emergence.problem import Activation, Problem, Teacher
 
 INF = float("inf")
 PACKED = "packed_flow: DOP853 at rtol 1e-13 and Radau at 1e-10 in the coordinates of v"

@@ -1,6 +1,6 @@
 """One direction learned by one student: exact quadrature, all directions at once.
 
-Alone, a student with overlap r and squared norm n follows (derived in ``theory.population``)
+Alone, a student with overlap r and squared norm n follows (derived in ``problem.population_loss``)
 
     ṙ = a φ'(r)(1 − r²),      ṅ = 4 n (a φ(r) − n φ(1)).
 
@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
-from problem.activation import Activation
-from problem.types import Array
+from .._types import Array
+from ..problem.activation import Activation
 
 _LOW, _HIGH, _WIDTH = -80.0, 40.0, 0.125
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)

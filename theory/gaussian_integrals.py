@@ -35,8 +35,8 @@ from typing import Any
 import mpmath
 import sympy
 
-from problem.hermite_polynomials import h
-from problem.parser import x
+from ..problem.hermite_polynomials import h
+from ..problem.parser import x
 
 MAX_PIECES = 64
 MAX_TERMS = 300  # of a factor in a product of functions

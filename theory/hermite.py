@@ -14,7 +14,7 @@ to 1e-21 of √E σ².  Since ``γ^½ h_k`` is bounded (γ the normal density), 
 values of σ by the three-term recurrence, in 384-bit integers.  A reported error is the sum of the
 disagreements, the mass closer to a singularity than any point, the working precision, and the
 rounding of the value to a double; features much narrower than a panel that no break point marks can
-escape both rules.  Route 2 shares no code with ``problem.quadrature``.
+escape both rules.  Route 2 shares no code with ``problem.coefficients``.
 
 An error of 0 marks an exact quantity: its float is the correctly rounded one.
 
@@ -35,11 +35,11 @@ import numpy as np
 import sympy
 from numpy.typing import ArrayLike
 
-from problem.activation import Activation
-from problem.hermite_polynomials import hermite_value
-from problem.numeric import almost_everywhere_derivative, mpmath_function
-from problem.types import Array
-from theory.gaussian_integrals import ClosedForm, NoClosedForm, closed_form
+from .._types import Array
+from ..problem.activation import Activation
+from ..problem.hermite_polynomials import hermite_value
+from ..problem.numeric import almost_everywhere_derivative, mpmath_function
+from .gaussian_integrals import ClosedForm, NoClosedForm, closed_form
 
 MAX_DEGREE = 100
 _SEARCH = 65  # k* is looked for up to here: the largest high-pass cut, plus one

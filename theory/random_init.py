@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike
 from scipy.stats import beta as beta_law
 from scipy.stats import binom
 
-from problem.checks import positive_integer
-from problem.problem import Problem
-from problem.seeds import generator
-from problem.types import Array
-from theory import decoupled
-from theory.transitions import (
+from .._types import Array
+from ..problem.checks import positive_integer
+from ..problem.problem import Problem
+from ..problem.seeds import generator
+from . import decoupled
+from .closed_form import (
     assign,
     closed_form_alignment,
     closed_form_recovery,

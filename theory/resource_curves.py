@@ -1,6 +1,6 @@
 """The expected loss of the finite law against every resource, with its constants and bands.
 
-One function a resource, each returning a ``Curve`` over the draws of a ``theory.finite_law.FiniteLaw``:
+One function a resource, each returning a ``Curve`` over the draws of a ``theory.finite_size_law.FiniteLaw``:
 
     flow_time               L(t)
     samples_fixed_step      x = B t/η at step size η and batch B
@@ -13,7 +13,7 @@ One function a resource, each returning a ``Curve`` over the draws of a ``theory
 
 Noise enters through one rule.  At step size η a direction is learned only if the drift of its
 student's initial overlap beats the shrinkage by gradient noise, η ≤ η_p
-(``theory.transitions.drift_dominated_step_size``), and then at its flow time T_p.  That is sharp where
+(``theory.closed_form.drift_dominated_step_size``), and then at its flow time T_p.  That is sharp where
 SGD is gradual: with the shrinkage Γ = (η/η_p) · 4 I c² a s_0^{I−1} kept in ṡ = 4 I c² a s^I − Γ s the
 time is T_p · (−ln(1 − ε)/ε) at ε = η/η_p, so that T_p/η is least, 2.46 T_p/η_p, at ε = 0.72: read the
 samples at the horizon's step size with that factor for their scale.  A batch B allows steps B times
@@ -33,10 +33,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from problem.checks import nonnegative_integer, positive_integer, positive_number
-from problem.types import Array
-from theory.finite_law import FiniteLaw, finite_law
-from theory.transitions import drift_dominated_step_size
+from .._types import Array
+from ..problem.checks import nonnegative_integer, positive_integer, positive_number
+from .closed_form import drift_dominated_step_size
+from .finite_size_law import FiniteLaw, finite_law
 
 RATIO = 10 ** (1 / 20)  # of neighbouring points of the lattice
 

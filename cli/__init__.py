@@ -1,0 +1,5 @@
+"""The command line ``emergence``."""
+
+from .entry import main
+
+__all__ = ["main"]

@@ -1,0 +1,312 @@
+"""What each subcommand does: settle its settings, run, print a card or one JSON document.
+
+Everything that can be wrong with the input is found before any work starts and before anything
+is written.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .junit import junit_text
+from .output import csv_text, json_text, prepare_directory, prepare_file, write_text
+from .progress import progress
+from .settings import DEFAULTS, build_problem, read_directions, resolve
+
+if TYPE_CHECKING:
+    from ..compare import Comparison
+    from ..problem import Problem
+    from ..simulate import Simulation
+
+PROBLEM = {"activation", "high_pass", "beta", "P", "strengths", "d", "m", "init_scale", "seed"}
+RUN = {"samples", "batch", "seeds", "records", "spacing", "method", "engine", "dtype", "label_noise", "workers"}
+LEAP = {"virtual", "accuracy", "macro_samples"}
+SIMULATION = PROBLEM | RUN | LEAP | {"step_size", "schedule", "directions", "checkpoint_seconds"}
+
+
+def hermite(flags: dict[str, Any]) -> int:
+    """``emergence hermite EXPR``."""
+    from ..problem import Activation
+    from ..theory.hermite import expand
+
+    expansion = expand(Activation(flags["expression"], flags["high_pass"]), flags["max_degree"])
+    document = expansion.as_dict()
+    out = _directory(flags)
+    rows = [[c["k"], c["exact"], c["value"], c["error"]] for c in document["coefficients"]]
+    _finish(flags, out, "hermite", document, str(expansion), csv_text(["k", "exact", "value", "error"], rows))
+    return 0
+
+
+def predict(flags: dict[str, Any]) -> int:
+    """``emergence predict``."""
+    from ..problem.checks import positive_number
+    from ..problem.seeds import DIRECTIONS, seed_stream
+    from ..theory import init_quantiles
+    from ..theory.prediction import LEVELS
+    from ..theory.prediction import predict as predict_from
+
+    values = resolve(flags, PROBLEM | {"t_max", "directions", "quantiles"}, DEFAULTS)
+    if values["t_max"] is not None:
+        positive_number("t_max", values["t_max"])
+    problem = build_problem(values)
+    rows = read_directions(values["directions"], problem)
+    if rows is None:
+        rows = problem.initial_coordinates(seed_stream(values["seed"], 0, DIRECTIONS))
+    quantiles = None
+    if values["quantiles"] is not None:
+        quantiles = init_quantiles(problem, values["quantiles"], seed=values["seed"])
+    out = _directory(flags)
+    prediction = predict_from(problem, rows, t_max=values["t_max"])
+    document, card = prediction.as_dict(), str(prediction)
+    if quantiles is not None:
+        document["quantiles"] = quantiles.as_dict()
+        card += f"\n\n{quantiles}"
+    header = ["p", "a_p", "student", "status"]
+    header += [f"{event}_{level}" for event in ("alignment", "recovery") for level in LEVELS]
+    table = [
+        [p, problem.a[p], document["student"][p], prediction.status[p]]
+        + [times[level][p] for times in (prediction.alignment, prediction.recovery) for level in LEVELS]
+        for p in range(problem.P)
+    ]
+    _finish(flags, out, "predict", document, card, csv_text(header, table))
+    return 0
+
+
+def exponents(flags: dict[str, Any]) -> int:
+    """``emergence exponents``."""
+    if flags["latex"] and flags["json"]:
+        raise ValueError("--latex and --json exclude each other")
+    from ..theory.exponent_table import exponents as derive
+    from ..theory.exponent_table import latex, table
+
+    laws = derive(flags["beta"], flags["information_exponent"])
+    out = _directory(flags)
+    document = {"exponents": {name: law.as_dict() for name, law in laws.items()}}
+    rows = [[name, law.formula, law.value, law.assumes, law.reason] for name, law in laws.items()]
+    header = ["name", "formula", "value", "assumes", "reason"]
+    _finish(flags, out, "exponents", document, latex(laws) if flags["latex"] else table(laws), csv_text(header, rows))
+    return 0
+
+
+def check(flags: dict[str, Any]) -> int:
+    """``emergence check``."""
+    from ..problem.checks import nonnegative_integer
+
+    seed = nonnegative_integer("seed", flags["seed"])
+    files = {name: prepare_file(f"--{name}", flags[name]) for name in ("json", "junit") if flags[name] is not None}
+    if len({path.resolve() for path in files.values()}) < len(files):
+        raise ValueError("--json and --junit name the same file")
+    from ..compare.claim import read_claims
+    from ..compare.suite import check as check_claims
+
+    claims = read_claims(None if flags["claims"] is None else Path(flags["claims"]))
+    if flags["quick"]:
+        claims = [claim for claim in claims if claim.quick]
+    if not claims:
+        raise ValueError("there is no claim to check" + (" that is marked quick" if flags["quick"] else ""))
+    out = _directory(flags)
+    report = check_claims(claims, seed=seed, out=out, say=lambda verdict: print(verdict, flush=True))
+    print(report.summary)
+    for name, path in files.items():
+        write_text(path, json_text(report.as_dict()) + "\n" if name == "json" else junit_text(report))
+        _say(f"wrote {path}")
+    return report.exit_code
+
+
+def figures(flags: dict[str, Any]) -> int:
+    """``emergence figures``."""
+    from ..figures.catalogue import NAMES, recipe
+    from ..figures.style import WIDTHS, save
+    from ..problem.checks import nonnegative_integer
+
+    seed, size = nonnegative_integer("seed", flags["seed"]), "quick" if flags["quick"] else "full"
+    if flags["list"]:
+        for item in (recipe(name) for name in NAMES):
+            print(
+                f"{item.name:17} {item.seconds['full']:5.0f} s, quick {item.seconds['quick']:3.0f} s   {item.summary}"
+            )
+        return 0
+    if flags["all"] == bool(flags["names"]):
+        raise ValueError("name the figures to make, or ask for --all of them; --list shows them")
+    kinds = [kind.strip() for kind in flags["format"].split(",")]
+    strange = next((kind for kind in kinds if kind not in ("pdf", "png", "svg")), None)
+    if strange is not None:
+        raise ValueError(f"--format must be of pdf, png and svg, but holds {strange!r}")
+    if flags["width"] not in WIDTHS:
+        raise ValueError(f"--width must be one of {', '.join(WIDTHS)}, but is {flags['width']!r}")
+    recipes = [recipe(name) for name in (NAMES if flags["all"] else dict.fromkeys(flags["names"]))]
+    out = prepare_directory(flags["out"])
+    for i, item in enumerate(recipes):
+        _say(f"[{i + 1}/{len(recipes)}] {item.name}: about {item.seconds[size]:.0f} s unless it is there")
+        data = item.data(size, seed, out / "data")
+        for kind in kinds:
+            path = out / f"{item.name}.{kind}"
+            save(item.figure(data, size, flags["width"]), path, item.facts(size, seed))
+            _say(f"wrote {path}")
+    return 0
+
+
+def simulate(flags: dict[str, Any]) -> int:
+    """``emergence simulate``."""
+    values = resolve(flags, SIMULATION, {**DEFAULTS, "seeds": 1})
+    problem = build_problem(values)
+    run = _checked_run(problem, values, flags)
+    out = _directory(flags)
+    result = _simulate(problem, run, out, values, flags)
+    document, card = result.as_dict(), str(result)
+    if flags["check_step"]:
+        document["step_check"], text = _step_check(result, run)
+        card += "\n" + text
+    header = ["seed", "p", "a_p", "alignment", "recovery", "diverged"]
+    table = [
+        [i, p, problem.a[p], result.alignment[i, p], result.recovery[i, p], bool(result.diverged[i])]
+        for i in range(result.seeds)
+        for p in range(problem.P)
+    ]
+    _finish(flags, out, "simulate", document, card, csv_text(header, table))
+    _clear_checkpoints(out)
+    return 0
+
+
+def compare(flags: dict[str, Any]) -> int:
+    """``emergence compare``."""
+    values = resolve(flags, SIMULATION | {"tolerance"}, {**DEFAULTS, "seeds": 12})
+    from ..compare import overlay
+    from ..problem.checks import positive_number
+
+    positive_number("tolerance", values["tolerance"])
+    problem = build_problem(values)
+    run = _checked_run(problem, values, flags)
+    page_file = None if flags["report"] is None else prepare_file("--report", flags["report"])
+    out = _directory(flags)
+    result = _simulate(problem, run, out, values, flags)
+    with progress(result.seeds, "predict", "seeds") as report:
+        comparison = overlay(problem, result, tolerance=values["tolerance"], progress=report)
+    document, card, step_check = comparison.as_dict(), str(comparison), None
+    if flags["check_step"]:
+        document["step_check"], step_check = _step_check(result, run)
+        card += "\n" + step_check
+    header = ["seed", "p", "a_p", "event", "closed_form", "decoupled", "flow", "measured", "relative_error"]
+    table = csv_text(header, _comparison_rows(comparison))
+    _finish(flags, out, "compare", document, card, table)
+    if out is not None:
+        _pictures(comparison, out)
+    if page_file is not None:
+        from .report import page
+
+        command = flags["command_line"]
+        write_text(page_file, page(comparison, command=command, settings=values, table=table, step_check=step_check))
+        _say(f"wrote {page_file}")
+    _clear_checkpoints(out)
+    return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0
+
+
+def _checked_run(problem: Problem, values: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of ``simulate.execution``, checked."""
+    from ..problem.checks import positive_number
+    from ..simulate import LeapControl, parse_schedule
+    from ..simulate.execution import checked_plan
+
+    positive_number("checkpoint_seconds", values["checkpoint_seconds"])
+    if flags["resume"] and not flags.get("out"):
+        raise ValueError("--resume needs the --out of the run to go on with")
+    run = {name: values[name] for name in RUN | {"seed"}}
+    positive_number("step_size", values["step_size"])
+    run["step_size"] = parse_schedule(values["schedule"], values["step_size"])
+    run["leap"] = LeapControl(values["virtual"], values["accuracy"], values["macro_samples"])
+    run["directions"] = read_directions(values["directions"], problem)
+    plan = checked_plan(problem, **run)
+    if flags["check_step"] and plan.choice.method != "leap":
+        raise ValueError(f"--check-step checks the leap sampler, but this run uses {plan.choice.method}")
+    return run
+
+
+def _simulate(
+    problem: Problem, run: dict[str, Any], out: Path | None, values: dict[str, Any], flags: dict[str, Any]
+) -> Simulation:
+    from ..simulate import sgd
+
+    with progress(run["samples"] * run["seeds"], "SGD", "samples") as report:
+        try:
+            return sgd(
+                problem, **run, out=out, resume=flags["resume"], checkpoint_seconds=values["checkpoint_seconds"],
+                progress=report,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if out is not None:
+                _say(f"checkpoints written to {out}; the same command with --resume goes on from there")
+            raise
+
+
+def _step_check(result: Simulation, run: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Run the leap sampler again with half the step and twice the virtual batch."""
+    from ..compare import check_step
+    from ..simulate import sgd
+
+    finer = {**run, "leap": run["leap"].finer(), "directions": result.directions, "seed": run["seed"] + 1}
+    with progress(run["samples"] * run["seeds"], "half step", "samples") as report:
+        check = check_step(result, sgd(result.problem, **finer, progress=report))
+    return check.as_dict(), str(check)
+
+
+def _clear_checkpoints(out: Path | None) -> None:
+    from ..simulate.checkpoint import clear
+
+    if out is not None:
+        clear(out)
+
+
+def _comparison_rows(comparison: Comparison) -> list[list[Any]]:
+    from ..compare.comparison import tested_errors
+    from ..problem.events import EVENTS
+
+    simulation = comparison.simulation
+    rows = []
+    for event in EVENTS:
+        errors = tested_errors(comparison.predictions, simulation, "flow", event)
+        measured = getattr(simulation, event)
+        for i, prediction in enumerate(comparison.predictions):
+            predicted = getattr(prediction, event)
+            for p in range(comparison.problem.P):
+                times = [predicted[level][p] for level in ("closed_form", "decoupled", "flow")]
+                rows.append([i, p, comparison.problem.a[p], event, *times, measured[i, p], errors[i, p]])
+    return rows
+
+
+def _pictures(comparison: Comparison, out: Path) -> None:
+    from ..figures.overlay import data_of, draw
+    from ..figures.style import save
+
+    simulation = comparison.simulation
+    facts = {
+        "Title": "Theory over simulation",
+        "problem": str(comparison.problem.as_dict()),
+        "seed": str(simulation.seed),
+        "version": simulation.version,
+    }
+    data = data_of(comparison)
+    for kind in ("png", "pdf"):
+        save(draw(data), out / f"overlay.{kind}", facts)
+        _say(f"wrote {out / f'overlay.{kind}'}")
+
+
+def _directory(flags: dict[str, Any]) -> Path | None:
+    return None if flags["out"] is None else prepare_directory(flags["out"])
+
+
+def _finish(
+    flags: dict[str, Any], out: Path | None, name: str, document: dict[str, Any], card: str, table: str
+) -> None:
+    """Print the document or the card; write both and the table to ``--out``."""
+    text = json_text(document)
+    if out is not None:
+        for suffix, content in (("json", text + "\n"), ("csv", table), ("txt", card + "\n")):
+            write_text(out / f"{name}.{suffix}", content)
+            _say(f"wrote {out / f'{name}.{suffix}'}")
+    print(text if flags["json"] else card, flush=True)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")

@@ -1,0 +1,164 @@
+"""The command ``emergence``: flags in, exit code out.
+
+Exit codes: 0 done, 1 a strict comparison that does not agree or a refuted claim, 2 bad input (one line
+on stderr, nothing written), 3 an inconclusive claim, 130 interrupted.  Heavy imports wait until a command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .._version import __version__
+from .settings import integer, number, numbers
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"emergence: error: {' '.join(message.split())}\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = _Parser(
+        prog="emergence",
+        description="When SGD learns each feature of a two-layer network: theory beside simulation.",
+        epilog="emergence COMMAND --help lists the flags of a command.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    hermite = commands.add_parser("hermite", help="Hermite coefficients, information exponent, parity")
+    hermite.add_argument("expression", metavar="EXPR", help="activation, for example 'h4 + h6/2' or 'abs(x)'")
+    hermite.add_argument("--max-degree", type=integer, default=20, metavar="K", help="list k = 0 … K (default 20)")
+    hermite.add_argument("--high-pass", type=integer, default=0, metavar="K", help="remove degrees below K first")
+    _add_output(hermite)
+
+    predict = commands.add_parser("predict", help="transition times: closed form, decoupled, gradient flow")
+    _add_problem(predict)
+    predict.add_argument("--t-max", type=number, metavar="T", help="horizon in flow time")
+    predict.add_argument("--quantiles", type=numbers, metavar="Q,…", help="also quantiles over random inits")
+    _add_output(predict)
+
+    exponents = commands.add_parser("exponents", help="scaling exponents of loss, time and samples, derived with SymPy")
+    exponents.add_argument("--beta", type=number, metavar="B", help="strengths a_p ∝ p^−B (default: symbolic, above ½)")
+    exponents.add_argument(
+        "--information-exponent", type=integer, metavar="K", help="k* of the activation (default: symbolic, above 2)"
+    )
+    exponents.add_argument("--latex", action="store_true", help="print a LaTeX tabular")
+    _add_output(exponents)
+
+    simulate = commands.add_parser("simulate", help="online SGD at finite d, measured transition times")
+    _add_problem(simulate)
+    _add_run(simulate)
+    _add_output(simulate)
+
+    compare = commands.add_parser("compare", help="theory and SGD from the same initial directions, with a verdict")
+    _add_problem(compare)
+    _add_run(compare)
+    compare.add_argument("--tolerance", type=number, metavar="X", help="median relative error that agrees (0.1)")
+    compare.add_argument("--strict", action="store_true", help="exit code 1 unless the verdict is 'agree'")
+    compare.add_argument("--report", metavar="FILE.html", help="write the comparison here as one web page")
+    _add_output(compare)
+
+    figures = commands.add_parser("figures", help="the paper's figures, computed once and drawn at any width")
+    figures.add_argument("names", nargs="*", metavar="NAME", help="which ones (--list shows them)")
+    figures.add_argument("--all", action="store_true", help="all of them")
+    figures.add_argument("--list", action="store_true", help="list the figures with their run times")
+    figures.add_argument("--out", metavar="DIR", default="results/figures", help="where to (default results/figures)")
+    figures.add_argument("--format", default="pdf,png", metavar="KIND,…", help="pdf, png, svg (default pdf,png)")
+    figures.add_argument("--width", default="text", metavar="column|text|slide", help="3.4, 7 or 11 inches")
+    figures.add_argument("--quick", action="store_true", help="previews at reduced sizes, all within five minutes")
+    figures.add_argument("--seed", type=integer, default=0, help="seed of all random streams (default 0)")
+
+    check = commands.add_parser("check", help="measure claims about exponents and constants; exit code 1 if refuted")
+    check.add_argument("--claims", metavar="FILE.toml", help="claims to check (default: the suite of the package)")
+    check.add_argument("--quick", action="store_true", help="only claims marked quick (under a minute)")
+    check.add_argument("--seed", type=integer, default=0, help="seed of all random streams (default 0)")
+    check.add_argument("--json", metavar="FILE", help="write the report here as JSON")
+    check.add_argument("--junit", metavar="FILE", help="write the report here as JUnit XML")
+    check.add_argument("--out", metavar="DIR", help="keep the measurements here; what is there is not measured again")
+    return parser
+
+
+def _add_problem(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("problem")
+    group.argument_default = argparse.SUPPRESS
+    add = group.add_argument
+    add("--activation", metavar="EXPR", help="σ (default h4)")
+    add("--high-pass", type=integer, metavar="K", help="remove the Hermite components of degree below K")
+    add("--beta", type=number, help="strengths a_p ∝ p^−beta (default 1)")
+    add("--P", type=integer, help="number of teacher directions (default 8)")
+    add("--strengths", type=numbers, metavar="A,…", help="strengths given one by one, normalised")
+    add("--d", type=integer, help="input dimension (default 2048)")
+    add("--m", type=integer, help="number of students (default 64)")
+    add("--init-scale", type=number, help="initial norm of every student (default 1e-3)")
+    add("--seed", type=integer, help="seed of all random streams (default 0)")
+    add("--directions", metavar="FILE.npy", help="m × d initial directions instead of random ones")
+    add("--config", metavar="FILE.toml", help="read flags from a file; the command line wins")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("simulation")
+    group.argument_default = argparse.SUPPRESS
+    add = group.add_argument
+    add("--step-size", type=number, help="η (default 1e-8)")
+    add("--samples", type=integer, help="samples a seed, also as 6e6 (default 7e10)")
+    add("--batch", type=integer, help="mini-batch size (default 1)")
+    add("--seeds", type=integer, help="number of runs (default 1; compare: 12)")
+    add("--records", type=integer, help="records a run (default 300)")
+    add("--spacing", metavar="log|linear", help="spacing of the records (default linear)")
+    add("--schedule", metavar="TEXT", help="step size over steps: constant, power:HORIZON:POWER, piecewise:STEP=ETA,…")
+    add("--label-noise", type=number, metavar="SD", help="standard deviation of noise on the labels (default 0)")
+    add("--method", metavar="auto|direct|reduced|leap", help="sampler (default auto, which says what it chose)")
+    add("--engine", metavar="auto|compiled|numpy", help="how the sampler is computed (default auto)")
+    add("--dtype", metavar="float64|float32", help="precision of the direct sampler (default float64)")
+    add("--workers", type=integer, help="threads or processes (default: one per core); results do not depend on it")
+    add("--virtual", type=integer, metavar="B", help="leap: virtual samples a macro-step (default 16)")
+    add("--accuracy", type=number, metavar="X", help="leap: relative change a macro-step may make (default 0.1)")
+    add("--macro-samples", type=integer, metavar="N", help="leap: samples a macro-step instead of the adaptive number")
+    add("--checkpoint-seconds", type=number, metavar="S", help="seconds between checkpoints in --out (default 1)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
+    parser.add_argument("--check-step", action="store_true", help="leap: also run half the step, twice the batch")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    parser.add_argument("--out", metavar="DIR", help="write the document and a table here, of compare pictures too")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    flags: dict[str, Any] = vars(build_parser().parse_args([_shielded(word) for word in words]))
+    flags["command_line"] = shlex.join(["emergence", *words])
+    if flags["version"]:
+        print(__version__)
+        return 0
+    if flags["command"] is None:
+        build_parser().error("a command is needed: hermite, predict, exponents, simulate, compare, check or figures")
+    for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # would only get in each other's way
+    try:
+        from . import commands
+
+        return int(getattr(commands, flags["command"])(flags))
+    except (ValueError, ImportError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of stdout went away: not our error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        text = " ".join(str(error).split()) or type(error).__name__
+        sys.stderr.write(f"emergence: error: {text}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("emergence: interrupted\n")
+        return 130
+
+
+def _shielded(word: str) -> str:
+    """Keep a word like ``-x**2`` or ``-1`` from being read as a flag: flags here have two dashes."""
+    return f" {word}" if word.startswith("-") and not word.startswith("--") and word != "-h" else word

@@ -1,0 +1,27 @@
+"""The report of ``emergence check`` as JUnit XML, which CI systems read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from ..compare.suite import Report
+
+
+def junit_text(report: Report) -> str:
+    """One test case a claim: a refuted one is a failure, an inconclusive one an error."""
+    kinds = [verdict.verdict for verdict in report.verdicts]
+    suite = ElementTree.Element(
+        "testsuite", name="emergence check", tests=str(len(kinds)), failures=str(kinds.count("refuted")),
+        errors=str(kinds.count("inconclusive")), time=f"{report.wall_time:.3f}",
+    )  # fmt: skip
+    for verdict in report.verdicts:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=verdict.claim.quantity, name=verdict.claim.name, time=f"{verdict.seconds:.3f}"
+        )
+        if verdict.verdict != "upheld":
+            tag = "failure" if verdict.verdict == "refuted" else "error"
+            ElementTree.SubElement(case, tag, type=verdict.verdict, message=verdict.reason).text = str(verdict)
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

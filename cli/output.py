@@ -1,0 +1,85 @@
+"""Writing results: strict JSON, CSV tables, and files that are whole or absent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def strict(value: Any) -> Any:
+    """The same document with non-finite numbers as None."""
+    if isinstance(value, dict):
+        return {key: strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """One JSON document with non-finite numbers as null."""
+    return json.dumps(strict(document), allow_nan=False)
+
+
+def prepare_directory(path: str) -> Path:
+    """Make the output directory and check that files can be written to it.
+
+    Raises
+    ------
+    ValueError
+        It cannot be made or written to.
+    """
+    if not path.strip():
+        raise ValueError("--out needs the name of a directory")
+    directory = Path(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write to --out {path}: {error.strerror}") from None
+    return directory
+
+
+def prepare_file(flag: str, path: str) -> Path:
+    """A file to be written later: its directory must exist and admit it.
+
+    Raises
+    ------
+    ValueError
+        It cannot be written.
+    """
+    target = Path(path)
+    if (
+        not path.strip()
+        or (target.exists() and not target.is_file())
+        or not target.parent.is_dir()
+        or not os.access(target.parent, os.W_OK)
+    ):
+        raise ValueError(f"cannot write to {flag} {path!r}")
+    return target
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that readers see the old one or the whole new one."""
+    from ..problem.files import replace_file
+
+    replace_file(path, text.encode())
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A CSV table; None and non-finite numbers are empty cells."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow(["" if strict(item) is None else item for item in row])
+    return buffer.getvalue()

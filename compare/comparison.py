@@ -1,0 +1,247 @@
+"""Theory beside simulation, from the same initial directions, seed by seed.
+
+For every seed the prediction and the run start at the same m × d unit rows.  A pair (seed i,
+direction p) is tested when the flow predicts its transition at 0 < T ≤ H, with H = η · steps the
+flow time simulated: a rule that looks at the prediction only, so it cannot hide a failure.  The
+relative error is ``T_measured / T_predicted − 1``; a transition that the run did not reach, and
+every transition of a diverged run, is later than every time (error +inf) and is kept.
+
+Seeds are the independent units: each contributes the median of its errors over directions, and
+the median over seeds comes with an exact order-statistic interval (``compare.statistics``).
+
+    agree          both intervals (alignment, recovery) lie inside ± tolerance
+    disagree       one of them lies wholly outside
+    inconclusive   otherwise, or when no 95 % interval exists
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._types import Array
+from ..problem.checks import positive_number
+from ..problem.events import EVENTS
+from ..problem.problem import Problem
+from ..simulate.result import Simulation
+from ..theory.closed_form import drift_dominated_step_size
+from ..theory.prediction import LEVELS, Prediction, predict
+from .statistics import MedianEstimate, median_estimate, middle
+
+TOLERANCE = 0.1
+LOSS_FLOOR = 1e-3  # losses below this fraction of the initial one are compared as equal to it
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far measured and predicted transition times part, and what follows.
+
+    ``errors[level][event]`` is the median relative error over seeds; ``pairs`` and ``unreached``
+    count tested (seed, direction) pairs and those the run did not reach; ``quartiles`` are those
+    of all tested pairs against the flow (the scatter of single transitions).
+    """
+
+    errors: dict[str, dict[str, MedianEstimate]]
+    pairs: dict[str, int]
+    unreached: dict[str, int]
+    quartiles: dict[str, tuple[float, float, float]]
+    loss_distance: MedianEstimate
+    tolerance: float
+    verdict: str
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form; inf and NaN are left for the caller to write as null."""
+        document: dict[str, Any] = {}
+        for event in EVENTS:
+            document[f"{event}_relative_error"] = {
+                **self.errors["flow"][event].as_dict(),
+                "pairs": self.pairs[event],
+                "unreached": self.unreached[event],
+                "quartiles": list(self.quartiles[event]),
+            }
+        document["levels"] = {
+            level: {f"{event}_relative_error": self.errors[level][event].as_dict() for event in EVENTS}
+            for level in LEVELS
+        }
+        document["loss_log10_sup_distance"] = self.loss_distance.as_dict()
+        document |= {"tolerance": self.tolerance, "verdict": self.verdict, "reason": self.reason}
+        return document
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Predictions (one a seed), the simulation, and their agreement."""
+
+    predictions: tuple[Prediction, ...]
+    simulation: Simulation
+    agreement: Agreement
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that both sides answer."""
+        return self.simulation.problem
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "predict": [prediction.as_dict() for prediction in self.predictions],
+            "simulate": self.simulation.as_dict(),
+            "agreement": self.agreement.as_dict(),
+        }
+
+    def __str__(self) -> str:
+        agreement = self.agreement
+        lines = [str(self.simulation), "", "median relative error, measured / predicted − 1 (95 % interval):"]
+        lines.append(f"  {'theory':>12} {'alignment':>28} {'recovery':>28}")
+        for level in LEVELS:
+            cells = [estimate_text(agreement.errors[level][event]) for event in EVENTS]
+            lines.append(f"  {level.replace('_', ' '):>12} {cells[0]:>28} {cells[1]:>28}")
+        distance = agreement.loss_distance.median
+        lines.append(f"loss curves: median over seeds of sup |Δ log10 L| = {distance:.3g}")
+        lines.append(f"verdict: {agreement.verdict} — {agreement.reason}")
+        return "\n".join(lines)
+
+
+def overlay(
+    problem: Problem,
+    simulation: Simulation,
+    *,
+    tolerance: float = TOLERANCE,
+    progress: Callable[[int], None] | None = None,
+) -> Comparison:
+    """Predict from the initial directions of every run of ``simulation`` and compare.
+
+    Parameters
+    ----------
+    tolerance
+        Largest median relative error of transition times that counts as agreement.
+    progress
+        Called with 1 after each prediction.
+
+    Raises
+    ------
+    ValueError
+        A tolerance that is not a positive number; a simulation of another problem.
+    """
+    tolerance = positive_number("tolerance", tolerance)
+    if simulation.problem != problem:
+        raise ValueError("the simulation is of another problem")
+    predictions = []
+    for directions, diverged in zip(simulation.directions, simulation.diverged, strict=True):
+        span = 0.0 if diverged else simulation.t_end  # beyond it only what is still to be learned matters
+        predictions.append(predict(problem, directions, t_min=span, times=simulation.times))
+        if progress is not None:
+            progress(1)
+    return Comparison(tuple(predictions), simulation, _agreement(predictions, simulation, tolerance))
+
+
+def relative_errors(predicted: Array, measured: Array, horizon: float) -> Array:
+    """``measured / predicted − 1`` where 0 < predicted ≤ horizon, NaN (not tested) elsewhere."""
+    tested = (predicted > 0) & (predicted <= horizon)
+    return np.where(tested, measured / np.where(tested, predicted, 1.0) - 1, np.nan)
+
+
+def tested_errors(predictions: Sequence[Prediction], simulation: Simulation, level: str, event: str) -> Array:
+    """Relative errors (S, P) against one level of theory; NaN where not tested."""
+    predicted = np.array([getattr(item, event)[level] for item in predictions])
+    return relative_errors(predicted, simulation.first_passages(event), simulation.t_end)
+
+
+def _agreement(predictions: list[Prediction], simulation: Simulation, tolerance: float) -> Agreement:
+    errors: dict[str, dict[str, MedianEstimate]] = {}
+    for level in LEVELS:
+        errors[level] = {}
+        for event in EVENTS:
+            table = tested_errors(predictions, simulation, level, event)
+            errors[level][event] = median_estimate(_seed_medians(table))
+    against_flow = {event: tested_errors(predictions, simulation, "flow", event) for event in EVENTS}
+    tested = {event: table[~np.isnan(table)] for event, table in against_flow.items()}
+    verdict, reason = _verdict(errors["flow"], tolerance)
+    if verdict != "agree":
+        reason += _noise_note(predictions, simulation)
+    return Agreement(
+        errors=errors,
+        pairs={event: int(values.size) for event, values in tested.items()},
+        unreached={event: int(np.isinf(values).sum()) for event, values in tested.items()},
+        quartiles={event: _quartiles(values) for event, values in tested.items()},
+        loss_distance=median_estimate([_loss_distance(p, simulation, i) for i, p in enumerate(predictions)]),
+        tolerance=tolerance,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _seed_medians(table: Array) -> list[float]:
+    rows = [row[~np.isnan(row)] for row in table]
+    return [middle(row) for row in rows if row.size]
+
+
+def _quartiles(values: Array) -> tuple[float, float, float]:
+    if not values.size:
+        return (np.nan, np.nan, np.nan)
+    low, mid, high = np.quantile(values, [0.25, 0.5, 0.75], method="inverted_cdf")
+    return float(low), float(mid), float(high)
+
+
+def _loss_distance(prediction: Prediction, simulation: Simulation, index: int) -> float:
+    """sup over records of |log10 L_SGD − log10 L_flow|, both floored; inf for a diverged run or a stopped flow."""
+    if simulation.diverged[index] or prediction.flow.t_end < simulation.t_end:
+        return np.inf
+    floor = LOSS_FLOOR * prediction.flow.loss[0]
+    theory = np.maximum(prediction.flow.loss_at(simulation.times), floor)
+    measured = np.maximum(simulation.loss[index], floor)
+    return float(np.max(np.abs(np.log10(measured / theory))))
+
+
+def _verdict(errors: dict[str, MedianEstimate], tolerance: float) -> tuple[str, str]:
+    if not all(errors[event].count for event in EVENTS):
+        return (
+            "inconclusive",
+            "no transition is predicted within the simulated flow time; simulate more samples",
+        )
+    parts, verdicts = [], []
+    for event in EVENTS:
+        low, high = errors[event].interval
+        if -tolerance <= low and high <= tolerance:
+            verdicts.append("agree")
+        elif high < -tolerance or low > tolerance:
+            verdicts.append("disagree")
+        else:
+            verdicts.append("inconclusive")
+        parts.append(f"{event} {estimate_text(errors[event])}")
+    text = f"median relative error against the flow: {', '.join(parts)}; tolerance ±{tolerance:g}"
+    count = min(errors[event].count for event in EVENTS)
+    if not all(errors[event].certified for event in EVENTS):
+        return "inconclusive", f"{text}; {count} seeds give no 95 % interval, 6 do"
+    if "disagree" in verdicts:
+        return "disagree", text
+    return ("agree", text) if set(verdicts) == {"agree"} else ("inconclusive", text)
+
+
+def _noise_note(predictions: list[Prediction], simulation: Simulation) -> str:
+    """Says so when gradient noise, which the flow leaves out, rules at this step size."""
+    problem = simulation.problem
+    limits = []
+    for prediction, rows in zip(predictions, simulation.directions, strict=True):
+        taken = prediction.student >= 0
+        r0 = np.abs(rows[prediction.student[taken], np.nonzero(taken)[0]])
+        limits.append(drift_dominated_step_size(problem, problem.a[taken], r0, simulation.batch))
+    typical = float(np.median(np.concatenate(limits))) if any(x.size for x in limits) else np.nan
+    if np.isfinite(typical) and simulation.step_size > typical / 10:
+        return (
+            f"; gradient noise matters here: the drift of a typical direction beats it "
+            f"for step sizes below {typical:.2g}, this run used {simulation.step_size:.2g}"
+        )
+    return ""
+
+
+def estimate_text(estimate: MedianEstimate) -> str:
+    """``+0.012 [−0.003, +0.020]``."""
+    if not estimate.count:
+        return "—"
+    low, high = estimate.interval
+    return f"{estimate.median:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -1,0 +1,1 @@
+"""Samplers of online SGD, and what they draw from."""

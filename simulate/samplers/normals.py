@@ -1,0 +1,267 @@
+"""Standard normals as fast as the processor makes them (extra ``fast`` = numba).
+
+Sixteen independent SFC64 generators run side by side in vector registers; the Box–Muller
+transform turns two 64-bit words into two normals,
+
+    x + iy = √(−2 ln u) e^{iθ},
+
+with ln by the odd series in (m − 1)/(m + 1) after splitting off the exponent and sine and cosine
+by their Taylor series on |θ| ≤ π/4, the octant taken from three spare bits.  All branch-free, so
+that the compiler vectorises it: 1.3 ns a normal where NumPy's ziggurat takes 8.
+
+float64 uses 53 random bits of u (normals up to 8.6) and 51 of the angle; float32 makes two
+normals from one word, 32 bits of u (up to 6.7; beyond lies a mass of 3e-11) and 29 of the angle.
+Each lane has its own 192-bit state, taken from ``SeedSequence``, and its own 64-bit counter: no
+lane repeats within 2^64 draws, and overlaps between lanes are as unlikely as for separate seeds.
+
+Sources: Doty-Humphrey, PractRand (SFC64); Box & Muller 1958.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator, SeedSequence
+
+from ..._types import Array
+
+LANES = 16
+CHUNK = 1024  # normals made at a time; scratch stays in the first-level cache
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},  # NaN and inf keep their meaning
+}
+
+
+class FastNormals:
+    """A stream of standard normals; its state is 16 lanes of SFC64 and what is left of a chunk.
+
+    Whole chunks are generated; what a request leaves over serves the next one, so the stream
+    does not depend on how it is asked for.
+    """
+
+    def __init__(self, stream: SeedSequence, dtype: str = "float64") -> None:
+        self.dtype = np.dtype(dtype)
+        self.state = seeded_state(stream)
+        self._fill = filler(str(self.dtype))
+        self._chunk = np.empty(CHUNK, self.dtype)
+        self._left = 0
+
+    def fill(self, out: Array) -> None:
+        """Overwrite a C-contiguous array with standard normals."""
+        flat = out.reshape(-1)
+        done = min(self._left, flat.size)
+        flat[:done] = self._chunk[CHUNK - self._left : CHUNK - self._left + done]
+        self._left -= done
+        whole = done + (flat.size - done) // CHUNK * CHUNK
+        self._fill(self.state, flat[done:whole])
+        if whole < flat.size:
+            self._fill(self.state, self._chunk)
+            flat[whole:] = self._chunk[: flat.size - whole]
+            self._left = CHUNK - (flat.size - whole)
+
+    def snapshot(self) -> dict[str, Array]:
+        """Arrays from which ``restore`` goes on bit for bit."""
+        return {"state": self.state.copy(), "chunk": self._chunk.copy(), "left": np.array(self._left)}
+
+    def restore(self, saved: dict[str, Array]) -> None:
+        """Go on from a ``snapshot``."""
+        self.state[:], self._chunk[:], self._left = saved["state"], saved["chunk"], int(saved["left"])
+
+
+class NumpyNormals:
+    """The same interface on ``numpy.random.Generator``, for machines without numba."""
+
+    def __init__(self, stream: SeedSequence, dtype: str = "float64") -> None:
+        self.dtype = np.dtype(dtype)
+        self._generator = Generator(np.random.SFC64(stream))
+
+    def fill(self, out: Array) -> None:
+        """Overwrite a C-contiguous array with standard normals."""
+        self._generator.standard_normal(out=out, dtype=self.dtype.type)
+
+    def snapshot(self) -> dict[str, Array]:
+        """Arrays from which ``restore`` goes on bit for bit."""
+        return snapshot_sfc64(self._generator)
+
+    def restore(self, saved: dict[str, Array]) -> None:
+        """Go on from a ``snapshot``."""
+        restore_sfc64(self._generator, saved)
+
+
+def snapshot_sfc64(generator: Generator) -> dict[str, Array]:
+    """State of a NumPy generator on SFC64 as arrays."""
+    inner: Any = generator.bit_generator.state
+    words = [inner["has_uint32"], inner["uinteger"]]
+    return {"state": inner["state"]["state"].copy(), "half": np.array(words, dtype=np.uint64)}
+
+
+def restore_sfc64(generator: Generator, saved: dict[str, Array]) -> None:
+    """Go on from a ``snapshot_sfc64``."""
+    inner: Any = generator.bit_generator.state
+    inner["state"]["state"] = saved["state"]
+    inner["has_uint32"], inner["uinteger"] = (int(word) for word in saved["half"])
+    generator.bit_generator.state = inner
+
+
+FastOrNumpy = FastNormals | NumpyNormals
+
+
+def normals(stream: SeedSequence, dtype: str = "float64") -> FastOrNumpy:
+    """The fastest source of normals that this machine has."""
+    return FastNormals(stream, dtype) if numba_available() else NumpyNormals(stream, dtype)
+
+
+def numba_available() -> bool:
+    """Is the extra ``fast`` installed?"""
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def seeded_state(stream: SeedSequence) -> Array:
+    """Lane states a, b, c, counter (SFC64 after its 12 warm-up rounds), shape (4, 16) uint64."""
+    state = np.ones((4, LANES), dtype=np.uint64)
+    state[:3] = stream.generate_state(3 * LANES, np.uint64).reshape(3, LANES)
+    with np.errstate(over="ignore"):
+        for _ in range(12):
+            a, b, c, counter = state
+            word = a + b + counter
+            turned = (c << np.uint64(24)) | (c >> np.uint64(40))
+            state = np.stack([b ^ (b >> np.uint64(11)), c + (c << np.uint64(3)), turned + word, counter + np.uint64(1)])
+    return state
+
+
+@lru_cache(maxsize=2)
+def filler(dtype: str) -> Any:
+    """``fill(state, out)``, compiled; ``out`` is flat and holds a multiple of ``CHUNK`` numbers."""
+    import numba
+
+    words = _words(numba)
+    make = _chunk64(numba) if dtype == "float64" else _chunk32(numba)
+
+    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+    def fill(state, out):  # type: ignore[no-untyped-def]
+        bits = np.empty(CHUNK, np.uint64)
+        scratch = np.empty(CHUNK, out.dtype)
+        for start in range(0, out.size, CHUNK):
+            make(words, state, bits, scratch, out[start : start + CHUNK])
+
+    fill(np.ones((4, LANES), np.uint64), np.empty(CHUNK, dtype))
+    return fill
+
+
+def _words(numba: Any) -> Any:
+    """``words(state, out)``: random 64-bit words, 16 lanes abreast."""
+
+    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+    def words(state, out):  # type: ignore[no-untyped-def]
+        a, b, c, counter = state[0], state[1], state[2], state[3]
+        for i in range(0, out.size, LANES):
+            for j in range(LANES):
+                word = a[j] + b[j] + counter[j]
+                counter[j] += np.uint64(1)
+                a[j] = b[j] ^ (b[j] >> np.uint64(11))
+                b[j] = c[j] + (c[j] << np.uint64(3))
+                c[j] = ((c[j] << np.uint64(24)) | (c[j] >> np.uint64(40))) + word
+                out[i + j] = word
+
+    return words
+
+
+def _chunk64(numba: Any) -> Any:
+    half = CHUNK // 2
+    log_terms = tuple(2 / (2 * k + 1) for k in range(11))  # (m−1)²/(m+1)² ≤ 0.0295: error 1e-18
+    turn = 2 * math.pi
+    sine = tuple((-1) ** k * turn ** (2 * k + 1) / math.factorial(2 * k + 1) for k in range(9))
+    cosine = tuple((-1) ** k * turn ** (2 * k) / math.factorial(2 * k) for k in range(9))
+    root_half_bits, ln2 = np.int64(0x3FE6A09E667F3BCD), math.log(2.0)
+
+    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+    def chunk(words, state, bits, scratch, out):  # type: ignore[no-untyped-def]
+        words(state, bits)
+        for i in range(half):
+            scratch[i] = (float(np.int64(bits[i] >> np.uint64(11))) + 0.5) * 2.0**-53
+        pattern = scratch.view(np.int64)
+        for i in range(half):  # u = m 2^e with m in [√½, √2)
+            exponent = (pattern[i] - root_half_bits) >> np.int64(52)
+            pattern[i] -= exponent << np.int64(52)
+            bits[i] = np.uint64(exponent)
+        for i in range(half):
+            m = scratch[i]
+            s = (m - 1.0) / (m + 1.0)
+            z = s * s
+            q = log_terms[10]
+            for k in range(9, -1, -1):
+                q = q * z + log_terms[k]
+            radius = math.sqrt(-2.0 * (s * q + float(np.int64(bits[i])) * ln2))
+            word = bits[half + i]
+            angle = float(np.int64(word) >> np.int64(13)) * 2.0**-53  # in turns, |angle| ≤ 1/8
+            z = angle * angle
+            sin, cos = sine[8], cosine[8]
+            for k in range(7, -1, -1):
+                sin = sin * z + sine[k]
+                cos = cos * z + cosine[k]
+            sin *= angle
+            swap = (word & np.uint64(1)) != 0
+            x = sin if swap else cos
+            y = cos if swap else sin
+            out[i] = radius * (-x if (word & np.uint64(2)) != 0 else x)
+            out[half + i] = radius * (-y if (word & np.uint64(4)) != 0 else y)
+
+    return chunk
+
+
+def _chunk32(numba: Any) -> Any:
+    half = CHUNK // 2
+    log_terms = tuple(np.float32(2 / (2 * k + 1)) for k in range(5))
+    turn = 2 * math.pi
+    sine = tuple(np.float32((-1) ** k * turn ** (2 * k + 1) / math.factorial(2 * k + 1)) for k in range(5))
+    cosine = tuple(np.float32((-1) ** k * turn ** (2 * k) / math.factorial(2 * k)) for k in range(6))
+    root_half_bits, ln2 = np.int32(0x3F3504F3), np.float32(math.log(2.0))
+    one, minus_two, scale32 = np.float32(1), np.float32(-2), np.float32(2.0**-32)
+    tiny, scale_angle = np.float32(2.0**-33), np.float32(2.0**-31)
+
+    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+    def chunk(words, state, bits, scratch, out):  # type: ignore[no-untyped-def]
+        words(state, bits[:half])
+        low = bits[:half].view(np.int32)  # both halves of every word
+        pattern = scratch.view(np.int32)
+        for i in range(half):  # 1 + the rounding of large u can reach 1 + 2^-33 → ln u = 0 at worst
+            scratch[i] = np.float32(np.uint32(low[i])) * scale32 + tiny
+        exponents = pattern[half:]
+        for i in range(half):
+            exponent = (pattern[i] - root_half_bits) >> np.int32(23)
+            pattern[i] -= exponent << np.int32(23)
+            exponents[i] = exponent
+        for i in range(half):
+            m = scratch[i]
+            s = (m - one) / (m + one)
+            z = s * s
+            q = log_terms[4]
+            for k in range(3, -1, -1):
+                q = q * z + log_terms[k]
+            radius = np.float32(math.sqrt(minus_two * min(s * q + np.float32(exponents[i]) * ln2, np.float32(0))))
+            word = low[half + i]
+            angle = np.float32(word >> np.int32(3)) * scale_angle  # in turns, |angle| ≤ 1/8
+            z = angle * angle
+            cos = cosine[5]
+            sin = sine[4]
+            for k in range(4, -1, -1):
+                cos = cos * z + cosine[k]
+            for k in range(3, -1, -1):
+                sin = sin * z + sine[k]
+            sin *= angle
+            swap = (word & np.int32(1)) != 0
+            x = sin if swap else cos
+            y = cos if swap else sin
+            out[i] = radius * (-x if (word & np.int32(2)) != 0 else x)
+            out[half + i] = radius * (-y if (word & np.int32(4)) != 0 else y)
+
+    return chunk

@@ -1,0 +1,254 @@
+"""Online SGD exact in law at a cost free of d (extra ``fast`` = numba).
+
+By rotation invariance only overlaps matter.  Keep the students as rows ``W = [R | U]`` in an
+orthonormal basis: R (m × P) along the teacher's directions, U in a basis of the rest of
+span(V*, V).  In these coordinates a sample is a vector of standard normals, and what it has
+outside the span is a new orthogonal direction of length χ_D, D = d − P − (columns of U).  The
+rank-one update of SGD puts one new column into U.  After ``buffer`` steps U is brought back to m
+columns by an LQ factorisation, which keeps U Uᵀ and hence the law.
+
+A mini-batch of B samples has remainders with a Wishart Gram matrix; its Bartlett factor T (lower
+triangular, χ_{D−i+1} on the diagonal, normals below) gives their coordinates in B new columns, so
+the exact sampler needs D ≥ B, that is d ≥ P + m + B.
+
+In the block between two compressions the extended samples are the rows of one array, zero
+beyond their columns, and the kernels of the direct sampler run on it unchanged.  Amortised
+cost: O(m (P + m)) a sample.
+
+Sources: Bartlett 1933 (Wishart factor); Marsaglia & Tsang 2000 (χ² as a gamma variate).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.random import SeedSequence
+
+from ..._types import Array
+from ...problem.activation import Activation
+from . import sgd_step as kernels
+from .normals import CHUNK, OPTIONS, filler, seeded_state
+from .stack import Setting
+
+
+def smallest_dimension(P: int, m: int, batch: int) -> int:
+    """Least d at which the reduced sampler is exact."""
+    return P + m + batch
+
+
+class ReducedRun:
+    """One run; ``start`` holds the students in P + m orthonormal coordinates, shape (m, P + m)."""
+
+    coarse = False
+
+    def __init__(self, setting: Setting, start: Array, stream: SeedSequence) -> None:
+        problem, batch = setting.problem, setting.batch
+        P, m, d = problem.P, problem.m, problem.d
+        if d < smallest_dimension(P, m, batch):
+            raise ValueError(f"the reduced sampler needs d ≥ P + m + batch = {P + m + batch}, but `d` is {d}")
+        # Longer buffers spread the factorisation thinner and make every sample wider.
+        self._steps = max(1, min(max(32, m), d - P - m) // batch)
+        width = P + m + self._steps * batch
+        self.setting = setting
+        self._kernel = block_kernel(problem.activation, batch)
+        self._W = np.zeros((m + 3, width))  # three rows to spare, always zero
+        self._W[:m, : start.shape[1]] = start
+        self._n = np.sum(start**2, axis=1)
+        self._c, self._b = np.zeros((2, m))
+        self._old = np.zeros(width)
+        rows = self._steps * batch
+        # The samples of a block, then its label noises; whole chunks.
+        self._drawn = np.zeros(-(-rows * (width + 1) // CHUNK) * CHUNK)
+        self._noise = np.zeros(rows)
+        words = stream.spawn(2)
+        self._lanes = seeded_state(words[0])
+        self._scalar = seeded_state(words[1])[:, 0].copy()
+        self._pool = np.empty(CHUNK)
+        # left in the pool; next step of the block; steps done
+        self._counts = np.array([0, self._steps, 0], dtype=np.int64)
+        self._run_kernel(0)  # compiles
+
+    def advance(self, steps: int) -> int:
+        """Take ``steps`` steps."""
+        left = steps
+        while left:
+            count = min(left, 1 << 16)
+            self._run_kernel(count)
+            left -= count
+        return steps
+
+    def _run_kernel(self, count: int) -> None:
+        setting, at = self.setting, int(self._counts[2])
+        etas = setting.schedule.rate(np.arange(at, at + count))
+        self._kernel(
+            self._W, self._n, self._c, self._b, self._old, self._drawn, self._noise, etas, setting.problem.a,
+            float(setting.problem.d), setting.label_noise, self._lanes, self._scalar, self._pool, self._counts,
+        )  # fmt: skip
+
+    def students(self) -> Array:
+        """Students with the pending update applied, (1, m, width)."""
+        W = self._W[: self._n.size]
+        with np.errstate(all="ignore"):  # a diverged run is reported, not warned of
+            return (W + (self._c[:, None] * W + self._b[:, None] * self._old))[None]
+
+    def keep(self, alive: Array) -> None:
+        """A stack of one has nothing to drop until it is empty."""
+
+    def snapshot(self) -> dict[str, Array]:
+        """Every array of the run."""
+        return {name: getattr(self, f"_{name}") for name in _STATE}
+
+    def restore(self, saved: dict[str, Array]) -> None:
+        """Go on from a ``snapshot``."""
+        for name in _STATE:
+            getattr(self, f"_{name}")[...] = saved[name]
+
+
+_STATE = ("W", "n", "c", "b", "old", "drawn", "noise", "lanes", "scalar", "pool", "counts")
+
+
+@lru_cache(maxsize=1)
+def _helpers() -> tuple[Any, Any, Any]:
+    """``(fill, chis, compress)``, compiled."""
+    import numba
+
+    fill = filler("float64")
+    jit = numba.njit(**OPTIONS)
+
+    @jit  # type: ignore[untyped-decorator]
+    def chis(out, d, first, lanes, scalar, pool, counts):  # type: ignore[no-untyped-def]
+        """``out[i]``: independent χ variates of d − first − i ≥ 1 degrees of freedom."""
+        s0, s1, s2, s3 = scalar[0], scalar[1], scalar[2], scalar[3]
+        left = counts[0]
+        for i in range(out.size):
+            freedom = d - first - i
+            shift = freedom / 2 - 1 / 3
+            scale = 1 / math.sqrt(9 * shift) if freedom > 1.5 else 0.0
+            while True:
+                if left == 0:
+                    fill(lanes, pool)
+                    left = CHUNK
+                left -= 1
+                z = pool[left]
+                if freedom < 1.5:
+                    out[i] = abs(z)
+                    break
+                v = 1 + scale * z
+                if v <= 0:
+                    continue
+                v = v * v * v
+                word = s0 + s1 + s3
+                s3 += np.uint64(1)
+                s0 = s1 ^ (s1 >> np.uint64(11))
+                s1 = s2 + (s2 << np.uint64(3))
+                s2 = ((s2 << np.uint64(24)) | (s2 >> np.uint64(40))) + word
+                u = (float(np.int64(word >> np.uint64(11))) + 0.5) * 2.0**-53
+                if u < 1 - 0.0331 * (z * z) * (z * z) or math.log(u) < 0.5 * z * z + shift * (1 - v + math.log(v)):
+                    out[i] = math.sqrt(2 * shift * v)
+                    break
+        scalar[0], scalar[1], scalar[2], scalar[3] = s0, s1, s2, s3
+        counts[0] = left
+
+    @jit  # type: ignore[untyped-decorator]
+    def reflect(W, k, start, mirror, twice):  # type: ignore[no-untyped-def]
+        """Reflect rows k … k+3 from column ``start`` on: row ← row − twice (row·mirror) mirror.
+
+        Slices, so that indices run from 0: the compiler vectorises no index that may be negative.
+        """
+        r0, r1, r2, r3 = W[k, start:], W[k + 1, start:], W[k + 2, start:], W[k + 3, start:]
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for j in range(mirror.size):
+            y = mirror[j]
+            s0 += r0[j] * y
+            s1 += r1[j] * y
+            s2 += r2[j] * y
+            s3 += r3[j] * y
+        s0, s1, s2, s3 = twice * s0, twice * s1, twice * s2, twice * s3
+        for j in range(mirror.size):
+            y = mirror[j]
+            r0[j] -= s0 * y
+            r1[j] -= s1 * y
+            r2[j] -= s2 * y
+            r3[j] -= s3 * y
+
+    @jit  # type: ignore[untyped-decorator]
+    def compress(W, P, m, work):  # type: ignore[no-untyped-def]
+        """Replace the columns U of the first m rows from P on by [L | 0] with the same U Uᵀ.
+
+        Householder reflections from the right.  W has rows to spare up to a multiple of four.
+        """
+        width = W.shape[1]
+        for i in range(min(m, width - P - 1)):
+            row, mirror = W[i, P + i :], work[P + i :]
+            square = 0.0
+            for j in range(1, mirror.size):
+                mirror[j] = row[j]
+                square += row[j] * row[j]
+                row[j] = 0.0
+            if square == 0.0:
+                continue
+            norm = math.sqrt(row[0] * row[0] + square)
+            head = -norm if row[0] > 0 else norm
+            mirror[0] = row[0] - head
+            row[0] = head
+            twice = 2 / (mirror[0] * mirror[0] + square)
+            for k in range(i + 1, m, 4):
+                reflect(W, k, P + i, mirror, twice)
+
+    return fill, chis, compress
+
+
+@lru_cache(maxsize=32)
+def block_kernel(activation: Activation, batch: int) -> Any:
+    """Advance a ``ReducedRun`` by len(etas) steps, compressing and drawing as needed; compiled."""
+    import numba
+
+    fill, chis, compress = _helpers()
+    single, batched = kernels.single(activation), kernels.batched(activation)
+    _, apply_pending = kernels.linear_algebra()
+
+    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+    def run(W, n, c, b, old, drawn, noise, etas, a, d, label_noise, lanes, scalar, pool, counts):  # type: ignore[no-untyped-def]
+        m, width = n.size, W.shape[1]
+        P, rows_held = a.size, noise.size
+        X = drawn[: rows_held * width].reshape(rows_held, width)
+        steps = rows_held // batch
+        work = np.empty(width)
+        done = 0
+        while done < etas.size:
+            if counts[1] == steps:
+                apply_pending(W[:m], c, b, old)
+                c[:] = 0.0
+                b[:] = 0.0
+                compress(W, P, m, work)
+                for k in range(m):
+                    square = 0.0
+                    for j in range(width):
+                        square += W[k, j] * W[k, j]
+                    n[k] = square
+                fill(lanes, drawn)
+                chis(work[:rows_held], d, P + m, lanes, scalar, pool, counts)
+                for i in range(rows_held):
+                    last = P + m + i  # normals before this column, χ in it, nothing after
+                    X[i, last] = work[i]
+                    for j in range(last + 1, width):
+                        X[i, j] = 0.0
+                if label_noise > 0:
+                    for i in range(rows_held):
+                        noise[i] = label_noise * drawn[X.size + i]
+                counts[1] = 0
+            some = min(etas.size - done, steps - counts[1])
+            rows = X[counts[1] * batch : (counts[1] + some) * batch]
+            xi = noise[counts[1] * batch : (counts[1] + some) * batch]
+            if batch == 1:
+                single(W[:m], n, c, b, old, rows, etas[done : done + some], xi, a, 0.0)
+            else:
+                batched(W[:m], n, rows, batch, etas[done : done + some], xi, a)
+            counts[1] += some
+            done += some
+        counts[2] += done
+
+    return run

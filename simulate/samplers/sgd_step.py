@@ -1,0 +1,162 @@
+"""Compiled steps of online SGD on rows of any width (extra ``fast`` = numba).
+
+``single`` takes one sample a step, ``batched`` B of them.  Students are the rows of V, samples the
+rows of X, both in orthonormal coordinates whose first P axes are the teacher's; the direct
+sampler uses all d of them, the reduced one P + m and a few more.
+
+``single`` makes one pass over V a sample: it applies the update of the previous sample while it
+takes the inner products with the new one,
+
+    v_k ← v_k + (c_k v_k + b_k x_old),    v_k·x_new,
+
+so the last update is always pending, in (c, b, x_old).  Increments are added, never multiplied
+in, so that float32 keeps them.  Squared norms are carried along and belong to the state.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ...problem.activation import Activation
+from .normals import OPTIONS
+from .scalar import scalar_functions
+
+
+@lru_cache(maxsize=1)
+def linear_algebra() -> tuple[Any, Any]:
+    """``(advance_rows, apply_pending)``: the two passes over V, compiled."""
+    import numba
+
+    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+    def advance_rows(V, c, b, old, new, dots, zero):  # type: ignore[no-untyped-def]
+        m, width = V.shape
+        k = 0
+        while k + 4 <= m:  # four rows at a time share the loads of both samples
+            r0, r1, r2, r3 = V[k], V[k + 1], V[k + 2], V[k + 3]
+            c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
+            b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+            s0, s1, s2, s3 = zero, zero, zero, zero
+            for j in range(width):
+                q, y = old[j], new[j]
+                t0 = r0[j] + (c0 * r0[j] + b0 * q)
+                t1 = r1[j] + (c1 * r1[j] + b1 * q)
+                t2 = r2[j] + (c2 * r2[j] + b2 * q)
+                t3 = r3[j] + (c3 * r3[j] + b3 * q)
+                r0[j], r1[j], r2[j], r3[j] = t0, t1, t2, t3
+                s0 += t0 * y
+                s1 += t1 * y
+                s2 += t2 * y
+                s3 += t3 * y
+            dots[k], dots[k + 1], dots[k + 2], dots[k + 3] = s0, s1, s2, s3
+            k += 4
+        while k < m:
+            row, ck, bk, s = V[k], c[k], b[k], zero
+            for j in range(width):
+                t = row[j] + (ck * row[j] + bk * old[j])
+                row[j] = t
+                s += t * new[j]
+            dots[k] = s
+            k += 1
+
+    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+    def apply_pending(V, c, b, old):  # type: ignore[no-untyped-def]
+        for k in range(V.shape[0]):
+            row, ck, bk = V[k], c[k], b[k]
+            for j in range(V.shape[1]):
+                row[j] += ck * row[j] + bk * old[j]
+
+    return advance_rows, apply_pending
+
+
+@lru_cache(maxsize=32)
+def single(activation: Activation) -> Any:
+    """``single(V, n, c, b, old, X, etas, noise, a, zero)``: one step for every row of X."""
+    import numba
+
+    sigma, slope_of = scalar_functions(activation)
+    advance_rows, _ = linear_algebra()
+
+    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+    def run(V, n, c, b, old, X, etas, noise, a, zero):  # type: ignore[no-untyped-def]
+        m, width = V.shape
+        dots = np.empty(m, V.dtype)
+        u, values, slopes = np.empty(m), np.empty(m), np.empty(m)
+        previous = old
+        for t in range(X.shape[0]):
+            x = X[t]
+            advance_rows(V, c, b, previous, x, dots, zero)
+            delta = -noise[t]
+            for p in range(a.size):
+                delta -= a[p] * sigma(x[p])
+            square = zero
+            for j in range(width):
+                square += x[j] * x[j]
+            for k in range(m):
+                u[k] = dots[k] / math.sqrt(n[k])
+            for k in range(m):
+                values[k], slopes[k] = sigma(u[k]), slope_of(u[k])
+            for k in range(m):
+                delta += n[k] * values[k]
+            rate = etas[t] * delta
+            for k in range(m):
+                shrink = -rate * (2 * values[k] - slopes[k] * u[k])
+                push = -rate * slopes[k] * math.sqrt(n[k])
+                c[k], b[k] = shrink, push
+                keep = 1 + shrink
+                n[k] = keep * keep * n[k] + 2 * keep * push * dots[k] + push * push * square
+            previous = x
+        if X.shape[0]:
+            old[:] = previous
+
+    return run
+
+
+@lru_cache(maxsize=32)
+def batched(activation: Activation) -> Any:
+    """``batched(V, n, X, batch, etas, noise, a)``: one step for every ``batch`` rows of X."""
+    import numba
+
+    sigma, slope_of = scalar_functions(activation)
+
+    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+    def run(V, n, X, batch, etas, noise, a):  # type: ignore[no-untyped-def]
+        m, width = V.shape
+        values, push = np.empty((batch, m)), np.empty((batch, m), V.dtype)
+        for step in range(X.shape[0] // batch):
+            shrink = np.zeros(m)
+            for i in range(batch):
+                x = X[step * batch + i]
+                delta = -noise[step * batch + i]
+                for p in range(a.size):
+                    delta -= a[p] * sigma(x[p])
+                for k in range(m):
+                    row, dot = V[k], x[0] * 0
+                    for j in range(width):
+                        dot += row[j] * x[j]
+                    u = dot / math.sqrt(n[k])
+                    values[i, k], slope = sigma(u), slope_of(u)
+                    delta += n[k] * values[i, k]
+                    push[i, k] = -slope * math.sqrt(n[k])
+                    values[i, k] = 2 * values[i, k] - slope * u
+                rate = etas[step] / batch * delta
+                for k in range(m):
+                    shrink[k] -= rate * values[i, k]
+                    push[i, k] *= rate
+            for k in range(m):
+                row, s = V[k], V.dtype.type(shrink[k])
+                for j in range(width):
+                    row[j] += s * row[j]
+                for i in range(batch):
+                    x, p = X[step * batch + i], push[i, k]
+                    for j in range(width):
+                        row[j] += p * x[j]
+                square = 0.0
+                for j in range(width):
+                    square += row[j] * row[j]
+                n[k] = square
+
+    return run

@@ -1,0 +1,221 @@
+"""The law of all transition times over the random initialisation, and of the loss, at finite P, d and m.
+
+Greedy selection gives each direction its student's initial overlap (``theory.greedy_chain``); alone with it,
+the direction is aligned and recovered at flow times that are exact (``theory.decoupled``).  With
+τ = a t, ν = n/a, y = ln(s/(1 − s)), ψ(s) = φ'(r)/r and the integrals from y = 0
+
+    dτ = dy/(2ψ),      A = ∫ 4φ dτ,      B = ∫ e^A dτ,
+
+the start (y_0, ν_0) enters the norm through one number only, so the recovery level ν s = ½ can be
+read backwards (derived here):
+
+    ν = e^A / (λ + 4φ(1) B),   λ = e^{A(y_0)}/ν_0 − 4φ(1) B(y_0);      ν s = ½  at  λ = 2 s e^A − 4φ(1) B.
+
+Hence a T_alignment = −τ(y_0) and a T_recovery = ρ(λ) − τ(y_0), with ρ a tabulated function of one
+variable: a million times in a fraction of a second.
+
+Loss.  By recovery r² ≈ 1, where ṅ = 4φ(1) n (a − n) is logistic through n(T_p) = a_p/2 and the share of
+the direction is ½ φ(1) (a_p − n)²:
+
+    L(t) = ½ φ(1) Σ_p a_p² (1 + e^{4 a_p φ(1) (t − T_p)})^{−2},
+
+T_p the recovery time, inf for a direction without a student: those are the floor that the width leaves.
+Not in it: competition between students of one direction and the pull of several directions on one
+student (the gradient flow has both), and gradient noise.  Valid for n_0 = init_scale² ≪ a_p.
+Unit: flow time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.interpolate import CubicHermiteSpline, CubicSpline
+from scipy.special import expit, logit
+
+from .._types import Array
+from ..problem.activation import Activation
+from ..problem.checks import nonnegative_integer, positive_integer
+from ..problem.problem import Problem
+from . import decoupled
+from .closed_form import assign, student_overlaps
+from .greedy_chain import greedy_overlaps, greedy_refusal
+
+_WIDTH = 1 / 64  # of a panel in y
+_SATURATED = 20.0  # beyond ± this in the exponent a transition is 0 or 1 to 4e-9
+
+
+@dataclass(frozen=True, repr=False)
+class FiniteLaw:
+    """Transition times of all directions over ``draws`` random initialisations.
+
+    Attributes
+    ----------
+    overlaps
+        Initial |r| of each direction's student, shape (draws, P); 0 where it has none.
+    alignment, recovery
+        Flow times, shape (draws, P); inf where a direction has no student.
+    """
+
+    problem: Problem
+    seed: int
+    quantiles: tuple[float, ...]
+    overlaps: Array
+    alignment: Array
+    recovery: Array
+
+    @property
+    def draws(self) -> int:
+        """Number of random initialisations."""
+        return len(self.overlaps)
+
+    def loss_at(self, times: ArrayLike) -> Array:
+        """Loss of each draw at ascending flow times (T,), shape (draws, T)."""
+        return self.remaining(np.asarray(times, dtype=float), np.zeros(self.recovery.shape, dtype=int), 1)[:, 0]
+
+    def floor(self) -> Array:
+        """Loss of each draw after all time, shape (draws,): the share of directions without a student."""
+        share = 0.5 * self.problem.activation.second_moment * self.problem.a**2
+        return np.where(np.isfinite(self.recovery), 0.0, share).sum(axis=1)
+
+    def remaining(self, times: Array, group: Array, groups: int) -> Array:
+        """Loss of the directions of each group alone, shape (draws, groups, T).
+
+        Parameters
+        ----------
+        times
+            Ascending flow times, shape (T,).
+        group
+            Group 0 … groups − 1 of each direction of each draw, shape (draws, P).
+
+        Notes
+        -----
+        A transition that is over or has not begun adds 0 or its whole share; only the times within
+        its width, |4 a φ(1) (t − T_p)| < 20, are evaluated.
+        """
+        a = self.problem.a[self.problem.a > 0]
+        T, group = self.recovery[:, self.problem.a > 0], group[:, self.problem.a > 0]
+        rate = 4 * self.problem.activation.second_moment * a
+        share = np.broadcast_to(rate * a / 8, T.shape).ravel()
+        first = np.searchsorted(times, T - _SATURATED / rate).ravel()
+        last = np.searchsorted(times, T + _SATURATED / rate).ravel()
+        cells, columns = self.draws * groups, len(times) + 1
+        row = (np.arange(self.draws)[:, None] * groups + group).ravel()
+
+        def collect(row: Array, column: Array, value: Array) -> Array:
+            return np.bincount(row * columns + column, value, minlength=cells * columns).reshape(cells, columns)
+
+        started = collect(row, first, share)
+        loss = started[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]  # those that begin after the time
+        T, rate = T.ravel(), np.broadcast_to(rate, T.shape).ravel()
+        here, column = np.nonzero(first < last)[0], first
+        while here.size:
+            at = column[here]
+            weight = expit(rate[here] * (T[here] - times[at])) ** 2
+            loss += collect(row[here], at, share[here] * weight)[:, :-1]
+            column[here] += 1
+            here = here[column[here] < last[here]]
+        return loss.reshape(self.draws, groups, len(times))
+
+    def __str__(self) -> str:
+        problem, T = self.problem, np.median(self.recovery, axis=0)
+        start, end = 0.5 * problem.activation.second_moment * np.sum(problem.a**2), self.floor().mean()
+        learned = T[np.isfinite(T)]
+        span = f"{learned.min():.4g} to {learned.max():.4g}" if learned.size else "none"
+        return (
+            f"finite law of {problem.activation.name}: P = {problem.P}, d = {problem.d}, m = {problem.m}, "
+            f"{self.draws} draws\n"
+            f"  median recovery times {span} for {learned.size} directions\n"
+            f"  loss {start:.4g} at the start, {end:.4g} after all time"
+        )
+
+
+def finite_law(
+    problem: Problem, *, draws: int = 16, seed: int = 0, quantiles: Sequence[float] = (0.1, 0.5, 0.9)
+) -> FiniteLaw:
+    """Transition times of all P directions over random initial directions, exactly but for O(1/d).
+
+    Parameters
+    ----------
+    draws, seed
+        Random initialisations; draw i depends on the seed and i alone.
+    quantiles
+        Levels over the draws of the bands that ``theory.resource_curves`` gives.
+
+    Raises
+    ------
+    ValueError
+        An activation outside the regime, quantiles outside (0, 1), a draw count or seed that is none.
+    """
+    refusal = greedy_refusal(problem.activation)
+    if refusal is not None:
+        raise ValueError(refusal)
+    draws, seed = positive_integer("draws", draws), nonnegative_integer("seed", seed)
+    levels = tuple(float(q) for q in quantiles)
+    if not levels or not all(0 < q < 1 for q in levels):
+        raise ValueError(f"`quantiles` must lie strictly between 0 and 1, but are {list(levels)}")
+    overlaps = greedy_overlaps(problem.activation, problem.a, d=problem.d, m=problem.m, draws=draws, seed=seed)
+    alignment, recovery = transition_times(problem.activation, problem.a, overlaps, problem.init_scale**2)
+    return FiniteLaw(problem, seed, levels, overlaps, alignment, recovery)
+
+
+def law_of_starts(problem: Problem, directions: Array) -> FiniteLaw:
+    """The law of given starts, greedily assigned.
+
+    Parameters
+    ----------
+    directions
+        Initial unit rows of every draw, shape (draws, m, P or more); the first P columns are the overlaps r_kp.
+    """
+    overlaps = directions[:, :, : problem.P]
+    chosen = np.abs([student_overlaps(assign(problem.activation, problem.a, start), start) for start in overlaps])
+    alignment, recovery = transition_times(problem.activation, problem.a, chosen, problem.init_scale**2)
+    return FiniteLaw(problem, 0, (0.5,), chosen, alignment, recovery)
+
+
+def transition_times(activation: Activation, a: Array, overlaps: Array, n0: float) -> tuple[Array, Array]:
+    """Alignment and recovery flow times of ``theory.decoupled`` for overlaps r ≥ 0 (…, P), to about 1e-7.
+
+    a broadcasts against the overlaps; a = 0 or r = 0 gives inf.  Starts past r² = ½ or with
+    n_0 > a/8 are left to ``theory.decoupled`` itself.
+    """
+    a = np.broadcast_to(a, overlaps.shape)
+    align, recover = np.full(overlaps.shape, np.inf), np.full(overlaps.shape, np.inf)
+    live = (a > 0) & (overlaps > 0)
+    late = live & ((overlaps**2 >= 0.5) | (n0 > a / 8))
+    align[late] = decoupled.alignment_time(activation, a[late], overlaps[late])
+    recover[late] = decoupled.recovery_time(activation, a[late], overlaps[late], n0)
+    live &= ~late
+    if not live.any():
+        return align, recover
+    phi_one, slope_one = activation.second_moment, activation.slope_second_moment
+    y0 = logit(overlaps[live] ** 2)
+    origin = int(np.ceil(-y0.min() / _WIDTH)) + 2
+    knots = _WIDTH * np.arange(-origin, int((10 * slope_one / phi_one + 10) / _WIDTH))  # to A ≈ 20: n logistic
+    s = expit(knots)
+    tau_rate = 0.5 * np.sqrt(s) / activation.phi_slope(np.sqrt(s))
+    tau = _primitive(knots, tau_rate, origin)
+    growth = _primitive(knots, 4 * activation.phi(np.sqrt(s)) * tau_rate, origin)
+    level = np.exp(growth(knots))
+    weighted = _primitive(knots, level * tau_rate, origin)
+    passed = 2 * s * level - 4 * phi_one * weighted(knots)  # the λ that is recovered at each knot
+    slope = level * (2 * s * (1 - s) + (8 * s * activation.phi(np.sqrt(s)) - 4 * phi_one) * tau_rate)
+    rising = slice(int(np.nonzero(passed <= 1)[0][-1]) + 1, None)  # λ = 1 at y = 0; λ > 1 at every start here
+    log_passed = np.log(passed[rising])
+    rho = CubicHermiteSpline(log_passed, tau(knots)[rising], (tau_rate * passed / slope)[rising])
+    strength, tau0 = a[live], tau(y0)
+    start = np.log(np.exp(growth(y0)) * strength / n0 - 4 * phi_one * weighted(y0))
+    beyond = np.maximum(start - log_passed[-1], 0.0) / (4 * phi_one)
+    align[live] = -tau0 / strength
+    recover[live] = (rho(np.minimum(start, log_passed[-1])) + beyond - tau0) / strength
+    return align, recover
+
+
+def _primitive(knots: Array, rate: Array, origin: int) -> CubicHermiteSpline:
+    """Primitive of the cubic spline of ``rate`` that vanishes at ``knots[origin]``, summed outwards from there."""
+    slope = CubicSpline(knots, rate)(knots, 1)
+    pieces = 0.5 * _WIDTH * (rate[:-1] + rate[1:]) + _WIDTH**2 / 12 * (slope[:-1] - slope[1:])
+    below, above = -np.cumsum(pieces[:origin][::-1])[::-1], np.cumsum(pieces[origin:])
+    return CubicHermiteSpline(knots, np.concatenate([below, [0.0], above]), rate)

@@ -1,0 +1,188 @@
+"""The prediction: who learns each direction, and when, at three levels of theory.
+
+    closed_form   the paper's formula (leading order, ``theory.closed_form``)
+    decoupled     one direction, one student, exact quadrature (``theory.decoupled``)
+    flow          gradient flow of the whole population loss (``theory.gradient_flow``)
+
+Times are flow times t = η · steps; inf where a transition is not reached or never happens.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._types import Array
+from ..problem.checks import positive_number
+from ..problem.problem import Problem
+from . import decoupled
+from .closed_form import (
+    assign,
+    closed_form_alignment,
+    closed_form_recovery,
+    closed_form_refusal,
+    decoupled_refusal,
+    student_overlaps,
+)
+from .gradient_flow import Flow, flow
+
+LEVELS = ("closed_form", "decoupled", "flow")
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """Predicted transitions from given initial directions.
+
+    Attributes
+    ----------
+    student
+        Index of the student expected to learn each direction, shape (P,); −1 for none.
+    alignment, recovery
+        Level name to flow times (P,); a level that does not apply is all inf, reason in ``notes``.
+    status
+        Per direction ``"learned"``, ``"not_by_horizon"`` or ``"never"``.
+    strengths
+        ``Σ_k n_k r_kp²`` at the end of the flow, shape (P,).
+    flow
+        The full solution with loss and strengths over time.
+    """
+
+    problem: Problem
+    student: Array
+    alignment: dict[str, Array]
+    recovery: dict[str, Array]
+    status: tuple[str, ...]
+    strengths: Array
+    flow: Flow
+    notes: dict[str, str]
+    wall_time: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form; inf stays inf for the caller to write as null."""
+        return {
+            "problem": self.problem.as_dict(),
+            "alignment": {level: self.alignment[level].tolist() for level in LEVELS},
+            "recovery": {level: self.recovery[level].tolist() for level in LEVELS},
+            "student": [int(k) if k >= 0 else None for k in self.student],
+            "status": list(self.status),
+            "strengths": self.strengths.tolist(),
+            "t_end": self.flow.t_end,
+            "flow_final_loss": float(self.flow.loss[-1]),
+            "flow_status": self.flow.status,
+            "notes": dict(self.notes),
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"prediction for {self.problem.activation.name}: d = {self.problem.d}, P = {self.problem.P}, "
+            f"m = {self.problem.m} (flow times)",
+            f"{'p':>4} {'a_p':>8} {'student':>7} | {'alignment':^32} | {'recovery':^32} | status",
+            f"{'':>21} | {'closed form':>11} {'decoupled':>10} {'flow':>9} "
+            f"| {'closed form':>11} {'decoupled':>10} {'flow':>9} |",
+        ]
+        for p in range(self.problem.P):
+            align, recover = ([_text(table[level][p]) for level in LEVELS] for table in (self.alignment, self.recovery))
+            student = str(self.student[p] + 1) if self.student[p] >= 0 else "—"
+            lines.append(
+                f"{p + 1:>4} {self.problem.a[p]:>8.4f} {student:>7} | {align[0]:>11} {align[1]:>10} {align[2]:>9} "
+                f"| {recover[0]:>11} {recover[1]:>10} {recover[2]:>9} | {self.status[p]}"
+            )
+        lines += [f"note: {reason}" for reason in self.notes.values()]
+        lines.append(str(self.flow))
+        return "\n".join(lines)
+
+
+def predict(
+    problem: Problem,
+    directions: ArrayLike,
+    *,
+    t_max: float | None = None,
+    t_min: float = 0.0,
+    times: ArrayLike = (),
+    rtol: float = 1e-7,
+) -> Prediction:
+    """Predict the transitions from initial unit rows ``directions`` (m, d).
+
+    Parameters
+    ----------
+    t_max
+        Horizon of the flow; default twice the largest decoupled recovery time, or t_min if later.
+    t_min
+        The flow runs at least to here, recovered or not.
+    times
+        Extra flow times at which the flow is recorded.
+
+    Raises
+    ------
+    ValueError
+        Bad directions or horizon.
+    """
+    started = time.perf_counter()
+    rows = problem.checked_directions(directions)
+    overlaps = rows[:, : problem.P]
+    activation, a, n0 = problem.activation, problem.a, problem.init_scale**2
+    student = assign(activation, a, overlaps)
+    r0 = student_overlaps(student, overlaps)
+    unreached = np.full(problem.P, np.inf)
+    notes: dict[str, str] = {}
+    alone = (
+        decoupled.alignment_time(activation, a, r0),
+        decoupled.recovery_time(activation, a, r0, n0),
+    )
+    levels = {"closed_form": (unreached, unreached), "decoupled": alone}
+    refusal = closed_form_refusal(activation)
+    if refusal is None:
+        levels["closed_form"] = (
+            closed_form_alignment(activation, a, r0),
+            closed_form_recovery(activation, a, r0, n0),
+        )
+    else:
+        notes["closed_form"] = refusal
+    refusal = decoupled_refusal(problem)
+    learnable = np.isfinite(alone[1])
+    if refusal is not None:
+        levels["decoupled"] = (unreached, unreached)
+        notes["decoupled"] = refusal
+        learnable = a > 0
+    solution = flow(
+        problem,
+        rows,
+        t_max=max(t_min, _horizon(problem, alone[1])) if t_max is None else positive_number("t_max", t_max),
+        t_min=t_min,
+        until=learnable,
+        times=times,
+        rtol=rtol,
+    )
+    levels["flow"] = (solution.alignment, solution.recovery)
+    status = np.where(learnable, "not_by_horizon", "never")
+    status = np.where(np.isfinite(solution.recovery), "learned", status)
+    return Prediction(
+        problem=problem,
+        student=student,
+        alignment={level: levels[level][0] for level in LEVELS},
+        recovery={level: levels[level][1] for level in LEVELS},
+        status=tuple(status.tolist()),
+        strengths=solution.strengths[-1],
+        flow=solution,
+        notes=notes,
+        wall_time=time.perf_counter() - started,
+    )
+
+
+def _horizon(problem: Problem, recovery: Array) -> float:
+    """Twice the largest decoupled recovery time; ln d and growth times where there is none."""
+    finite = recovery[np.isfinite(recovery)]
+    if finite.size and finite.max() > 0:
+        return float(2 * finite.max())
+    slowest = np.min(problem.a[problem.a > 0]) * min(
+        problem.activation.second_moment, problem.activation.slope_second_moment
+    )
+    return float((np.log(problem.d + 1) + 2 * abs(np.log(problem.init_scale)) + 10) / slowest)
+
+
+def _text(value: float) -> str:
+    return f"{value:.4g}" if np.isfinite(value) else "—"
