@@ -32,7 +32,7 @@ lint: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,progress,test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,progress,workers,test,dev]'
 	touch $@
 
 clean:

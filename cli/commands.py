@@ -7,23 +7,20 @@ is written.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .flags import names
 from .junit import junit_text
 from .output import csv_text, json_text, prepare_directory, prepare_file, write_text
 from .progress import progress
-from .settings import DEFAULTS, build_problem, read_directions, resolve
+from .settings import build_problem, build_run, read_directions, resolve
 
 if TYPE_CHECKING:
     from ..compare import Comparison
     from ..problem import Problem
-    from ..simulate import Simulation
-
-PROBLEM = {"activation", "high_pass", "beta", "P", "strengths", "d", "m", "init_scale", "seed"}
-RUN = {"samples", "batch", "seeds", "records", "spacing", "method", "engine", "dtype", "label_noise", "workers"}
-LEAP = {"virtual", "accuracy", "macro_samples"}
-SIMULATION = PROBLEM | RUN | LEAP | {"step_size", "schedule", "directions", "checkpoint_seconds"}
+    from ..simulate import Run, Simulation
 
 
 def hermite(flags: dict[str, Any]) -> int:
@@ -47,7 +44,7 @@ def predict(flags: dict[str, Any]) -> int:
     from ..theory.prediction import LEVELS
     from ..theory.prediction import predict as predict_from
 
-    values = resolve(flags, PROBLEM | {"t_max", "directions", "quantiles"}, DEFAULTS)
+    values = resolve(flags, names("problem", "predict"))
     if values["t_max"] is not None:
         positive_number("t_max", values["t_max"])
     problem = build_problem(values)
@@ -150,14 +147,14 @@ def figures(flags: dict[str, Any]) -> int:
 
 def simulate(flags: dict[str, Any]) -> int:
     """``emergence simulate``."""
-    values = resolve(flags, SIMULATION, {**DEFAULTS, "seeds": 1})
+    values = resolve(flags, names("problem", "simulation"))
     problem = build_problem(values)
     run = _checked_run(problem, values, flags)
     out = _directory(flags)
-    result = _simulate(problem, run, out, values, flags)
+    result = _simulate(run, out, values, flags)
     document, card = result.as_dict(), str(result)
     if flags["check_step"]:
-        document["step_check"], text = _step_check(result, run)
+        document["step_check"], text = _step_check(result, values["workers"])
         card += "\n" + text
     header = ["seed", "p", "a_p", "alignment", "recovery", "diverged"]
     table = [
@@ -172,7 +169,7 @@ def simulate(flags: dict[str, Any]) -> int:
 
 def compare(flags: dict[str, Any]) -> int:
     """``emergence compare``."""
-    values = resolve(flags, SIMULATION | {"tolerance"}, {**DEFAULTS, "seeds": 12})
+    values = resolve(flags, names("problem", "simulation", "compare"))
     from ..compare import overlay
     from ..problem.checks import positive_number
 
@@ -181,12 +178,12 @@ def compare(flags: dict[str, Any]) -> int:
     run = _checked_run(problem, values, flags)
     page_file = None if flags["report"] is None else prepare_file("--report", flags["report"])
     out = _directory(flags)
-    result = _simulate(problem, run, out, values, flags)
+    result = _simulate(run, out, values, flags)
     with progress(result.seeds, "predict", "seeds") as report:
         comparison = overlay(problem, result, tolerance=values["tolerance"], progress=report)
     document, card, step_check = comparison.as_dict(), str(comparison), None
     if flags["check_step"]:
-        document["step_check"], step_check = _step_check(result, run)
+        document["step_check"], step_check = _step_check(result, values["workers"])
         card += "\n" + step_check
     header = ["seed", "p", "a_p", "event", "closed_form", "decoupled", "flow", "measured", "relative_error"]
     table = csv_text(header, _comparison_rows(comparison))
@@ -203,51 +200,46 @@ def compare(flags: dict[str, Any]) -> int:
     return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0
 
 
-def _checked_run(problem: Problem, values: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of ``simulate.execution``, checked."""
-    from ..problem.checks import positive_number
-    from ..simulate import LeapControl, parse_schedule
-    from ..simulate.execution import checked_plan
+def _checked_run(problem: Problem, values: dict[str, Any], flags: dict[str, Any]) -> Run:
+    """The run, and everything else that can be wrong with the request."""
+    from ..problem.checks import positive_integer, positive_number
 
     positive_number("checkpoint_seconds", values["checkpoint_seconds"])
+    if values["workers"] is not None:
+        positive_integer("workers", values["workers"])
     if flags["resume"] and not flags.get("out"):
         raise ValueError("--resume needs the --out of the run to go on with")
-    run = {name: values[name] for name in RUN | {"seed"}}
-    positive_number("step_size", values["step_size"])
-    run["step_size"] = parse_schedule(values["schedule"], values["step_size"])
-    run["leap"] = LeapControl(values["virtual"], values["accuracy"], values["macro_samples"])
-    run["directions"] = read_directions(values["directions"], problem)
-    plan = checked_plan(problem, **run)
-    if flags["check_step"] and plan.choice.method != "leap":
-        raise ValueError(f"--check-step checks the leap sampler, but this run uses {plan.choice.method}")
+    run = build_run(problem, values)
+    if flags["check_step"] and run.sampler.name != "leap":
+        raise ValueError(f"--check-step checks the leap sampler, but this run uses {run.sampler.name}")
     return run
 
 
-def _simulate(
-    problem: Problem, run: dict[str, Any], out: Path | None, values: dict[str, Any], flags: dict[str, Any]
-) -> Simulation:
-    from ..simulate import sgd
+def _simulate(run: Run, out: Path | None, values: dict[str, Any], flags: dict[str, Any]) -> Simulation:
+    from ..simulate import execute
 
-    with progress(run["samples"] * run["seeds"], "SGD", "samples") as report:
+    with progress(run.samples * run.seeds, "SGD", "samples") as report:
         try:
-            return sgd(
-                problem, **run, out=out, resume=flags["resume"], checkpoint_seconds=values["checkpoint_seconds"],
-                progress=report,
+            return execute(
+                run, workers=values["workers"], out=out, resume=flags["resume"],
+                checkpoint_seconds=values["checkpoint_seconds"], progress=report,
             )  # fmt: skip
         except KeyboardInterrupt:
-            if out is not None:
+            if out is not None and any(out.glob("checkpoint-*.npz")):
                 _say(f"checkpoints written to {out}; the same command with --resume goes on from there")
             raise
 
 
-def _step_check(result: Simulation, run: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _step_check(result: Simulation, workers: int | None) -> tuple[dict[str, Any], str]:
     """Run the leap sampler again with half the step and twice the virtual batch."""
     from ..compare import check_step
-    from ..simulate import sgd
+    from ..simulate import Leap, execute
 
-    finer = {**run, "leap": run["leap"].finer(), "directions": result.directions, "seed": run["seed"] + 1}
-    with progress(run["samples"] * run["seeds"], "half step", "samples") as report:
-        check = check_step(result, sgd(result.problem, **finer, progress=report))
+    run = result.run
+    assert isinstance(run.sampler, Leap)
+    finer = replace(run, sampler=run.sampler.finer(), directions=result.directions, seed=run.seed + 1)
+    with progress(run.samples * run.seeds, "half step", "samples") as report:
+        check = check_step(result, execute(finer, workers=workers, progress=report))
     return check.as_dict(), str(check)
 
 
@@ -266,7 +258,7 @@ def _comparison_rows(comparison: Comparison) -> list[list[Any]]:
     rows = []
     for event in EVENTS:
         errors = tested_errors(comparison.predictions, simulation, "flow", event)
-        measured = getattr(simulation, event)
+        measured = simulation.first_passages(event)
         for i, prediction in enumerate(comparison.predictions):
             predicted = getattr(prediction, event)
             for p in range(comparison.problem.P):
@@ -283,7 +275,7 @@ def _pictures(comparison: Comparison, out: Path) -> None:
     facts = {
         "Title": "Theory over simulation",
         "problem": str(comparison.problem.as_dict()),
-        "seed": str(simulation.seed),
+        "seed": str(simulation.run.seed),
         "version": simulation.version,
     }
     data = data_of(comparison)

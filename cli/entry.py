@@ -14,10 +14,20 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .._version import __version__
-from .settings import integer, number, numbers
+from .flags import add_settings, integer, number
 
 
 class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        """The help, with the defaults that are in force; they are looked up where somebody asks."""
+        for action in self._actions:
+            if action.help is not None and "{default}" in action.help:
+                from .settings import defaults
+
+                value = defaults(self.prog.split()[-1])[action.dest]
+                action.help = action.help.format(default=value if isinstance(value, str) else f"{value:g}")
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"emergence: error: {' '.join(message.split())}\n")
 
@@ -40,8 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="transition times: closed form, decoupled, gradient flow")
     _add_problem(predict)
-    predict.add_argument("--t-max", type=number, metavar="T", help="horizon in flow time")
-    predict.add_argument("--quantiles", type=numbers, metavar="Q,…", help="also quantiles over random inits")
+    add_settings(predict, "predict")
     _add_output(predict)
 
     exponents = commands.add_parser("exponents", help="scaling exponents of loss, time and samples, derived with SymPy")
@@ -60,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="theory and SGD from the same initial directions, with a verdict")
     _add_problem(compare)
     _add_run(compare)
-    compare.add_argument("--tolerance", type=number, metavar="X", help="median relative error that agrees (0.1)")
+    add_settings(compare, "compare")
     compare.add_argument("--strict", action="store_true", help="exit code 1 unless the verdict is 'agree'")
     compare.add_argument("--report", metavar="FILE.html", help="write the comparison here as one web page")
     _add_output(compare)
@@ -86,42 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_problem(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("problem")
-    group.argument_default = argparse.SUPPRESS
-    add = group.add_argument
-    add("--activation", metavar="EXPR", help="σ (default h4)")
-    add("--high-pass", type=integer, metavar="K", help="remove the Hermite components of degree below K")
-    add("--beta", type=number, help="strengths a_p ∝ p^−beta (default 1)")
-    add("--P", type=integer, help="number of teacher directions (default 8)")
-    add("--strengths", type=numbers, metavar="A,…", help="strengths given one by one, normalised")
-    add("--d", type=integer, help="input dimension (default 2048)")
-    add("--m", type=integer, help="number of students (default 64)")
-    add("--init-scale", type=number, help="initial norm of every student (default 1e-3)")
-    add("--seed", type=integer, help="seed of all random streams (default 0)")
-    add("--directions", metavar="FILE.npy", help="m × d initial directions instead of random ones")
-    add("--config", metavar="FILE.toml", help="read flags from a file; the command line wins")
+    add_settings(parser, "problem", "problem")
+    parser.add_argument("--config", metavar="FILE.toml", help="read flags from a file; the command line wins")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("simulation")
-    group.argument_default = argparse.SUPPRESS
-    add = group.add_argument
-    add("--step-size", type=number, help="η (default 1e-8)")
-    add("--samples", type=integer, help="samples a seed, also as 6e6 (default 7e10)")
-    add("--batch", type=integer, help="mini-batch size (default 1)")
-    add("--seeds", type=integer, help="number of runs (default 1; compare: 12)")
-    add("--records", type=integer, help="records a run (default 300)")
-    add("--spacing", metavar="log|linear", help="spacing of the records (default linear)")
-    add("--schedule", metavar="TEXT", help="step size over steps: constant, power:HORIZON:POWER, piecewise:STEP=ETA,…")
-    add("--label-noise", type=number, metavar="SD", help="standard deviation of noise on the labels (default 0)")
-    add("--method", metavar="auto|direct|reduced|leap", help="sampler (default auto, which says what it chose)")
-    add("--engine", metavar="auto|compiled|numpy", help="how the sampler is computed (default auto)")
-    add("--dtype", metavar="float64|float32", help="precision of the direct sampler (default float64)")
-    add("--workers", type=integer, help="threads or processes (default: one per core); results do not depend on it")
-    add("--virtual", type=integer, metavar="B", help="leap: virtual samples a macro-step (default 16)")
-    add("--accuracy", type=number, metavar="X", help="leap: relative change a macro-step may make (default 0.1)")
-    add("--macro-samples", type=integer, metavar="N", help="leap: samples a macro-step instead of the adaptive number")
-    add("--checkpoint-seconds", type=number, metavar="S", help="seconds between checkpoints in --out (default 1)")
+    add_settings(parser, "simulation", "simulation")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
     parser.add_argument("--check-step", action="store_true", help="leap: also run half the step, twice the batch")
 

@@ -110,9 +110,9 @@ def page(
 <div class="verdict {verdict}"><strong>{SIGNS[verdict]} Verdict: {escape(verdict)}</strong>
 <p>{escape(agreement.reason)}</p></div>
 {warning}
-<p>Transition times of {run.seeds} runs of online SGD ({escape(run.method)} sampler, step size
-{escape(run.schedule)}, batch {run.batch}, {run.samples:.3g} samples a run) beside predictions from the same initial
-directions. Times are flow times, sums of step sizes; {int(run.diverged.sum())} of {run.seeds} runs diverged.</p>
+<p>Transition times of {run.seeds} runs of online SGD ({escape(run.run.sampler.name)} sampler, step size
+{escape(run.run.step_size.text)}, batch {run.run.batch}, {run.run.samples:.3g} samples a run) beside predictions
+from the same initial directions. Times are flow times, sums of step sizes; {int(run.diverged.sum())} of {run.seeds} runs diverged.</p>
 <h2>Pictures</h2>
 <figure>
 {_pictures(comparison)}

@@ -1,88 +1,50 @@
-"""From flags and a TOML file to a problem and run settings.
+"""From flags and a TOML file to a problem and a run.
 
-A value comes from the command line, else from ``--config FILE.toml``, else from ``DEFAULTS``.
+A value comes from the command line, else from ``--config FILE.toml``, else from ``defaults``.
 The file holds the long flag names as keys (``high-pass`` or ``high_pass``) at top level; an
 unknown key is refused by name.
 """
 
 from __future__ import annotations
 
-import argparse
+import inspect
 import tomllib
-from decimal import Decimal, InvalidOperation
+from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .flags import SETTINGS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..problem import Problem
+    from ..simulate import Auto, Direct, Leap, Reduced, Run
 
-DEFAULTS: dict[str, Any] = {
-    "activation": "h4",
-    "high_pass": 0,
-    "beta": 1.0,
-    "P": 8,
-    "strengths": None,
-    "d": 2048,
-    "m": 64,
-    "init_scale": 1e-3,
-    "seed": 0,
-    "step_size": 1e-8,
-    "samples": 70_000_000_000,
-    "batch": 1,
-    "records": 300,
-    "spacing": "linear",
-    "method": "auto",
-    "engine": "auto",
-    "dtype": "float64",
-    "schedule": "constant",
-    "label_noise": 0.0,
-    "workers": None,
-    "virtual": 16,
-    "accuracy": 0.1,
-    "macro_samples": None,
-    "checkpoint_seconds": 1.0,
-    "tolerance": 0.1,
-    "t_max": None,
-    "quantiles": None,
-    "directions": None,
-}
-KINDS: dict[str, type] = {
-    "activation": str, "high_pass": int, "beta": float, "P": int, "strengths": list, "d": int, "m": int,
-    "init_scale": float, "seed": int, "step_size": float, "samples": int, "batch": int, "seeds": int,
-    "records": int, "spacing": str, "engine": str, "workers": int, "tolerance": float, "t_max": float,
-    "method": str, "dtype": str, "schedule": str, "label_noise": float, "virtual": int, "accuracy": float,
-    "macro_samples": int, "checkpoint_seconds": float,
-    "quantiles": list, "directions": str,
+EMBEDDED: dict[str, Any] = {  # the problem and the run of the main job
+    "activation": "h4", "high_pass": 0, "beta": 1.0, "P": 8, "d": 2048, "m": 64,
+    "step_size": 1e-8, "samples": 70_000_000_000,
 }  # fmt: skip
+SEEDS = {"compare": 12}  # of the main job; other commands have the default of a run
+METHODS = ("auto", "direct", "reduced", "leap")
 
 
-def integer(text: str) -> int:
-    """A whole number, also written 6e6."""
-    try:
-        value = Decimal(text)
-        if not value.is_finite() or abs(value.adjusted()) > 18 or value != value.to_integral_value():
-            raise ValueError
-    except (InvalidOperation, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    return int(value)
+@cache
+def defaults(command: str = "") -> dict[str, Any]:
+    """The value of every setting that is not given: those of the objects that hold them, and the embedded problem."""
+    from ..compare.comparison import overlay
+    from ..problem import Problem
+    from ..simulate import Auto, Leap, Run, execute
 
-
-def number(text: str) -> float:
-    """A finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if value != value or value in (float("inf"), float("-inf")):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
-    return value
-
-
-def numbers(text: str) -> list[float]:
-    """Numbers separated by commas."""
-    return [number(part) for part in text.split(",")]
+    found: dict[str, Any] = {setting.name: None for setting in SETTINGS} | {"schedule": "constant", "method": "auto"}
+    for owner in (Problem, Run, Leap, Auto):
+        found |= {f.name: f.default for f in fields(owner) if f.name in found and f.default is not MISSING}
+    for function in (execute, overlay):
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in found:
+                found[name] = parameter.default
+    return found | EMBEDDED | ({"seeds": SEEDS[command]} if command in SEEDS else {})
 
 
 def read_config(path: str, allowed: set[str]) -> dict[str, Any]:
@@ -100,16 +62,17 @@ def read_config(path: str, allowed: set[str]) -> dict[str, Any]:
         raise ValueError(f"cannot read the config {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"the config {path} is not valid TOML: {error}") from None
+    kinds = {setting.name: setting.kind for setting in SETTINGS}
     out: dict[str, Any] = {}
     for key, value in document.items():
         name = key.replace("-", "_")
-        if name not in KINDS:
+        if name not in kinds:
             raise ValueError(f"unknown key {key!r} in the config {path}")
         if name not in allowed:
             continue  # one file serves all commands
         if name in out:
             raise ValueError(f"the key {key!r} stands twice in the config {path}")
-        out[name] = _checked(key, value, KINDS[name])
+        out[name] = _checked(key, value, kinds[name])
     return out
 
 
@@ -128,13 +91,14 @@ def _checked(key: str, value: Any, kind: type) -> Any:
     return value
 
 
-def resolve(flags: dict[str, Any], names: set[str], defaults: dict[str, Any]) -> dict[str, Any]:
+def resolve(flags: dict[str, Any], names: set[str]) -> dict[str, Any]:
     """Merge defaults, config and flags; ``strengths`` displaces ``beta`` and ``P`` of weaker sources."""
     config = read_config(flags["config"], names) if flags.get("config") else {}
     given = {k: v for k, v in flags.items() if k in names and v is not None}
-    merged = {name: defaults.get(name) for name in names}
+    known = defaults(flags["command"])
+    merged = {name: known[name] for name in names}
     for source in (config, given):
-        if "strengths" in source and source["strengths"] is not None and ("beta" in source or "P" in source):
+        if "strengths" in source and ("beta" in source or "P" in source):
             raise ValueError("--strengths states the teacher alone; leave out --beta and --P")
         if "beta" in source or "P" in source:
             merged["strengths"] = None
@@ -158,8 +122,43 @@ def build_problem(values: dict[str, Any]) -> Problem:
     return Problem(activation, teacher, values["d"], values["m"], values["init_scale"])
 
 
+def build_run(problem: Problem, values: dict[str, Any]) -> Run:
+    """The run that the settings state."""
+    from ..problem.checks import positive_number
+    from ..simulate import Run, parse_schedule
+
+    positive_number("step_size", values["step_size"])
+    own = ("samples", "batch", "label_noise", "seeds", "seed", "records", "spacing")
+    return Run(
+        problem, parse_schedule(values["schedule"], values["step_size"]), sampler=_sampler(values),
+        directions=read_directions(values["directions"], problem), **{name: values[name] for name in own},
+    )  # fmt: skip
+
+
+def _sampler(values: dict[str, Any]) -> Auto | Direct | Reduced | Leap:
+    from ..simulate import Auto, Direct, Leap, Reduced
+
+    method, engine = values["method"], values["engine"]
+    leap = Leap(values["virtual"], values["accuracy"], values["macro_samples"])
+    automatic = Auto(engine, leap)
+    if method not in METHODS:
+        raise ValueError(f"`method` must be one of {', '.join(METHODS)}, but is {method!r}")
+    if method == "auto":
+        return automatic
+    if method == "direct":
+        return Direct(engine)
+    if method == "reduced":
+        if engine == "numpy":
+            raise ValueError("the reduced sampler exists compiled only; use engine compiled or auto")
+        return Reduced()
+    if engine == "compiled":
+        raise ValueError("the leap sampler exists on NumPy only; use engine numpy or auto")
+    return leap
+
+
 def read_directions(path: str | None, problem: Problem) -> np.ndarray | None:
     """Initial unit rows from a ``.npy`` file of shape (m, d); pickled content is refused."""
+    from tokenize import TokenError
     from zipfile import BadZipFile
 
     import numpy as np
@@ -170,7 +169,7 @@ def read_directions(path: str | None, problem: Problem) -> np.ndarray | None:
         rows = np.load(path, allow_pickle=False)
     except OSError as error:
         raise ValueError(f"cannot read the directions {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, BadZipFile):
+    except (ValueError, EOFError, BadZipFile, TokenError, SyntaxError):
         raise ValueError(f"the directions {path} are not a plain .npy array of numbers") from None
     if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu":
         raise ValueError(f"the directions {path} are not a plain .npy array of numbers")

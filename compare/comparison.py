@@ -229,7 +229,7 @@ def _noise_note(predictions: list[Prediction], simulation: Simulation) -> str:
     for prediction, rows in zip(predictions, simulation.directions, strict=True):
         taken = prediction.student >= 0
         r0 = np.abs(rows[prediction.student[taken], np.nonzero(taken)[0]])
-        limits.append(drift_dominated_step_size(problem, problem.a[taken], r0, simulation.batch))
+        limits.append(drift_dominated_step_size(problem, problem.a[taken], r0, simulation.run.batch))
     typical = float(np.median(np.concatenate(limits))) if any(x.size for x in limits) else np.nan
     if np.isfinite(typical) and simulation.step_size > typical / 10:
         return (

@@ -30,15 +30,15 @@ import numpy as np
 from .._types import Array
 from ..problem.problem import Problem
 from ..problem.seeds import DIRECTIONS, seed_stream
-from ..simulate import LeapControl, Simulation, sgd
+from ..simulate import Leap, Reduced, Simulation, sgd
 from ..theory import FiniteLaw, finite_law, flow, resource_curves
 from ..theory.finite_size_law import law_of_starts
 from ..theory.random_init import drift_dominated_step_sizes
 from .claim import Claim
 
 QUIET = 1e-4  # step size over the drift-dominated one at which leap is gradient flow
-WITH_NOISE = LeapControl()
-WITHOUT_NOISE = LeapControl(virtual=2, accuracy=0.2)  # times within 3 %, their median within 0.5 %
+WITH_NOISE = Leap()
+WITHOUT_NOISE = Leap(virtual=2, accuracy=0.2)  # times within 3 %, their median within 0.5 %
 RECORDS = 200
 LAW_NUMBERS = 4_000_000  # of the control variate: draws × directions
 POINTS = 80  # of a curve
@@ -133,13 +133,13 @@ def _middle(low: float, high: float) -> tuple[float, float]:
 
 def _sgd(
     claim: Claim, problem: Problem, eta: float, horizon: float, seed: int, records: int = RECORDS,
-    control: LeapControl = WITH_NOISE,
+    control: Leap = WITH_NOISE,
 ) -> Simulation:  # fmt: skip
     """Runs to flow time ``horizon``."""
-    method = "leap" if claim.method == "leap" else "reduced"
+    sampler = control if claim.method == "leap" else Reduced()
     run = sgd(
-        problem, eta, int(np.ceil(horizon / eta)), seeds=claim.seeds, seed=seed, method=method, records=records,
-        spacing="linear", leap=control,
+        problem, eta, int(np.ceil(horizon / eta)), seeds=claim.seeds, seed=seed, sampler=sampler, records=records,
+        spacing="linear",
     )  # fmt: skip
     return whole(run)
 
@@ -214,7 +214,7 @@ def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
     for q in np.unique(np.round(np.geomspace(2, 0.6 * problem.P, HORIZONS)).astype(int)) - 1:
         eta = claim.noise * float(thresholds[q])
         run = _sgd(claim, problem, eta, 1.2 * float(due[q]), seed, records=1)
-        x.append(run.samples)
+        x.append(run.run.samples)
         rows.append(run.loss[:, -1])
         same.append(own.loss_at(run.times[-1:])[:, 0])
         law_rows.append(many.loss_at(run.times[-1:])[:, 0])

@@ -278,7 +278,7 @@ def _kept(claim: Claim, seed: int, out: Path | None) -> Measured:
     path = out / f"{claim.quantity}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         try:
-            saved = read_archive(path.read_bytes())
+            saved, _ = read_archive(path.read_bytes())
             low, high = saved["window"].tolist()
             return Measured(
                 saved["x"], saved["rows"], saved["same"], saved["many"], str(saved["tail"]), str(saved["centre"]),
@@ -287,5 +287,5 @@ def _kept(claim: Claim, seed: int, out: Path | None) -> Measured:
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(f"{path} is damaged; delete it to measure again ({error})") from None
     measured = measure(claim, seed)
-    replace_file(path, archive(asdict(measured)))
+    replace_file(path, archive(asdict(measured), {}))
     return measured

@@ -14,7 +14,19 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .compare import Claim, Comparison, ExponentFit, check, fit_exponent, overlay, read_claims
     from .problem import Activation, Problem, Teacher
-    from .simulate import LeapControl, Simulation, constant, piecewise, power_decay, sgd
+    from .simulate import (
+        Auto,
+        Constant,
+        Direct,
+        Leap,
+        Piecewise,
+        PowerDecay,
+        Reduced,
+        Run,
+        Simulation,
+        execute,
+        sgd,
+    )
     from .theory import (
         FiniteLaw,
         Flow,
@@ -24,13 +36,13 @@ if TYPE_CHECKING:
         flow,
         init_quantiles,
         predict,
-        resource_curves,
     )
 
 __all__ = [
-    "Activation", "Claim", "Comparison", "ExponentFit", "FiniteLaw", "Flow", "LeapControl", "Prediction", "Problem",
-    "Simulation", "Teacher", "__version__", "check", "constant", "exponents", "finite_law", "fit_exponent", "flow",
-    "init_quantiles", "overlay", "piecewise", "power_decay", "predict", "read_claims", "resource_curves", "sgd",
+    "Activation", "Auto", "Claim", "Comparison", "Constant", "Direct", "ExponentFit", "FiniteLaw", "Flow", "Leap",
+    "Piecewise", "PowerDecay", "Prediction", "Problem", "Reduced", "Run", "Simulation", "Teacher", "__version__",
+    "check", "execute", "exponents", "finite_law", "fit_exponent", "flow", "init_quantiles", "overlay", "predict",
+    "read_claims", "sgd",
 ]  # fmt: skip
 _PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
 

@@ -68,12 +68,12 @@ class Recipe:
         path = cache / f"{self.key(size, seed)}.npz"
         if path.exists():
             try:
-                return read_archive(path.read_bytes())
+                return read_archive(path.read_bytes())[0]
             except ValueError as error:
                 raise ValueError(f"{path} is damaged; delete it to compute again ({error})") from None
         found = self.compute(self.sizes[size], seed)
         cache.mkdir(parents=True, exist_ok=True)
-        replace_file(path, archive(found))
+        replace_file(path, archive(found, {}))
         return found
 
     def figure(self, data: Data, size: str, width: str) -> Figure:

@@ -31,7 +31,7 @@ from ..compare.experiments import random_starts
 from ..compare.exponent_fit import fit_exponent
 from ..compare.statistics import median_estimate
 from ..problem import Activation, Problem, Teacher
-from ..simulate import sgd
+from ..simulate import Leap, Reduced, sgd
 from ..theory import finite_law, flow
 from ..theory.finite_size_law import law_of_starts
 from ..theory.random_init import drift_dominated_step_sizes
@@ -53,6 +53,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SECONDS = {"full": 30.0, "quick": 12.0}
+SAMPLERS = {"leap": Leap(), "reduced": Reduced()}
 ACTIVATIONS = {4: "h4", 6: "h6"}
 
 
@@ -104,7 +105,7 @@ def _transitions(problem: Problem, method: str, seeds: int, sizes: dict[str, Any
         every = np.array([True])
         return np.array([flow(problem, r, t_max=horizon, until=every, rtol=1e-5).alignment[0] for r in starts])
     eta = _step_size(problem, sizes)
-    run = sgd(problem, eta, int(horizon / eta), seeds=seeds, directions=starts, seed=seed, method=method,
+    run = sgd(problem, eta, int(horizon / eta), seeds=seeds, directions=starts, seed=seed, sampler=SAMPLERS[method],
               records=1)  # fmt: skip
     return run.first_passages("alignment")[:, 0] / eta
 

@@ -27,7 +27,7 @@ from .._types import Array
 from ..compare.experiments import quiet_step_size, whole
 from ..compare.exponent_fit import fit_exponent
 from ..problem import Activation, Problem, Teacher
-from ..simulate import sgd
+from ..simulate import Leap, sgd
 from ..theory import exponents, finite_law
 from ..theory.finite_size_law import law_of_starts
 from .style import WIDTHS, house_style, label_at, label_decades, series
@@ -53,7 +53,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     recovery = np.median(law.recovery, axis=0)
     start, end = 0.4 * float(recovery.min()), 2 * float(recovery.max())
     eta = quiet_step_size(problem)
-    run = whole(sgd(problem, eta, int(end / eta), seed=seed, method="leap", records=sizes["records"]))
+    run = whole(sgd(problem, eta, int(end / eta), seed=seed, sampler=Leap(), records=sizes["records"]))
     kept = run.times >= 0.5 * start  # beyond the edge of the axis
     grid = np.geomspace(start, run.t_end, 300)
     rows = law.loss_at(grid)

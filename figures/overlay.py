@@ -25,7 +25,7 @@ from .._types import Array
 from ..compare.comparison import Comparison, overlay
 from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
-from ..simulate import sgd
+from ..simulate import Leap, sgd
 from .style import WIDTHS, house_style, label_at, label_decades, series
 
 SUMMARY = "Theory over SGD for one problem: staircases, loss with its band, transition times"
@@ -46,7 +46,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     teacher = Teacher.power_law(sizes["P"], sizes["beta"])
     problem = Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
     run = sgd(
-        problem, sizes["step_size"], sizes["samples"], seeds=sizes["seeds"], seed=seed, method="leap", records=300
+        problem, sizes["step_size"], sizes["samples"], seeds=sizes["seeds"], seed=seed, sampler=Leap(), records=300
     )
     return data_of(overlay(problem, run))
 

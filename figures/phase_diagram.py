@@ -32,7 +32,7 @@ from scipy.stats import binomtest
 
 from .._types import Array
 from ..problem import Activation, Problem, Teacher
-from ..simulate import LeapControl, sgd
+from ..simulate import Leap, sgd
 from ..simulate.danger import SAFE, largest_kick
 from ..theory import decoupled
 from ..theory.finite_size_law import law_of_starts
@@ -52,7 +52,7 @@ SIZES: dict[str, dict[str, Any]] = {
 SECONDS = {"full": 35.0, "quick": 10.0}
 SPAN, FACTOR = 5.0, 1.5  # length of a run in median flow times; how close following is
 UNSEEN = 1.0  # κ above which most direct runs blow up, so that leap has nothing to say
-CONTROL = LeapControl(accuracy=0.2)  # times to a few per cent, against a factor of 1.5
+CONTROL = Leap(accuracy=0.2)  # times to a few per cent, against a factor of 1.5
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -76,7 +76,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
             if kick[i, j] > UNSEEN:
                 continue
             run = sgd(
-                problem, eta, samples, seeds=sizes["seeds"], method="leap", leap=CONTROL, records=1,
+                problem, eta, samples, seeds=sizes["seeds"], sampler=CONTROL, records=1,
                 seed=1000 * seed + i * len(ratios) + j,
             )  # fmt: skip
             flow = law_of_starts(problem, run.directions).alignment[:, 0]

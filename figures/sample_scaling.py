@@ -33,7 +33,7 @@ from .._types import Array
 from ..compare.experiments import whole
 from ..compare.exponent_fit import fit_exponent
 from ..problem import Activation, Problem, Teacher
-from ..simulate import sgd
+from ..simulate import Leap, sgd
 from ..theory import FiniteLaw, finite_law, resource_curves
 from .style import house_style, label_decades, panels, series
 
@@ -100,7 +100,7 @@ def _runs(problem: Problem, sizes: dict[str, Any], seed: int) -> dict[str, Array
     for eta in steps:
         span = 3 * finish[thresholds >= eta].max()
         run = whole(sgd(
-            problem, float(eta), int(span / eta), seeds=sizes["seeds"], seed=seed, method="leap", records=RECORDS,
+            problem, float(eta), int(span / eta), seeds=sizes["seeds"], seed=seed, sampler=Leap(), records=RECORDS,
             spacing="log",
         ))  # fmt: skip
         grid = np.geomspace(span / 300, span, 60)

@@ -35,11 +35,9 @@ from matplotlib.figure import Figure
 from .._types import Array
 from ..problem import Activation, Problem, Teacher
 from ..problem.seeds import DATA, DIRECTIONS, seed_stream
-from ..simulate import LeapControl, sgd
+from ..simulate import Direct, Leap, Reduced, Run, sgd
 from ..simulate.samplers.leap import LeapRun
 from ..simulate.samplers.reduced import ReducedRun
-from ..simulate.samplers.stack import Setting
-from ..simulate.schedule import as_schedule
 from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "The three samplers: equal laws of alignment times, and what a sample and a run cost"
@@ -56,7 +54,8 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SECONDS = {"full": 120.0, "quick": 13.0}
-METHODS = ("direct", "reduced", "leap")
+SAMPLERS: dict[str, Any] = {"direct": Direct(), "reduced": Reduced(), "leap": Leap()}
+METHODS = tuple(SAMPLERS)
 LEVEL = 0.01
 
 
@@ -71,7 +70,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     starts = np.stack([problem.initial_directions(seed_stream(seed, i, DIRECTIONS)) for i in range(sizes["seeds"])])
     samples = int(sizes["flow_time"] / sizes["step_size"])
     runs = [
-        sgd(problem, sizes["step_size"], samples, seeds=sizes["seeds"], directions=starts, method=method,
+        sgd(problem, sizes["step_size"], samples, seeds=sizes["seeds"], directions=starts, sampler=SAMPLERS[method],
             seed=seed + i, records=1)
         for i, method in enumerate(METHODS)
     ]  # fmt: skip
@@ -117,7 +116,7 @@ def _sample_costs(problem: Problem, d: Array) -> tuple[Array, Array]:
     """Operations a sample of direct and reduced at dimensions d."""
     m, P = problem.m, problem.P
     start = problem.init_scale * problem.initial_coordinates(seed_stream(0, 0, DIRECTIONS))
-    state = ReducedRun(Setting(problem, as_schedule(1e-9)), start, seed_stream(0, 0, DATA)).snapshot()
+    state = ReducedRun(Run(problem, 1e-9, 1, sampler=Reduced()), start, seed_stream(0, 0, DATA)).snapshot()
     width, block = state["W"].shape[1], state["noise"].size
     compression = sum(2 * (m - i) * (width - P - i) for i in range(m))
     reduced = 2 * m * width + (compression + state["drawn"].size) / block
@@ -126,7 +125,7 @@ def _sample_costs(problem: Problem, d: Array) -> tuple[Array, Array]:
 
 def _macro_step_cost(problem: Problem) -> float:
     """Operations of one macro-step of leap."""
-    m, P, V = problem.m, problem.P, LeapControl().virtual
+    m, P, V = problem.m, problem.P, Leap().virtual
     drift, noise, factor = 4 * m**2 * (P + m), 2 * V * m * (P + m + V), m**2 * (m + V) - m**3 / 3
     return drift + noise + factor + V * (P + m) + V * (V + 1) / 2
 
@@ -134,7 +133,7 @@ def _macro_step_cost(problem: Problem) -> float:
 def _macro_steps(problem: Problem, eta: float, samples: int, seed: int, index: int) -> int:
     """Macro-steps that leap takes for a run of ``samples`` samples."""
     start = problem.init_scale * problem.initial_coordinates(seed_stream(seed, index, DIRECTIONS))
-    run = LeapRun(Setting(problem, as_schedule(eta)), start, seed_stream(seed, index, DATA), LeapControl())
+    run = LeapRun(Run(problem, eta, samples, sampler=Leap()), start, seed_stream(seed, index, DATA), Leap())
     count, left = 0, samples
     while left:
         left -= run.advance(left)

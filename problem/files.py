@@ -1,18 +1,28 @@
-"""Files that are whole or absent: readers see the old one or the new one, a killed writer damages neither."""
+"""Files that are whole or absent, and archives that notice what was changed in them.
+
+Readers see the old file or the new one, a killed writer damages neither.  An archive is a plain NumPy
+``.npz`` with two members beside its arrays: ``identity``, JSON text that says what the numbers belong to, and
+``digest``, a SHA-256 of all the others.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .._types import Array
 from .._version import __version__
+
+_IDENTITY, _DIGEST = "identity", "digest"
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -29,15 +39,18 @@ def replace_file(path: Path, content: bytes) -> None:
         raise
 
 
-def archive(arrays: dict[str, Array]) -> bytes:
-    """The arrays as a NumPy ``.npz`` archive."""
+def archive(arrays: dict[str, Array], identity: dict[str, Any]) -> bytes:
+    """The arrays as a NumPy ``.npz`` archive that says what it is, ``identity`` JSON-ready."""
+    members = {name: np.asarray(value) for name, value in arrays.items()}
+    members[_IDENTITY] = np.array(json.dumps(identity, sort_keys=True))
+    members[_DIGEST] = np.array(_digest(members))
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, allow_pickle=False, **members)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def read_archive(content: bytes) -> dict[str, Array]:
-    """The arrays of an ``.npz`` archive (bytes: of a damaged file NumPy would leave the handle open).
+def read_archive(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and identity of an ``archive`` (bytes: of a damaged file NumPy would leave the handle open).
 
     Raises
     ------
@@ -48,9 +61,28 @@ def read_archive(content: bytes) -> dict[str, Array]:
         with np.load(io.BytesIO(content), allow_pickle=False) as saved:
             if not isinstance(saved, np.lib.npyio.NpzFile):
                 raise ValueError("it is not a NumPy archive")
-            return {name: saved[name] for name in saved.files}
-    except (EOFError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
+            members = {name: saved[name] for name in saved.files}
+        if str(members.pop(_DIGEST)) != _digest(members):
+            raise ValueError("its content does not match its digest")
+        return members, json.loads(str(members.pop(_IDENTITY)))
+    except KeyError as error:
+        raise ValueError(f"it has no member {error}") from None
+    except (EOFError, NotImplementedError, OSError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(str(error) or "it is empty") from None
+
+
+def _digest(members: dict[str, Array]) -> str:
+    """SHA-256 of names, types, shapes and contents."""
+    found = hashlib.sha256()
+    for name in sorted(members):
+        value = np.ascontiguousarray(members[name])
+        found.update(f"{name} {value.dtype.str} {members[name].shape}\n".encode() + value.tobytes())
+    return found.hexdigest()
+
+
+def text_digest(facts: Any) -> str:
+    """SHA-256 of JSON-ready facts."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @cache

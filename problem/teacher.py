@@ -51,8 +51,10 @@ class Teacher:
             raise ValueError(f"`strengths` must not be negative, but holds {values[values < 0][0]:g}")
         if not values.any():
             raise ValueError("`strengths` must not all be zero")
-        values = values / values.max()
-        object.__setattr__(self, "strengths", tuple((values / np.linalg.norm(values)).tolist()))
+        if abs(np.sum(values**2) - 1) > 1e-15 * values.size:  # what is normalised stays as it is, to the last bit
+            values = values / values.max()
+            values /= np.linalg.norm(values)
+        object.__setattr__(self, "strengths", tuple(values.tolist()))
         object.__setattr__(self, "beta", _beta)
 
     @classmethod
@@ -77,5 +79,5 @@ class Teacher:
 
     def __repr__(self) -> str:
         if self.beta is not None:
-            return f"Teacher.power_law(P={self.P}, beta={self.beta:g})"
+            return f"Teacher.power_law(P={self.P}, beta={self.beta!r})"
         return f"Teacher({list(self.strengths)})"

@@ -1,11 +1,12 @@
-"""What SGD does: samplers of online SGD; nothing here predicts a time."""
+"""What SGD does: runs of online SGD and their samplers; nothing here predicts a time."""
 
-from .execution import sgd
+from .execution import execute, sgd
 from .result import Divergence, LossCheck, Simulation
-from .samplers.leap import LeapControl
-from .schedule import Schedule, constant, parse_schedule, piecewise, power_decay
+from .run import Run
+from .samplers import Auto, Direct, Leap, Reduced
+from .schedule import Constant, Custom, Piecewise, PowerDecay, Schedule, parse_schedule
 
 __all__ = [
-    "Divergence", "LeapControl", "LossCheck", "Schedule", "Simulation",
-    "constant", "parse_schedule", "piecewise", "power_decay", "sgd",
+    "Auto", "Constant", "Custom", "Direct", "Divergence", "Leap", "LossCheck", "Piecewise", "PowerDecay", "Reduced",
+    "Run", "Schedule", "Simulation", "execute", "parse_schedule", "sgd",
 ]  # fmt: skip

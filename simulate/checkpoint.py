@@ -1,32 +1,64 @@
 """Checkpoints of long runs: whole or absent, bit for bit, and never silently someone else's.
 
-A directory belongs to one running process at a time (a lock that dies with the process).  Each
-stack of runs has its own file, replaced atomically at a fixed wall-clock interval:
-
-    line 1   ``sgd-emergence checkpoint``
-    line 2   SHA-256 of everything after it
-    line 3   JSON: problem, settings, method, engine, dtype, version
-    then     a NumPy ``.npz`` archive
-
-A file that is damaged, truncated or of another run is refused by name and left alone.
+A directory belongs to one running process at a time (a lock that dies with the process).  Each task, the
+seeds that advance together, has its own file ``checkpoint-0003.npz``, named for its first seed and replaced
+atomically at a fixed wall-clock interval: an archive (``problem.files``) whose identity states the run and
+which of its seeds are in it.  A file that is damaged, of another run or under another seed's name is refused
+by name and left alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .._types import Array
 from ..problem.files import archive, read_archive, replace_file
 
-_MAGIC = b"sgd-emergence checkpoint\n"
+_SEEDS = "indices"
+_FILE = re.compile(r"checkpoint-\d{4,}\.npz")
+_PART = re.compile(r"checkpoint-\d{4,}\.\d+\.part")
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used, or a directory in use."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file of one task; can be sent to the process that writes it.
+
+    Attributes
+    ----------
+    path, identity
+        Where it is, and the facts of the run that it must share.
+    indices
+        The seeds in it.
+    interval
+        Seconds between checkpoints.
+    """
+
+    path: Path
+    identity: dict[str, Any]
+    indices: list[int]
+    interval: float
+
+    def load(self) -> dict[str, Array] | None:
+        """The arrays, or None where there is no file.
+
+        Raises
+        ------
+        CheckpointError
+            Damaged, or of another run; the message names the file.
+        """
+        return _read(self.path, self.identity)[0] if self.path.exists() else None
+
+    def save(self, arrays: dict[str, Array]) -> None:
+        """Replace the file."""
+        replace_file(self.path, archive(arrays, self.identity | {_SEEDS: self.indices}))
 
 
 class Store:
@@ -44,60 +76,33 @@ class Store:
     Raises
     ------
     CheckpointError
-        Another process is running here; checkpoints exist but ``resume`` is false.
+        Another process is running here; checkpoints exist but ``resume`` is false, or cannot be used.
     """
 
     def __init__(self, directory: Path, identity: dict[str, Any], *, resume: bool, interval: float = 1.0) -> None:
         self.directory, self.identity, self.interval = directory, identity, interval
         self._lock = _locked(directory)
-        if not resume and (found := _files(directory)):
-            self.release()
-            raise CheckpointError(
-                f"{found[0]} is the checkpoint of an unfinished run; add --resume to go on, or remove it"
-            )
         try:
-            for path in _files(directory):  # all of them, before any stack starts afresh beside a foreign one
-                self._read(path)
-        except CheckpointError:
+            found = _files(directory)
+            if found and not resume:
+                raise CheckpointError(
+                    f"{found[0]} is the checkpoint of a run, finished or not; resume it, or remove the file"
+                )
+            # All of them are read before any task starts beside a foreign one.
+            self._groups = [_read(path, identity)[1] for path in found]
+        except BaseException:
             self.release()
             raise
 
-    def load(self, index: int) -> dict[str, Array] | None:
-        """Arrays of stack ``index``, or None when it has no checkpoint.
+    def groups(self, indices: list[list[int]]) -> list[list[int]]:
+        """How the seeds are divided: as in the files found, the rest as in ``indices``."""
+        held = {i for group in self._groups for i in group}
+        rest = [[i for i in group if i not in held] for group in indices]
+        return self._groups + [group for group in rest if group]
 
-        Raises
-        ------
-        CheckpointError
-            Damaged, truncated, or of another run; the message names the file.
-        """
-        path = self._path(index)
-        return self._read(path) if path.exists() else None
-
-    def _read(self, path: Path) -> dict[str, Array]:
-        data = path.read_bytes()
-        if not data.startswith(_MAGIC):
-            raise CheckpointError(f"{path} is not a checkpoint of this program")
-        digest, _, body = data[len(_MAGIC) :].partition(b"\n")
-        if hashlib.sha256(body).hexdigest().encode() != digest:
-            raise CheckpointError(f"{path} is damaged or truncated")
-        header, _, payload = body.partition(b"\n")
-        found = json.loads(header)
-        for key, value in self.identity.items():
-            if found.get(key) != value:
-                raise CheckpointError(f"{path} belongs to another run: its {key} is {found.get(key)!r}, not {value!r}")
-        try:
-            return read_archive(payload)
-        except ValueError as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from None
-
-    def save(self, index: int, arrays: dict[str, Array]) -> None:
-        """Replace the checkpoint of stack ``index``."""
-        body = json.dumps(self.identity, sort_keys=True).encode() + b"\n" + archive(arrays)
-        replace_file(self._path(index), _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What another process gets: everything but the lock, which stays with the one that took it."""
-        return vars(self) | {"_lock": None}
+    def checkpoint(self, indices: list[int]) -> Checkpoint:
+        """The file of the task that runs the seeds ``indices``."""
+        return Checkpoint(_path(self.directory, indices), self.identity, indices, self.interval)
 
     def release(self) -> None:
         """Give the directory free."""
@@ -105,18 +110,35 @@ class Store:
             os.close(self._lock)
             self._lock = None
 
-    def _path(self, index: int) -> Path:
-        return self.directory / f"checkpoint-{index:04d}.npz"
-
 
 def clear(directory: Path) -> None:
-    """Remove the checkpoints of a run whose results are written."""
-    for path in [*_files(directory), *directory.glob("checkpoint-*.part")]:
-        path.unlink()
+    """Remove the checkpoints of a run whose results are written, and nothing else."""
+    for path in directory.iterdir():
+        if _FILE.fullmatch(path.name) or _PART.fullmatch(path.name):
+            path.unlink()
+
+
+def _path(directory: Path, indices: list[int]) -> Path:
+    return directory / f"checkpoint-{indices[0]:04d}.npz"
 
 
 def _files(directory: Path) -> list[Path]:
-    return sorted(directory.glob("checkpoint-*.npz"))
+    return sorted(path for path in directory.iterdir() if _FILE.fullmatch(path.name))
+
+
+def _read(path: Path, identity: dict[str, Any]) -> tuple[dict[str, Array], list[int]]:
+    """Arrays and seeds of a file of the run with this identity."""
+    try:
+        arrays, found = read_archive(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint: {error}") from None
+    for key, value in identity.items():
+        if found.get(key) != value:
+            raise CheckpointError(f"{path} belongs to another run: its {key} is {found.get(key)!r}, not {value!r}")
+    indices: list[int] = found[_SEEDS]
+    if _path(path.parent, indices) != path:
+        raise CheckpointError(f"{path} holds seed {indices[0]}, which belongs under another name")
+    return arrays, indices
 
 
 def _locked(directory: Path) -> int | None:

@@ -1,8 +1,8 @@
-"""Drive a stack of runs to its end: look at it, note transitions, save it.
+"""Drive a stack of seeds to its end: look at it, note transitions, save it.
 
 At every stop of ``simulate.stops`` the driver measures overlaps and norms and notes first passages
-of alignment (max_k r_kp² ≥ ½) and recovery (Σ_k n_k r_kp² ≥ a_p/2).  A run whose squared norm
-passes 1e6 times the natural scale, or is not finite, has diverged: it is stopped and reported,
+of the two events (``problem.events``).  A seed whose squared norm passes 1e6 times the natural scale, or
+is not finite, has diverged: it is stopped and reported,
 never averaged.  Between stops it advances in pieces of about a tenth of a second, so that
 checkpoints and interrupts are prompt; the pieces do not change the path.  A coarse sampler (leap)
 is looked at after every macro-step instead, and its first passages are interpolated linearly
@@ -11,7 +11,6 @@ between looks.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -21,34 +20,33 @@ from .._types import Array
 from ..problem.events import excess
 from ..problem.population_loss import loss_of_students
 from ..problem.problem import Problem
-from .checkpoint import Store
-from .samplers.stack import Setting, Stack, nested, under
-from .stops import Steps, check_steps
+from .checkpoint import Checkpoint
+from .run import Run
+from .samplers.stack import Stack, nested, under
+from .stops import check_steps
 
 EXPLODED = 1e6
 PIECE_SECONDS = 0.1
 
-Progress = Callable[[int], None]
-
 
 class Interrupted(Exception):  # noqa: N818  (not an error)
-    """The run was asked to stop; what it had is in its checkpoint, if it has one."""
+    """The work was asked to stop; what it had is in its checkpoint, if it has one."""
 
 
 class Measured:
-    """Records of the runs of one stack, filled while they advance; S runs, T records."""
+    """Records of the seeds of one stack, filled while they advance; S seeds, T records."""
 
-    def __init__(self, problem: Problem, runs: int, records: int) -> None:
+    def __init__(self, problem: Problem, seeds: int, records: int) -> None:
         m, P = problem.m, problem.P
-        self.loss = np.full((runs, records), np.nan)
-        self.overlaps = np.full((runs, records, m, P), np.nan)
-        self.norms = np.full((runs, records, m), np.nan)
-        self.alignment = np.full((runs, P), np.inf)
-        self.recovery = np.full((runs, P), np.inf)
-        self.diverged_at = np.full(runs, -1)  # step, or −1
-        self.largest_norm = np.full(runs, problem.init_scale)  # at the last look
+        self.loss = np.full((seeds, records), np.nan)
+        self.overlaps = np.full((seeds, records, m, P), np.nan)
+        self.norms = np.full((seeds, records, m), np.nan)
+        self.alignment = np.full((seeds, P), np.inf)
+        self.recovery = np.full((seeds, P), np.inf)
+        self.diverged_at = np.full(seeds, -1)  # step, or −1
+        self.largest_norm = np.full(seeds, problem.init_scale)  # at the last look
         # How far past alignment and recovery each direction was at the last look, and when that was.
-        self.excess = np.full((2, runs, P), -np.inf)
+        self.excess = np.full((2, seeds, P), -np.inf)
         self.time = np.zeros(1)
         self.stops = np.zeros(1, dtype=np.int64)  # stops done
         self.at = np.zeros(1, dtype=np.int64)  # steps done
@@ -64,46 +62,53 @@ class Measured:
 
 
 def drive(
-    setting: Setting,
+    run: Run,
     stack: Stack,
-    runs: int,
-    steps: int,
-    recorded: Steps,
+    seeds: int,
     *,
-    store: Store | None = None,
-    index: int = 0,
-    progress: Progress | None = None,
-    stopping: threading.Event | None = None,
+    checkpoint: Checkpoint | None,
+    progress: Callable[[int], None],
+    stopping: Callable[[], bool],
 ) -> tuple[Measured, Array | None]:
-    """Advance ``stack`` to ``steps``; returns its records and the final students of its first live run.
+    """Advance ``stack`` to the end of ``run``; returns its records and the final students of its first live seed.
+
+    Parameters
+    ----------
+    seeds
+        How many are in the stack.
+    checkpoint
+        Where its state is kept, if anywhere.
+    progress
+        Called with the number of samples done since the last call.
+    stopping
+        Asked after every piece of work: is it time to end?
 
     Raises
     ------
     Interrupted
-        When ``stopping`` is set; the state is saved first.
+        When told to stop; the state is saved first.
     CheckpointError
-        The checkpoint of this stack cannot be used.
+        The checkpoint cannot be used.
     """
-    problem, batch = setting.problem, setting.batch
-    out = Measured(problem, runs, len(recorded))
-    saved = None if store is None else store.load(index)
+    problem, batch, recorded = run.problem, run.batch, run.recorded()
+    out = Measured(problem, seeds, len(recorded))
+    saved = None if checkpoint is None else checkpoint.load()
     if saved is not None:
         out.restore(under("measured", saved))
         stack.keep(out.diverged_at < 0)
         stack.restore(under("stack", saved))
-        if progress is not None:
-            progress(int(out.at[0]) * batch * runs)
-    alive = np.nonzero(out.diverged_at < 0)[0]  # which run each row of the stack is
+        progress(int(out.at[0]) * batch * seeds)
+    alive = np.nonzero(out.diverged_at < 0)[0]  # which seed each row of the stack is
     slot = {int(step): i for i, step in enumerate(recorded)}
-    checks = recorded if stack.coarse else np.append(0, check_steps(steps))
+    checks = recorded if stack.coarse else np.append(0, check_steps(run.steps))
     checked = set(checks.tolist())
     stops = np.union1d(checks, recorded)
-    times = setting.schedule.flow_time(stops)
-    last_save, piece = time.monotonic(), steps if stack.coarse else 1
+    times = run.step_size.flow_time(stops)
+    last_save, piece = time.monotonic(), run.steps if stack.coarse else 1
 
     def save() -> None:
-        if store is not None:
-            store.save(index, nested("measured", out.snapshot()) | nested("stack", stack.snapshot()))
+        if checkpoint is not None:
+            checkpoint.save(nested("measured", out.snapshot()) | nested("stack", stack.snapshot()))
 
     for stop, t in list(zip(stops.tolist(), times.tolist(), strict=True))[int(out.stops[0]) :]:
         while out.at[0] < stop and alive.size:
@@ -112,33 +117,31 @@ def drive(
             out.at += count
             now = time.monotonic()
             if stack.coarse and out.at[0] < stop:
-                between = float(setting.schedule.flow_time(out.at)[0])
+                between = float(run.step_size.flow_time(out.at)[0])
                 alive = _look(problem, stack, out, alive, between, None, check=True)
             elif now - began < PIECE_SECONDS / 2:
                 piece *= 2
             elif now - began > 2 * PIECE_SECONDS and piece > 1:
                 piece //= 2
-            if progress is not None:
-                progress(count * batch * alive.size)
-            if stopping is not None and stopping.is_set():
+            progress(count * batch * alive.size)
+            if stopping():
                 save()
                 raise Interrupted
-            if store is not None and now - last_save >= store.interval:
+            if checkpoint is not None and now - last_save >= checkpoint.interval:
                 save()
                 last_save = now
         if not alive.size:
             break
         alive = _look(problem, stack, out, alive, t, slot.get(stop), check=stop in checked)
         out.stops += 1
-    if store is not None:
-        save()
+    save()
     return out, stack.students()[0] if alive.size else None
 
 
 def _look(
     problem: Problem, stack: Stack, out: Measured, alive: Array, t: float, slot: int | None, *, check: bool
 ) -> Array:
-    """Measure the stack at flow time t; returns the runs that go on.
+    """Measure the stack at flow time t; returns the seeds that go on.
 
     First passages are noted at checks only, so that they do not depend on the record grid.
     """
@@ -162,8 +165,8 @@ def _look(
         _first_passages(problem, stack.coarse, out, alive, n, overlaps, t)
     if slot is not None:
         out.overlaps[alive, slot], out.norms[alive, slot] = overlaps, np.sqrt(n)
-        for row, run in enumerate(alive.tolist()):
-            out.loss[run, slot] = loss_of_students(problem, students[row])
+        for row, seed in enumerate(alive.tolist()):
+            out.loss[seed, slot] = loss_of_students(problem, students[row])
     return alive
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from .._types import Array
 from ..problem.events import strengths
 from ..problem.problem import Problem
+from .run import Run
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,16 @@ class LossCheck:
         return (self.sampled - self.population) / self.standard_error if self.standard_error else 0.0
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Simulation:
-    """Records of S runs of online SGD.
+    """Records of the S seeds of a run of online SGD.
 
     Attributes
     ----------
+    run
+        What was computed; makes it again.
+    directions
+        Initial unit rows, (S, m, d) or (S, m, P + m) coordinates.
     times
         Flow times t = η · steps of the records, shape (T,).
     loss
@@ -56,17 +61,10 @@ class Simulation:
     divergence
         Per seed a ``Divergence`` or None.
     samples_per_second
-        All samples of all seeds over the time of the run itself.
+        All samples of all seeds over the time of the computation.
     """
 
-    problem: Problem
-    schedule: str
-    step_size: float
-    samples: int
-    batch: int
-    label_noise: float
-    dtype: str
-    seed: int
+    run: Run
     directions: Array
     times: Array
     loss: Array
@@ -76,13 +74,33 @@ class Simulation:
     recovery: Array
     divergence: tuple[Divergence | None, ...]
     loss_check: LossCheck | None
-    method: str
-    engine: str
-    reason: str
     warning: str | None
     samples_per_second: float
     wall_time: float
     version: str
+
+    def __eq__(self, other: object) -> bool:
+        """Is it the same run with the same numbers?  (How long it took is no part of that.)"""
+        if not isinstance(other, Simulation):
+            return NotImplemented
+        numbers = ("directions", "times", "loss", "overlaps", "norms", "alignment", "recovery")
+        return (
+            self.run == other.run
+            and self.divergence == other.divergence
+            and all(np.array_equal(getattr(self, x), getattr(other, x), equal_nan=True) for x in numbers)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def problem(self) -> Problem:
+        """What was learned, by whom."""
+        return self.run.problem
+
+    @property
+    def step_size(self) -> float:
+        """η of the first step."""
+        return self.run.step_size.initial
 
     @property
     def seeds(self) -> int:
@@ -118,17 +136,17 @@ class Simulation:
             "recovery": self.recovery.tolist(),
             "diverged": self.diverged.tolist(),
             "divergence": [None if item is None else str(item) for item in self.divergence],
-            "samples": self.samples,
+            "samples": self.run.samples,
             "step_size": self.step_size,
-            "batch": self.batch,
-            "seed": self.seed,
+            "batch": self.run.batch,
+            "seed": self.run.seed,
             "samples_per_second": self.samples_per_second,
-            "schedule": self.schedule,
-            "label_noise": self.label_noise,
-            "dtype": self.dtype,
-            "method": self.method,
-            "engine": self.engine,
-            "method_reason": self.reason,
+            "schedule": self.run.step_size.text,
+            "label_noise": self.run.label_noise,
+            "dtype": "float64",
+            "method": self.run.sampler.name,
+            "engine": self.run.sampler.engine,
+            "method_reason": self.run.reason,
             "warning": self.warning,
             "final_loss": self.loss[:, -1].tolist(),
             "times": self.times.tolist(),
@@ -153,10 +171,11 @@ class Simulation:
         lines = [
             f"online SGD, {self.problem.activation.name}: d = {self.problem.d}, P = {self.problem.P}, "
             f"m = {self.problem.m}, {self.seeds} seeds",
-            f"  {self.samples:.3g} samples a seed, step size {self.step_size:g}, batch {self.batch}, "
+            f"  {self.run.samples:.3g} samples a seed, step size {self.step_size:g}, batch {self.run.batch}, "
             f"flow time {self.t_end:.6g}",
-            f"  method {self.method} ({self.reason})",
-            f"  engine {self.engine}, {self.dtype}: {self.samples_per_second:.3g} samples/s, {self.wall_time:.1f} s",
+            f"  method {self.run.sampler.name} ({self.run.reason})",
+            f"  engine {self.run.sampler.engine}, float64: {self.samples_per_second:.3g} samples/s, "
+            f"{self.wall_time:.1f} s",
             f"  {ended}; median final loss {final}",
         ]
         lines += [f"  seed {i}: {item}" for i, item in enumerate(self.divergence) if item is not None]

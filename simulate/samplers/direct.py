@@ -9,22 +9,80 @@ which is the gradient of ½ δ² for f(x) = Σ_k ‖v_k‖² σ(v̄_k·x).  The 
 first P axes, so f*(x) = Σ_p a_p σ(x_p).
 
 ``DirectStack`` is NumPy with the products in BLAS, S seeds at once; ``DirectRun`` is one seed at
-batch 1 through the compiled kernel.
+batch 1 through the compiled kernel (``samplers.sgd_step``).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
 
 from ..._types import Array
 from ...problem.problem import Problem
-from . import sgd_step as kernels
-from .normals import FastNormals, FastOrNumpy, normals
-from .stack import Setting, nested, under
+from . import sgd_step
+from .normals import FastNormals, Normals, normals, numba_available
+from .stack import Stack, nested, under
 
+if TYPE_CHECKING:
+    from ..run import Run
+
+ENGINES = ("auto", "compiled", "numpy")
 _BLOCK_BYTES = 1 << 17  # samples drawn at a time stay in the second-level cache
 _REFRESH = 1024  # samples after which the carried norms are computed afresh
+
+
+def checked_engine(engine: str) -> None:
+    """Refuse a name that is no engine."""
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, but is {engine!r}")
+
+
+@dataclass(frozen=True)
+class Direct:
+    """The literal algorithm, O(m d) a sample.
+
+    Parameters
+    ----------
+    engine
+        ``"compiled"`` (batch 1, extra ``fast``), ``"numpy"``, or ``"auto"``: compiled where it can be.
+    """
+
+    engine: str = "auto"
+    name: ClassVar[str] = "direct"
+    whole: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        checked_engine(self.engine)
+
+    @property
+    def stacked(self) -> bool:
+        """Do several seeds advance together?"""
+        return self.engine == "numpy"
+
+    @property
+    def locks(self) -> bool:
+        """Does it hold the interpreter's lock, so that threads do not help?"""
+        return self.engine == "numpy"
+
+    def ready(self, problem: Problem, batch: int) -> Direct:
+        """The same with its engine settled; raises where it cannot run."""
+        if self.engine == "compiled" and not numba_available():
+            raise ImportError("the compiled engine needs numba; install sgd-emergence[fast]")
+        if self.engine == "compiled" and batch != 1:
+            raise ValueError(f"the compiled direct engine takes batch 1, but `batch` is {batch}; use engine numpy")
+        if self.engine == "auto":
+            return replace(self, engine="compiled" if numba_available() and batch == 1 else "numpy")
+        return self
+
+    def begin(self, run: Run, start: Array, streams: list[SeedSequence]) -> Stack:
+        """Students ``start`` (S, m, d) at step 0."""
+        if self.engine == "numpy":
+            return DirectStack(run, start, [normals(stream) for stream in streams])
+        (rows,), (stream,) = start, streams
+        return DirectRun(run, rows, FastNormals(stream))
 
 
 class DirectStack:
@@ -32,47 +90,42 @@ class DirectStack:
 
     coarse = False
 
-    def __init__(self, setting: Setting, start: Array, sources: list[FastOrNumpy]) -> None:
-        self.setting, self._sources = setting, sources
-        self._students = start.astype(setting.dtype)
+    def __init__(self, run: Run, start: Array, sources: list[Normals]) -> None:
+        self.run, self._sources = run, sources
+        self._students = start.copy()
         self._at = 0
-        self._x = np.empty((len(sources), setting.batch, setting.problem.d), dtype=setting.dtype)
-        self._noise = np.zeros((len(sources), setting.batch), dtype=setting.dtype)
-
-    @classmethod
-    def seeded(cls, setting: Setting, start: Array, streams: list[SeedSequence]) -> DirectStack:
-        """The stack whose runs draw from ``streams``; start (S, m, d)."""
-        return cls(setting, start, [normals(stream, setting.dtype) for stream in streams])
+        self._x = np.empty((len(sources), run.batch, run.problem.d))
+        self._noise = np.zeros((len(sources), run.batch))
 
     def advance(self, steps: int) -> int:
         """Take ``steps`` steps; runs that overflow go to inf or NaN quietly."""
-        etas = self.setting.schedule.rate(np.arange(self._at, self._at + steps))
+        etas = self.run.step_size.rate(np.arange(self._at, self._at + steps))
         with np.errstate(all="ignore"):
             for eta in etas.tolist():
                 for source, block, noise in zip(self._sources, self._x, self._noise, strict=True):
                     source.fill(block)
-                    if self.setting.label_noise:
+                    if self.run.label_noise:
                         source.fill(noise)
                 self._step(eta)
         self._at += steps
         return steps
 
     def _step(self, eta: float) -> None:
-        problem, x, V = self.setting.problem, self._x, self._students
+        problem, x, V = self.run.problem, self._x, self._students
         sigma = problem.activation
-        n = np.einsum("skd,skd->sk", V, V, dtype=float)[:, None, :]
+        n = np.einsum("skd,skd->sk", V, V)[:, None, :]
         u = x @ V.transpose(0, 2, 1) / np.sqrt(n)  # (S, B, m)
         value, slope = sigma(u), sigma.derivative(u)
         delta = (value * n).sum(axis=2) - sigma(x[:, :, : problem.P]) @ problem.a
-        delta -= self.setting.label_noise * self._noise
-        rate = eta / self.setting.batch * delta[:, :, None]
+        delta -= self.run.label_noise * self._noise
+        rate = eta / self.run.batch * delta[:, :, None]
         shrink = (rate * (2 * value - u * slope)).sum(axis=1)
-        push = (rate * slope * np.sqrt(n)).astype(V.dtype)
-        V -= shrink.astype(V.dtype)[:, :, None] * V + push.transpose(0, 2, 1) @ x
+        push = rate * slope * np.sqrt(n)
+        V -= shrink[:, :, None] * V + push.transpose(0, 2, 1) @ x
 
     def students(self) -> Array:
-        """Students of every run, (S, m, d) float64."""
-        return self._students.astype(float)
+        """Students of every seed, (S, m, d)."""
+        return self._students
 
     def keep(self, alive: Array) -> None:
         """Go on with the marked runs only."""
@@ -95,30 +148,24 @@ class DirectStack:
 
 
 class DirectRun:
-    """One run at batch 1 through ``kernels.single``; needs the extra ``fast``."""
+    """One seed at batch 1 through ``sgd_step.single``; needs the extra ``fast``."""
 
     coarse = False
 
-    def __init__(self, setting: Setting, start: Array, source: FastOrNumpy) -> None:
-        problem = setting.problem
-        self.setting, self._source, self._a = setting, source, problem.a
-        self._kernel = kernels.single(problem.activation)
-        self._students = start.astype(setting.dtype)
-        self._zero = self._students.dtype.type(0)
+    def __init__(self, run: Run, start: Array, source: FastNormals) -> None:
+        problem = run.problem
+        self.run, self._source, self._a = run, source, problem.a
+        self._kernel = sgd_step.single(problem.activation)
+        self._students = start.copy()
         self._n = np.sum(start**2, axis=1)
         # The update of the last sample is pending: v_k + c_k v_k + b_k x_old.
-        self._c, self._b = np.zeros((2, problem.m), dtype=setting.dtype)
-        self._old = np.zeros(problem.d, dtype=setting.dtype)
+        self._c, self._b = np.zeros((2, problem.m))
+        self._old = np.zeros(problem.d)
         rows = max(8, _BLOCK_BYTES // (self._students.itemsize * problem.d))
-        self._block = np.empty((rows, problem.d), dtype=setting.dtype)
-        self._noise = np.zeros(rows, dtype=setting.dtype)
+        self._block = np.empty((rows, problem.d))
+        self._noise = np.zeros(rows)
         self._next, self._at, self._refreshed = rows, 0, 0
         self._run_kernel(0)  # compiles
-
-    @classmethod
-    def seeded(cls, setting: Setting, start: Array, stream: SeedSequence) -> DirectRun:
-        """The run that draws from ``stream``; start (m, d)."""
-        return cls(setting, start, FastNormals(stream, setting.dtype))
 
     def advance(self, steps: int) -> int:
         """Take ``steps`` steps."""
@@ -136,15 +183,13 @@ class DirectRun:
     def _run_kernel(self, count: int) -> None:
         """Steps on the next ``count`` rows of the block."""
         rows = slice(self._next, self._next + count)
-        etas = self.setting.schedule.rate(np.arange(self._at, self._at + count))
-        noise = self.setting.label_noise * self._noise[rows]
-        self._kernel(
-            self._students, self._n, self._c, self._b, self._old, self._block[rows], etas, noise, self._a, self._zero
-        )
+        etas = self.run.step_size.rate(np.arange(self._at, self._at + count))
+        noise = self.run.label_noise * self._noise[rows]
+        self._kernel(self._students, self._n, self._c, self._b, self._old, self._block[rows], etas, noise, self._a)
 
     def _refill(self) -> None:
         self._source.fill(self._block)
-        if self.setting.label_noise:
+        if self.run.label_noise:
             self._source.fill(self._noise)
         self._next = 0
         if self._at >= self._refreshed + _REFRESH:
@@ -152,10 +197,10 @@ class DirectRun:
             self._refreshed = self._at
 
     def students(self) -> Array:
-        """Students with the pending update applied, (1, m, d) float64."""
+        """Students with the pending update applied, (1, m, d)."""
         V = self._students
         with np.errstate(all="ignore"):  # a diverged run is reported, not warned of
-            return (V + (self._c[:, None] * V + self._b[:, None] * self._old)).astype(float)[None]
+            return (V + (self._c[:, None] * V + self._b[:, None] * self._old))[None]
 
     def keep(self, alive: Array) -> None:
         """A stack of one has nothing to drop until it is empty."""

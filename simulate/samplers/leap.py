@@ -43,6 +43,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
@@ -52,7 +53,10 @@ from ...problem.checks import positive_integer, positive_number
 from ...problem.population_loss import velocity
 from ...problem.problem import Problem
 from .normals import restore_sfc64, snapshot_sfc64
-from .stack import Setting
+from .stack import Stack
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 MAX_SPLITS = 12
 
@@ -114,8 +118,8 @@ def _drifted(problem: Problem, here: _Here, dt: float) -> Array:
 
 
 @dataclass(frozen=True)
-class LeapControl:
-    """How the leap sampler steps.
+class Leap:
+    """Macro-steps: approximate, O(m² (P + m)) each, however many samples they stand for.
 
     Parameters
     ----------
@@ -137,6 +141,11 @@ class LeapControl:
     virtual: int = 16
     accuracy: float = 0.1
     macro_samples: int | None = None
+    name: ClassVar[str] = "leap"
+    engine: ClassVar[str] = "numpy"
+    whole: ClassVar[bool] = False
+    stacked: ClassVar[bool] = False
+    locks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive_integer("virtual", self.virtual)
@@ -145,35 +154,40 @@ class LeapControl:
         if self.macro_samples is not None:
             positive_integer("macro_samples", self.macro_samples)
 
-    def finer(self) -> LeapControl:
+    def finer(self) -> Leap:
         """Half the macro-step and twice the virtual batch."""
         half = None if self.macro_samples is None else max(1, self.macro_samples // 2)
-        return LeapControl(2 * self.virtual, self.accuracy / 2, half)
+        return Leap(2 * self.virtual, self.accuracy / 2, half)
+
+    def ready(self, problem: Problem, batch: int) -> Leap:
+        """Itself; raises where it cannot run."""
+        if problem.d <= problem.P + problem.m:
+            raise ValueError(f"the leap sampler needs d > P + m = {problem.P + problem.m}, but `d` is {problem.d}")
+        return self
+
+    def begin(self, run: Run, start: Array, streams: list[SeedSequence]) -> Stack:
+        """Students ``start`` (1, m, P + m), in orthonormal coordinates, at step 0."""
+        (rows,), (stream,) = start, streams
+        return LeapRun(run, rows, stream, self)
 
 
 class LeapRun:
-    """One run; ``start`` holds the students in P + m orthonormal coordinates, shape (m, P + m)."""
+    """One seed; ``start`` holds the students in P + m orthonormal coordinates, shape (m, P + m)."""
 
     coarse = True
 
-    def __init__(
-        self,
-        setting: Setting,
-        start: Array,
-        stream: SeedSequence,
-        control: LeapControl,
-    ) -> None:
-        self.setting = setting
-        # The remainders of the virtual samples need as many dimensions outside the basis; ``choose`` sees to one.
-        self._virtual = min(control.virtual, setting.problem.d - start.shape[1])
+    def __init__(self, run: Run, start: Array, stream: SeedSequence, control: Leap) -> None:
+        self.run = run
+        # The remainders of the virtual samples need as many dimensions outside the basis; ``Leap.ready`` sees to one.
+        self._virtual = min(control.virtual, run.problem.d - start.shape[1])
         self._accuracy = control.accuracy
-        self._weakest = float(np.min(setting.problem.a[setting.problem.a > 0]))
+        self._weakest = float(np.min(run.problem.a[run.problem.a > 0]))
         fixed = control.macro_samples
-        self._fixed = None if fixed is None else max(1, fixed // setting.batch)
+        self._fixed = None if fixed is None else max(1, fixed // run.batch)
         self._W = start.copy()
         self._generator = Generator(np.random.SFC64(stream))
         self._at = 0
-        sigma = setting.problem.activation
+        sigma = run.problem.activation
         # Variance that a tilted sample has beyond 1: |g|² grows with the mean degree of σ.
         self._tilt = max(1.0, 2 * sigma.slope_second_moment / sigma.second_moment - 1)
         # Noise seen in the last macro-step: mean square turn of each direction per η² and step.
@@ -193,7 +207,7 @@ class LeapRun:
     def _here(self) -> _Here:
         n = np.einsum("kd,kd->k", self._W, self._W)
         unit = self._W / np.sqrt(n)[:, None]
-        problem = self.setting.problem
+        problem = self.run.problem
         F, tangent = velocity(problem, n, unit)
         overlaps = unit[:, : problem.P]
         growth = 4 * (problem.activation.phi(overlaps) @ problem.a - F)
@@ -204,12 +218,12 @@ class LeapRun:
         """Number of steps of the next macro-step."""
         if self._fixed is not None:
             return self._fixed
-        problem, alpha = self.setting.problem, self._accuracy
+        problem, alpha = self.run.problem, self._accuracy
         overlaps, tangent = here.unit[:, : problem.P], here.tangent
         relative = np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)
         growth = 4 * np.abs(here.F) / self._slack(here.n)
         rates = max(growth.max(), relative.max(), np.linalg.norm(tangent, axis=1).max())
-        eta = float(self.setting.schedule.rate(np.array([self._at]))[0])
+        eta = float(self.run.step_size.rate(np.array([self._at]))[0])
         by_drift = alpha / max(rates, 1e-300) / eta
         # N steps turn a direction by turn η² (1 − e^{−2λNη})/(2λη) in mean square: never α² where λ is large
         share = 2 * here.turn * alpha**2 / np.maximum(self._turn * eta, 1e-300)
@@ -220,7 +234,7 @@ class LeapRun:
 
     def _draw(self, unit: Array, count: int) -> _Virtual:
         """Virtual samples for ``count`` steps, half of them tilted, each towards a student and a direction."""
-        problem, B, width = self.setting.problem, self._virtual, self._W.shape[1]
+        problem, B, width = self.run.problem, self._virtual, self._W.shape[1]
         stream, tilted = self._generator, slice(B // 2, B)
         J = B - B // 2
         students = stream.integers(0, problem.m, J)
@@ -240,17 +254,17 @@ class LeapRun:
         rows, columns = np.tril_indices(B, -1)
         X[rows, width + columns] = stream.standard_normal(rows.size)
         X[np.arange(B), width + np.arange(B)] = np.sqrt(stream.chisquare(freedom))
-        noise = self.setting.label_noise * stream.standard_normal(B)
+        noise = self.run.label_noise * stream.standard_normal(B)
         signs = 2.0 * stream.integers(0, 2, B) - 1.0
-        squares = np.diff(self.setting.schedule.sums(np.array([self._at, self._at + count]), 2))[0]
-        return _Virtual(X, noise, signs * np.sqrt(squares / (self.setting.batch * B * mixture)))
+        squares = np.diff(self.run.step_size.sums(np.array([self._at, self._at + count]), 2))[0]
+        return _Virtual(X, noise, signs * np.sqrt(squares / (self.run.batch * B * mixture)))
 
     def _leap(self, here: _Here, count: int, virtual: _Virtual, depth: int) -> None:
         """Advance W by ``count`` steps whose noise the given virtual samples carry."""
-        problem, setting = self.setting.problem, self.setting
+        problem, schedule = self.run.problem, self.run.step_size
         X, noise, signs = virtual.X, virtual.noise, virtual.signs
         span = np.array([self._at, self._at + count])
-        dt = float(np.diff(setting.schedule.sums(span, 1))[0])
+        dt = float(np.diff(schedule.sums(span, 1))[0])
         W, n, F = _widened(self._W, X.shape[1]), here.n, here.F
         unit, tangent = _widened(here.unit, X.shape[1]), _widened(here.tangent, X.shape[1])
         norm = np.sqrt(n)
@@ -283,13 +297,13 @@ class LeapRun:
                 self._compress()
             return
         if depth == 0 and len(X):
-            self._turn = (signs**2 @ across**2) / n * problem.d / np.diff(setting.schedule.sums(span, 2))[0]
+            self._turn = (signs**2 @ across**2) / n * problem.d / np.diff(schedule.sums(span, 2))[0]
         self._W = moved
         if depth == 0:
             self._compress()
 
     def _too_far(self, unit: Array, n: Array, moved: Array) -> bool:
-        P = self.setting.problem.P
+        P = self.run.problem.P
         after = np.einsum("kd,kd->k", moved, moved)
         shift = moved[:, :P] / np.sqrt(after)[:, None] - unit[:, :P]
         growth = np.abs(np.log(after / n)) / self._slack(n)
@@ -301,7 +315,7 @@ class LeapRun:
 
     def _compress(self) -> None:
         """Back to P + m columns by an LQ factorisation; keeps all inner products."""
-        self._W = self.setting.problem.coordinates(self._W)
+        self._W = self.run.problem.coordinates(self._W)
 
     def students(self) -> Array:
         """Students, (1, m, P + m)."""

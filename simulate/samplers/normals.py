@@ -9,16 +9,16 @@ with ln by the odd series in (m − 1)/(m + 1) after splitting off the exponent 
 by their Taylor series on |θ| ≤ π/4, the octant taken from three spare bits.  All branch-free, so
 that the compiler vectorises it: 1.3 ns a normal where NumPy's ziggurat takes 8.
 
-float64 uses 53 random bits of u (normals up to 8.6) and 51 of the angle; float32 makes two
-normals from one word, 32 bits of u (up to 6.7; beyond lies a mass of 3e-11) and 29 of the angle.
-Each lane has its own 192-bit state, taken from ``SeedSequence``, and its own 64-bit counter: no
-lane repeats within 2^64 draws, and overlaps between lanes are as unlikely as for separate seeds.
+53 random bits of u (normals up to 8.6) and 51 of the angle.  Each lane has its own 192-bit state, taken from
+``SeedSequence``, and its own 64-bit counter: no lane repeats within 2^64 draws, and overlaps between lanes are
+as unlikely as for separate seeds.
 
 Sources: Doty-Humphrey, PractRand (SFC64); Box & Muller 1958.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from functools import lru_cache
 from typing import Any
@@ -44,11 +44,10 @@ class FastNormals:
     does not depend on how it is asked for.
     """
 
-    def __init__(self, stream: SeedSequence, dtype: str = "float64") -> None:
-        self.dtype = np.dtype(dtype)
+    def __init__(self, stream: SeedSequence) -> None:
         self.state = seeded_state(stream)
-        self._fill = filler(str(self.dtype))
-        self._chunk = np.empty(CHUNK, self.dtype)
+        self._fill = filler()
+        self._chunk = np.empty(CHUNK)
         self._left = 0
 
     def fill(self, out: Array) -> None:
@@ -76,13 +75,12 @@ class FastNormals:
 class NumpyNormals:
     """The same interface on ``numpy.random.Generator``, for machines without numba."""
 
-    def __init__(self, stream: SeedSequence, dtype: str = "float64") -> None:
-        self.dtype = np.dtype(dtype)
+    def __init__(self, stream: SeedSequence) -> None:
         self._generator = Generator(np.random.SFC64(stream))
 
     def fill(self, out: Array) -> None:
         """Overwrite a C-contiguous array with standard normals."""
-        self._generator.standard_normal(out=out, dtype=self.dtype.type)
+        self._generator.standard_normal(out=out)
 
     def snapshot(self) -> dict[str, Array]:
         """Arrays from which ``restore`` goes on bit for bit."""
@@ -108,57 +106,49 @@ def restore_sfc64(generator: Generator, saved: dict[str, Array]) -> None:
     generator.bit_generator.state = inner
 
 
-FastOrNumpy = FastNormals | NumpyNormals
+Normals = FastNormals | NumpyNormals
 
 
-def normals(stream: SeedSequence, dtype: str = "float64") -> FastOrNumpy:
+def normals(stream: SeedSequence) -> Normals:
     """The fastest source of normals that this machine has."""
-    return FastNormals(stream, dtype) if numba_available() else NumpyNormals(stream, dtype)
+    return FastNormals(stream) if numba_available() else NumpyNormals(stream)
 
 
 def numba_available() -> bool:
-    """Is the extra ``fast`` installed?"""
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    """Is the extra ``fast`` installed?  (Importing it takes a second, and would swallow an interrupt.)"""
+    return importlib.util.find_spec("numba") is not None
 
 
 def seeded_state(stream: SeedSequence) -> Array:
     """Lane states a, b, c, counter (SFC64 after its 12 warm-up rounds), shape (4, 16) uint64."""
     state = np.ones((4, LANES), dtype=np.uint64)
     state[:3] = stream.generate_state(3 * LANES, np.uint64).reshape(3, LANES)
-    with np.errstate(over="ignore"):
-        for _ in range(12):
-            a, b, c, counter = state
-            word = a + b + counter
-            turned = (c << np.uint64(24)) | (c >> np.uint64(40))
-            state = np.stack([b ^ (b >> np.uint64(11)), c + (c << np.uint64(3)), turned + word, counter + np.uint64(1)])
+    _words()(state, np.empty(12 * LANES, np.uint64))
     return state
 
 
-@lru_cache(maxsize=2)
-def filler(dtype: str) -> Any:
+@lru_cache(maxsize=1)
+def filler() -> Any:
     """``fill(state, out)``, compiled; ``out`` is flat and holds a multiple of ``CHUNK`` numbers."""
     import numba
 
-    words = _words(numba)
-    make = _chunk64(numba) if dtype == "float64" else _chunk32(numba)
+    words, make = _words(), _chunk()
 
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
     def fill(state, out):  # type: ignore[no-untyped-def]
         bits = np.empty(CHUNK, np.uint64)
-        scratch = np.empty(CHUNK, out.dtype)
+        scratch = np.empty(CHUNK)
         for start in range(0, out.size, CHUNK):
             make(words, state, bits, scratch, out[start : start + CHUNK])
 
-    fill(np.ones((4, LANES), np.uint64), np.empty(CHUNK, dtype))
+    fill(np.ones((4, LANES), np.uint64), np.empty(CHUNK))
     return fill
 
 
-def _words(numba: Any) -> Any:
+@lru_cache(maxsize=1)
+def _words() -> Any:
     """``words(state, out)``: random 64-bit words, 16 lanes abreast."""
+    import numba
 
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
     def words(state, out):  # type: ignore[no-untyped-def]
@@ -175,7 +165,10 @@ def _words(numba: Any) -> Any:
     return words
 
 
-def _chunk64(numba: Any) -> Any:
+def _chunk() -> Any:
+    """``chunk(words, state, bits, scratch, out)``: ``CHUNK`` normals."""
+    import numba
+
     half = CHUNK // 2
     log_terms = tuple(2 / (2 * k + 1) for k in range(11))  # (m−1)²/(m+1)² ≤ 0.0295: error 1e-18
     turn = 2 * math.pi
@@ -214,54 +207,5 @@ def _chunk64(numba: Any) -> Any:
             y = cos if swap else sin
             out[i] = radius * (-x if (word & np.uint64(2)) != 0 else x)
             out[half + i] = radius * (-y if (word & np.uint64(4)) != 0 else y)
-
-    return chunk
-
-
-def _chunk32(numba: Any) -> Any:
-    half = CHUNK // 2
-    log_terms = tuple(np.float32(2 / (2 * k + 1)) for k in range(5))
-    turn = 2 * math.pi
-    sine = tuple(np.float32((-1) ** k * turn ** (2 * k + 1) / math.factorial(2 * k + 1)) for k in range(5))
-    cosine = tuple(np.float32((-1) ** k * turn ** (2 * k) / math.factorial(2 * k)) for k in range(6))
-    root_half_bits, ln2 = np.int32(0x3F3504F3), np.float32(math.log(2.0))
-    one, minus_two, scale32 = np.float32(1), np.float32(-2), np.float32(2.0**-32)
-    tiny, scale_angle = np.float32(2.0**-33), np.float32(2.0**-31)
-
-    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def chunk(words, state, bits, scratch, out):  # type: ignore[no-untyped-def]
-        words(state, bits[:half])
-        low = bits[:half].view(np.int32)  # both halves of every word
-        pattern = scratch.view(np.int32)
-        for i in range(half):  # 1 + the rounding of large u can reach 1 + 2^-33 → ln u = 0 at worst
-            scratch[i] = np.float32(np.uint32(low[i])) * scale32 + tiny
-        exponents = pattern[half:]
-        for i in range(half):
-            exponent = (pattern[i] - root_half_bits) >> np.int32(23)
-            pattern[i] -= exponent << np.int32(23)
-            exponents[i] = exponent
-        for i in range(half):
-            m = scratch[i]
-            s = (m - one) / (m + one)
-            z = s * s
-            q = log_terms[4]
-            for k in range(3, -1, -1):
-                q = q * z + log_terms[k]
-            radius = np.float32(math.sqrt(minus_two * min(s * q + np.float32(exponents[i]) * ln2, np.float32(0))))
-            word = low[half + i]
-            angle = np.float32(word >> np.int32(3)) * scale_angle  # in turns, |angle| ≤ 1/8
-            z = angle * angle
-            cos = cosine[5]
-            sin = sine[4]
-            for k in range(4, -1, -1):
-                cos = cos * z + cosine[k]
-            for k in range(3, -1, -1):
-                sin = sin * z + sine[k]
-            sin *= angle
-            swap = (word & np.int32(1)) != 0
-            x = sin if swap else cos
-            y = cos if swap else sin
-            out[i] = radius * (-x if (word & np.int32(2)) != 0 else x)
-            out[half + i] = radius * (-y if (word & np.int32(4)) != 0 else y)
 
     return chunk

@@ -21,17 +21,22 @@ Sources: Bartlett 1933 (Wishart factor); Marsaglia & Tsang 2000 (χ² as a gamma
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.random import SeedSequence
 
 from ..._types import Array
 from ...problem.activation import Activation
-from . import sgd_step as kernels
-from .normals import CHUNK, OPTIONS, filler, seeded_state
-from .stack import Setting
+from ...problem.problem import Problem
+from . import sgd_step
+from .normals import CHUNK, OPTIONS, filler, numba_available, seeded_state
+from .stack import Stack
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 
 def smallest_dimension(P: int, m: int, batch: int) -> int:
@@ -39,20 +44,40 @@ def smallest_dimension(P: int, m: int, batch: int) -> int:
     return P + m + batch
 
 
+@dataclass(frozen=True)
+class Reduced:
+    """Exact in law, O(m (P + m)) a sample, for d ≥ P + m + batch; needs the extra ``fast``."""
+
+    name: ClassVar[str] = "reduced"
+    engine: ClassVar[str] = "compiled"
+    whole: ClassVar[bool] = False
+    stacked: ClassVar[bool] = False
+    locks: ClassVar[bool] = False
+
+    def ready(self, problem: Problem, batch: int) -> Reduced:
+        """Itself; raises where it cannot run."""
+        if not numba_available():
+            raise ImportError("the reduced sampler needs numba; install sgd-emergence[fast]")
+        return self
+
+    def begin(self, run: Run, start: Array, streams: list[SeedSequence]) -> Stack:
+        """Students ``start`` (1, m, P + m), in orthonormal coordinates, at step 0."""
+        (rows,), (stream,) = start, streams
+        return ReducedRun(run, rows, stream)
+
+
 class ReducedRun:
-    """One run; ``start`` holds the students in P + m orthonormal coordinates, shape (m, P + m)."""
+    """One seed; ``start`` holds the students in P + m orthonormal coordinates, shape (m, P + m)."""
 
     coarse = False
 
-    def __init__(self, setting: Setting, start: Array, stream: SeedSequence) -> None:
-        problem, batch = setting.problem, setting.batch
+    def __init__(self, run: Run, start: Array, stream: SeedSequence) -> None:
+        problem, batch = run.problem, run.batch
         P, m, d = problem.P, problem.m, problem.d
-        if d < smallest_dimension(P, m, batch):
-            raise ValueError(f"the reduced sampler needs d ≥ P + m + batch = {P + m + batch}, but `d` is {d}")
         # Longer buffers spread the factorisation thinner and make every sample wider.
         self._steps = max(1, min(max(32, m), d - P - m) // batch)
         width = P + m + self._steps * batch
-        self.setting = setting
+        self.run = run
         self._kernel = block_kernel(problem.activation, batch)
         self._W = np.zeros((m + 3, width))  # three rows to spare, always zero
         self._W[:m, : start.shape[1]] = start
@@ -81,11 +106,11 @@ class ReducedRun:
         return steps
 
     def _run_kernel(self, count: int) -> None:
-        setting, at = self.setting, int(self._counts[2])
-        etas = setting.schedule.rate(np.arange(at, at + count))
+        run, at = self.run, int(self._counts[2])
+        etas = run.step_size.rate(np.arange(at, at + count))
         self._kernel(
-            self._W, self._n, self._c, self._b, self._old, self._drawn, self._noise, etas, setting.problem.a,
-            float(setting.problem.d), setting.label_noise, self._lanes, self._scalar, self._pool, self._counts,
+            self._W, self._n, self._c, self._b, self._old, self._drawn, self._noise, etas, run.problem.a,
+            float(run.problem.d), run.label_noise, self._lanes, self._scalar, self._pool, self._counts,
         )  # fmt: skip
 
     def students(self) -> Array:
@@ -115,7 +140,7 @@ def _helpers() -> tuple[Any, Any, Any]:
     """``(fill, chis, compress)``, compiled."""
     import numba
 
-    fill = filler("float64")
+    fill = filler()
     jit = numba.njit(**OPTIONS)
 
     @jit  # type: ignore[untyped-decorator]
@@ -207,8 +232,8 @@ def block_kernel(activation: Activation, batch: int) -> Any:
     import numba
 
     fill, chis, compress = _helpers()
-    single, batched = kernels.single(activation), kernels.batched(activation)
-    _, apply_pending = kernels.linear_algebra()
+    single, batched = sgd_step.single(activation), sgd_step.batched(activation)
+    _, apply_pending = sgd_step.linear_algebra()
 
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
     def run(W, n, c, b, old, drawn, noise, etas, a, d, label_noise, lanes, scalar, pool, counts):  # type: ignore[no-untyped-def]
@@ -244,7 +269,7 @@ def block_kernel(activation: Activation, batch: int) -> Any:
             rows = X[counts[1] * batch : (counts[1] + some) * batch]
             xi = noise[counts[1] * batch : (counts[1] + some) * batch]
             if batch == 1:
-                single(W[:m], n, c, b, old, rows, etas[done : done + some], xi, a, 0.0)
+                single(W[:m], n, c, b, old, rows, etas[done : done + some], xi, a)
             else:
                 batched(W[:m], n, rows, batch, etas[done : done + some], xi, a)
             counts[1] += some

@@ -9,8 +9,8 @@ takes the inner products with the new one,
 
     v_k ← v_k + (c_k v_k + b_k x_old),    v_k·x_new,
 
-so the last update is always pending, in (c, b, x_old).  Increments are added, never multiplied
-in, so that float32 keeps them.  Squared norms are carried along and belong to the state.
+so the last update is always pending, in (c, b, x_old).  Squared norms are carried along and belong to the
+state.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def linear_algebra() -> tuple[Any, Any]:
     import numba
 
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def advance_rows(V, c, b, old, new, dots, zero):  # type: ignore[no-untyped-def]
+    def advance_rows(V, c, b, old, new, dots):  # type: ignore[no-untyped-def]
         m, width = V.shape
         k = 0
         while k + 4 <= m:  # four rows at a time share the loads of both samples
             r0, r1, r2, r3 = V[k], V[k + 1], V[k + 2], V[k + 3]
             c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
             b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-            s0, s1, s2, s3 = zero, zero, zero, zero
+            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
             for j in range(width):
                 q, y = old[j], new[j]
                 t0 = r0[j] + (c0 * r0[j] + b0 * q)
@@ -54,7 +54,7 @@ def linear_algebra() -> tuple[Any, Any]:
             dots[k], dots[k + 1], dots[k + 2], dots[k + 3] = s0, s1, s2, s3
             k += 4
         while k < m:
-            row, ck, bk, s = V[k], c[k], b[k], zero
+            row, ck, bk, s = V[k], c[k], b[k], 0.0
             for j in range(width):
                 t = row[j] + (ck * row[j] + bk * old[j])
                 row[j] = t
@@ -74,25 +74,24 @@ def linear_algebra() -> tuple[Any, Any]:
 
 @lru_cache(maxsize=32)
 def single(activation: Activation) -> Any:
-    """``single(V, n, c, b, old, X, etas, noise, a, zero)``: one step for every row of X."""
+    """``single(V, n, c, b, old, X, etas, noise, a)``: one step for every row of X."""
     import numba
 
     sigma, slope_of = scalar_functions(activation)
     advance_rows, _ = linear_algebra()
 
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def run(V, n, c, b, old, X, etas, noise, a, zero):  # type: ignore[no-untyped-def]
+    def run(V, n, c, b, old, X, etas, noise, a):  # type: ignore[no-untyped-def]
         m, width = V.shape
-        dots = np.empty(m, V.dtype)
-        u, values, slopes = np.empty(m), np.empty(m), np.empty(m)
+        dots, u, values, slopes = np.empty(m), np.empty(m), np.empty(m), np.empty(m)
         previous = old
         for t in range(X.shape[0]):
             x = X[t]
-            advance_rows(V, c, b, previous, x, dots, zero)
+            advance_rows(V, c, b, previous, x, dots)
             delta = -noise[t]
             for p in range(a.size):
                 delta -= a[p] * sigma(x[p])
-            square = zero
+            square = 0.0
             for j in range(width):
                 square += x[j] * x[j]
             for k in range(m):
@@ -125,7 +124,7 @@ def batched(activation: Activation) -> Any:
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
     def run(V, n, X, batch, etas, noise, a):  # type: ignore[no-untyped-def]
         m, width = V.shape
-        values, push = np.empty((batch, m)), np.empty((batch, m), V.dtype)
+        values, push = np.empty((batch, m)), np.empty((batch, m))
         for step in range(X.shape[0] // batch):
             shrink = np.zeros(m)
             for i in range(batch):
@@ -134,7 +133,7 @@ def batched(activation: Activation) -> Any:
                 for p in range(a.size):
                     delta -= a[p] * sigma(x[p])
                 for k in range(m):
-                    row, dot = V[k], x[0] * 0
+                    row, dot = V[k], 0.0
                     for j in range(width):
                         dot += row[j] * x[j]
                     u = dot / math.sqrt(n[k])
@@ -147,7 +146,7 @@ def batched(activation: Activation) -> Any:
                     shrink[k] -= rate * values[i, k]
                     push[i, k] *= rate
             for k in range(m):
-                row, s = V[k], V.dtype.type(shrink[k])
+                row, s = V[k], shrink[k]
                 for j in range(width):
                     row[j] += s * row[j]
                 for i in range(batch):

@@ -1,4 +1,4 @@
-"""What the driver asks of a sampler: a stack of independent runs that advance together.
+"""What the driver asks of a sampler: a stack of independent seeds that advance together.
 
 A stack of one is as good as any; samplers that are faster on many seeds at once hold several.
 All state that decides the future is in ``snapshot``: a restored stack goes on bit for bit, and
@@ -7,27 +7,13 @@ how ``advance`` is cut into calls never changes the path.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from ..._types import Array
-from ...problem.problem import Problem
-from ..schedule import Schedule
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What every sampler needs to know of a run."""
-
-    problem: Problem
-    schedule: Schedule
-    batch: int = 1
-    label_noise: float = 0.0
-    dtype: str = "float64"
 
 
 class Stack(Protocol):
-    """S independent runs.
+    """Independent seeds of one run.
 
     ``coarse`` says that a call of ``advance`` may cover much flow time: the driver then looks
     after every call and interpolates first passages between looks.
@@ -36,19 +22,19 @@ class Stack(Protocol):
     coarse: bool
 
     def advance(self, steps: int) -> int:
-        """Take up to ``steps`` steps and return how many; runs that overflow go to inf or NaN quietly."""
+        """Take up to ``steps`` steps and return how many; seeds that overflow go to inf or NaN quietly."""
 
     def students(self) -> Array:
-        """Students of every run, (S, m, width) float64, first P columns the unnormalised overlaps."""
+        """Students of every seed, (S, m, width), first P columns the unnormalised overlaps."""
 
     def keep(self, alive: Array) -> None:
-        """Go on with the marked runs only."""
+        """Go on with the marked seeds only."""
 
     def snapshot(self) -> dict[str, Array]:
         """Everything needed to go on bit for bit, as named arrays."""
 
     def restore(self, saved: dict[str, Array]) -> None:
-        """Go on from a ``snapshot`` taken by a stack of the same setting."""
+        """Go on from a ``snapshot`` taken by a stack of the same run."""
 
 
 def nested(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
