@@ -112,7 +112,8 @@ def page(
 {warning}
 <p>Transition times of {run.seeds} runs of online SGD ({escape(run.run.sampler.name)} sampler, step size
 {escape(run.run.step_size.text)}, batch {run.run.batch}, {run.run.samples:.3g} samples a run) beside predictions
-from the same initial directions. Times are flow times, sums of step sizes; {int(run.diverged.sum())} of {run.seeds} runs diverged.</p>
+from the same initial directions. Times are flow times, sums of step sizes; {int(run.diverged.sum())} of {run.seeds}
+runs diverged.</p>
 <h2>Pictures</h2>
 <figure>
 {_pictures(comparison)}

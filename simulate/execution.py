@@ -4,7 +4,8 @@ Workers of our own are threads of this process where the sampler releases the in
 ones), and otherwise one thread here and, once the run has lasted long enough to pay for their start, processes
 for what is still waiting (extra ``workers`` = loky, which asks no ``__main__`` guard of a script).  The caller's
 thread computes nothing: it waits, reports, and hears an interrupt at once, also while a sampler compiles.
-Results do not depend on workers, executor or order.
+Results do not depend on workers, executor or order, to the last bit where BLAS has one thread (the
+extra sees to it).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import pickle
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
@@ -108,7 +110,8 @@ def execute(
     started = time.perf_counter()
     try:
         groups = sorted(groups if store is None else store.groups(groups))
-        parts = _gather(run, groups, starts, store, executor, count, progress)
+        with _one_blas_thread():
+            parts = _gather(run, groups, starts, store, executor, count, progress)
     finally:
         if store is not None:
             store.release()
@@ -211,6 +214,18 @@ def _scratch(wanted: bool) -> Iterator[Path | None]:
         yield Path(directory) / "board"
 
 
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Tasks side by side want a core each; and products on several threads differ in the last bit from run to run."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
 def _processes(count: int, board: Board) -> list[_Pool]:
     """A pool of ``count`` processes, one BLAS thread each; none where loky is not installed."""
     try:
@@ -224,8 +239,16 @@ def _processes(count: int, board: Board) -> list[_Pool]:
 
 
 def _deaf() -> None:
-    """A worker hears of an interrupt by the board, not from the terminal."""
+    """A worker hears of an interrupt by the board, not from the terminal; and it ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ processes map into memory.  An executor of someone else's has none: there a task
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +23,30 @@ class Board:
     Parameters
     ----------
     path
-        File to be mapped, for tasks in other processes; those end by themselves when this process is gone.
+        File to be mapped, for tasks in other processes.
     """
 
     def __init__(self, tasks: int, path: Path | None = None) -> None:
-        self.path, self._parent = path, os.getpid()
-        shape = (2, tasks + 1)
+        self.path, shape = path, (2, tasks + 1)
         self._cells: Array = (
             np.zeros(shape, dtype=np.int64) if path is None else np.memmap(path, np.int64, mode="w+", shape=shape)
         )
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process gets: where the file is."""
-        return {"path": self.path, "_parent": self._parent, "shape": self._cells.shape}
+        return {"path": self.path, "shape": self._cells.shape}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.path, self._parent = state["path"], state["_parent"]
-        self._cells = np.memmap(state["path"], np.int64, mode="r+", shape=state["shape"])
+        self.path = state["path"]
+        self._cells = np.memmap(self.path, np.int64, mode="r+", shape=state["shape"])
 
     def stop(self) -> None:
         """Tell every task to save and end."""
         self._cells[0, -1] = 1
 
     def stopping(self) -> bool:
-        """Has the word been given, or the process gone that would give it?"""
-        return bool(self._cells[0, -1]) or (os.getpid() != self._parent != os.getppid())
+        """Has the word been given?"""
+        return bool(self._cells[0, -1])
 
     def begin(self, task: int) -> None:
         """The task is at work: from now on it has something to save."""

@@ -20,13 +20,13 @@ from scipy.stats import ks_2samp, kstest, norm
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem.population_loss import velocity
-from emergence.simulate import LeapControl, sgd
+from emergence.simulate import Direct, Leap, Reduced, Run, sgd
 from emergence.simulate.danger import SAFE, largest_kick
 from emergence.simulate.samplers.direct import DirectRun
 from emergence.simulate.samplers.leap import LeapRun
+from emergence.simulate.samplers.normals import FastNormals
 from emergence.simulate.samplers.reduced import ReducedRun, smallest_dimension
-from emergence.simulate.samplers.stack import Setting, Stack
-from emergence.simulate.schedule import constant
+from emergence.simulate.samplers.stack import Stack
 
 pytestmark = pytest.mark.skipif(not NUMBA, reason="no numba")
 ALARM = 1e-9  # false-alarm rate of every statistical assertion below
@@ -34,9 +34,9 @@ Z = float(norm.isf(ALARM / 2))
 D, ETA, R0, N0 = 12, 3e-4, 0.45, 0.3
 
 
-def one_direction(batch: int = 1, label_noise: float = 0.0) -> Setting:
+def one_direction(batch: int = 1, label_noise: float = 0.0) -> Run:
     problem = Problem(Activation("h4"), Teacher([1.0]), d=D, m=1, init_scale=math.sqrt(N0))
-    return Setting(problem, constant(ETA), batch, label_noise)
+    return Run(problem, ETA, 10**9 * batch, batch=batch, label_noise=label_noise, records=1, sampler=Reduced())
 
 
 def exact_step(batch: int, label_noise: float) -> dict[str, float]:
@@ -69,9 +69,9 @@ def exact_step(batch: int, label_noise: float) -> dict[str, float]:
 
 def one_steps(make, batch: int, label_noise: float, count: int) -> np.ndarray:  # type: ignore[no-untyped-def]
     """(count, 2): increments of the overlap and of ‖U‖² (free of the basis) in one step from one start."""
-    setting = one_direction(batch, label_noise)
+    run = one_direction(batch, label_noise)
     start = math.sqrt(N0) * np.array([[R0, math.sqrt(1 - R0**2)]])
-    stack: Stack = make(setting, start)
+    stack: Stack = make(run, start)
     out = np.empty((count, 2))
     for i in range(count):
         reset(stack, start)
@@ -93,18 +93,18 @@ def reset(stack: Stack, start: np.ndarray) -> None:
     stack._c[:] = stack._b[:] = 0.0
 
 
-def direct(setting: Setting, start: np.ndarray) -> Stack:
+def direct(run: Run, start: np.ndarray) -> Stack:
     rows = np.zeros((1, D))
     rows[:, :2] = start
-    return DirectRun.seeded(setting, rows, SeedSequence(1))
+    return DirectRun(run, rows, FastNormals(SeedSequence(1)))
 
 
-def reduced(setting: Setting, start: np.ndarray) -> Stack:
-    return ReducedRun(setting, start, SeedSequence(2))
+def reduced(run: Run, start: np.ndarray) -> Stack:
+    return ReducedRun(run, start, SeedSequence(2))
 
 
-def leap(setting: Setting, start: np.ndarray) -> Stack:
-    return LeapRun(setting, start, SeedSequence(3), LeapControl(virtual=8, macro_samples=setting.batch))
+def leap(run: Run, start: np.ndarray) -> Stack:
+    return LeapRun(run, start, SeedSequence(3), Leap(virtual=8, macro_samples=run.batch))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_one_step_moments(make, batch: int, label_noise: float) -> None:  # type
 def test_reduced_drift_is_the_population_gradient(batch: int) -> None:
     """Several students and directions: E ΔV = −η ∇L."""
     problem = Problem(Activation("h4 + h6/2"), Teacher.power_law(2, 0.5), d=30, m=3, init_scale=0.6)
-    setting = Setting(problem, constant(ETA), batch)
+    setting = Run(problem, ETA, 60 * batch, batch=batch, sampler=Reduced())
     start = 0.6 * problem.coordinates(tilted_directions(problem, 1)[0])
     n, unit = np.full(3, 0.36), start / 0.6
     F, tangent = velocity(problem, n, unit)
@@ -156,16 +156,16 @@ def test_smallest_dimension_is_exact_and_one_below_falls_back() -> None:
         least = smallest_dimension(2, 3, batch)
         at = Problem(Activation("h4"), teacher, d=least, m=3)
         below = Problem(Activation("h4"), teacher, d=least - 1, m=3)
-        assert sgd(at, 1e-3, 40, batch=batch, method="reduced").method == "reduced"
-        fallen = sgd(below, 1e-3, 40, batch=batch, method="reduced")
-        assert fallen.method == "direct"
+        assert sgd(at, 1e-3, 40, batch=batch, sampler=Reduced()).run.sampler == Reduced()
+        fallen = sgd(below, 1e-3, 40, batch=batch, sampler=Reduced()).run
+        assert fallen.sampler.name == "direct"
         assert "reduced is not defined" in fallen.reason
 
 
 def test_reduced_at_ten_million_dimensions() -> None:
     problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=10**7, m=4)
     rows = np.random.default_rng(0).standard_normal((4, 6))
-    out = sgd(problem, 1e-8, 2000, method="reduced", directions=rows)
+    out = sgd(problem, 1e-8, 2000, sampler=Reduced(), directions=rows)
     # Γ = η d φ(1) φ'(1) = 0.4: ln n grows by Γ t = 8e-6, directions turn by √(Γ t) ≈ 0.003
     assert np.isfinite(out.loss).all()
     turn = np.linalg.norm(out.overlaps[0, -1] - out.overlaps[0, 0])
@@ -200,6 +200,7 @@ class Case:
 
 
 RUNS = 200
+SAMPLERS = {"direct": Direct(), "reduced": Reduced(), "leap": Leap(virtual=16, accuracy=0.05)}
 H4_EFFECT = ((0.4, 0.4), (0.2, 0.2))
 CASES = {  # behind each: the effects measured; the bounds leave a bisection step and the resampling error
     "h4": Case(Activation("h4"), 3e-5, 6.0, H4_EFFECT),  # 0.33 0.30, 0.14 0.14
@@ -213,15 +214,15 @@ CASES = {  # behind each: the effects measured; the bounds leave a bisection ste
 
 
 @cache
-def transition_times(name: str, method: str, seed: int, dtype: str = "float64") -> np.ndarray:
+def transition_times(name: str, method: str, seed: int) -> np.ndarray:
     """(event, run, direction): alignment and recovery from tilted starts, the same for every method; inf is never."""
     case = CASES[name]
     problem = Problem(case.activation, Teacher.power_law(2, 0.5), d=24, m=4, init_scale=0.1)
     eta = case.step_size * case.batch
     out = sgd(
         problem, eta, int(case.span / eta) // 20 * 20 * case.batch, batch=case.batch, seeds=RUNS, seed=seed,
-        method=method, label_noise=case.label_noise, dtype=dtype, directions=tilted_directions(problem, RUNS, seed=7),
-        leap=LeapControl(virtual=16, accuracy=0.05), records=20,
+        sampler=SAMPLERS[method], label_noise=case.label_noise, directions=tilted_directions(problem, RUNS, seed=7),
+        records=20,
     )  # fmt: skip
     return np.stack([out.alignment, out.recovery])
 
@@ -264,7 +265,6 @@ def smallest_effect(times: np.ndarray, factor_at_most: float = 2.0) -> float:
 LAWS = [
     *((name, "reduced", "direct") for name in CASES),
     *((name, "leap", "reduced") for name in CASES),
-    ("h4", "direct, float32", "direct"),
 ]
 
 
@@ -273,12 +273,10 @@ LAWS = [
 def test_transition_times_have_one_law(name: str, method: str, reference: str) -> None:
     """Two-sample Kolmogorov–Smirnov, n = 200 each, four times (two events, two directions), alarm 1e-9 each.
 
-    The starts are the same in both samples, which only lowers the false-alarm rate.  float32 moved
-    the four medians of h4 by 0.01 ± 0.03, 0.00 ± 0.04, 0.01 ± 0.04, −0.05 ± 0.05 (0.75, 1.07, 2.30, 3.10).
+    The starts are the same in both samples, which only lowers the false-alarm rate.
     """
-    dtype = "float32" if method.endswith("float32") else "float64"
-    seed = {"direct": 2, "reduced": 1, "leap": 4, "direct, float32": 3}
-    ours = transition_times(name, method.partition(",")[0], seed[method], dtype)
+    seed = {"direct": 2, "reduced": 1, "leap": 4}
+    ours = transition_times(name, method, seed[method])
     other = transition_times(name, reference, seed[reference])
     for event in range(2):
         for p in range(2):
@@ -312,7 +310,7 @@ def lone_times(name: str, method: str, step_size: float) -> np.ndarray:
     rows = np.stack([np.sqrt(case.squares), np.sqrt(1 - case.squares)], axis=1)[:, None]
     out = sgd(
         problem, step_size, int(case.span / step_size), seeds=len(rows), seed=2 if method == "reduced" else 1,
-        method=method, directions=rows, leap=LeapControl(virtual=16, accuracy=0.05), records=1,
+        sampler=SAMPLERS[method], directions=rows, records=1,
     )  # fmt: skip
     return np.stack([out.alignment[:, 0], out.recovery[:, 0]])
 
@@ -334,11 +332,11 @@ def test_leap_has_the_noise_of_alignment_at_a_given_start(name: str) -> None:
 
 def test_a_split_macro_step_keeps_its_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each virtual sample is in one half with its whole kick: the sum is that of the step not split."""
-    setting = Setting(one_direction().problem, constant(1e-9))
+    setting = Run(one_direction().problem, 1e-9, 1000)
     start = math.sqrt(N0) * np.array([[R0, math.sqrt(1 - R0**2)]])
     moves = []
     for split in (False, True):
-        run = LeapRun(setting, start, SeedSequence(4), LeapControl(virtual=8))
+        run = LeapRun(setting, start, SeedSequence(4), Leap(virtual=8))
         monkeypatch.setattr(run, "_too_far", lambda *_, left=[split]: left.pop() if left else False)
         monkeypatch.setattr(run, "_proposed", lambda _: 1000)
         run.advance(1000)
@@ -354,8 +352,8 @@ def test_leap_bias_falls_with_the_macro_step() -> None:
     rows[0] = 0.3, math.sqrt(1 - 0.09)
     times = []
     for macro in (16, 8, 4, 1):
-        control = LeapControl(virtual=4, macro_samples=macro * 10**9)
-        out = sgd(problem, 1e-11, 2 * 10**12, directions=rows, method="leap", leap=control, records=4)
+        control = Leap(virtual=4, macro_samples=macro * 10**9)
+        out = sgd(problem, 1e-11, 2 * 10**12, directions=rows, sampler=control, records=4)
         times.append(out.recovery[0, 0])
     errors = np.abs(np.array(times[:3]) - times[3])
     # SGD noise at η = 1e-11 moves the time by about 1e-5 of itself: below the floor
@@ -370,10 +368,10 @@ def test_leap_warns_where_direct_diverges(d: int) -> None:
     problem = Problem(Activation("h4"), Teacher([1.0]), d=d, m=2)
     samples = 200_000
     safe = SAFE / largest_kick(problem, 1.0, 1, samples)
-    calm = sgd(problem, 0.5 * safe, samples, seeds=20, method="direct", records=1)
-    wild = sgd(problem, 13 * safe, samples, seeds=20, method="direct", records=1)
+    calm = sgd(problem, 0.5 * safe, samples, seeds=20, sampler=Direct(), records=1)
+    wild = sgd(problem, 13 * safe, samples, seeds=20, sampler=Direct(), records=1)
     assert not calm.diverged.any()
     assert wild.diverged.mean() > 0.5
-    assert sgd(problem, 0.01 * safe, 1000, method="leap", records=1).warning is None
-    said = sgd(problem, 13 * safe, samples, method="leap", records=1).warning
+    assert sgd(problem, 0.01 * safe, 1000, sampler=Leap(), records=1).warning is None
+    said = sgd(problem, 13 * safe, samples, sampler=Leap(), records=1).warning
     assert said is not None and "may diverge" in said

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Schedule, constant, parse_schedule, piecewise, power_decay, sgd
+from emergence.simulate import Constant, Direct, Piecewise, PowerDecay, parse_schedule, sgd
 from emergence.simulate.schedule import as_schedule
 
 SCHEDULES = {
-    "constant": constant(0.3),
-    "power 1/2": power_decay(0.3, 50, 0.5),
-    "power 1": power_decay(0.3, 50, 1.0),
-    "power 2": power_decay(0.3, 50, 2.0),
-    "piecewise": piecewise([(0, 0.3), (7, 0.1), (40, 0.02)]),
+    "constant": Constant(0.3),
+    "power 1/2": PowerDecay(0.3, 50, 0.5),
+    "power 1": PowerDecay(0.3, 50, 1.0),
+    "power 2": PowerDecay(0.3, 50, 2.0),
+    "piecewise": Piecewise([(0, 0.3), (7, 0.1), (40, 0.02)]),
     "callable": as_schedule(lambda s: 0.3 / (1 + s)),
 }
 
@@ -32,12 +32,18 @@ def test_sums_are_sums(name: str, power: int) -> None:
     np.testing.assert_allclose(schedule.flow_time(steps), schedule.sums(steps, 1))
 
 
+@pytest.mark.parametrize("name", ["constant", "power 1/2", "piecewise"])
+def test_the_repr_makes_the_schedule_again(name: str) -> None:
+    names = {"Constant": Constant, "PowerDecay": PowerDecay, "Piecewise": Piecewise}
+    assert eval(repr(SCHEDULES[name]), names) == SCHEDULES[name]
+
+
 def test_texts() -> None:
-    assert parse_schedule("constant", 0.1).text == constant(0.1).text
-    assert parse_schedule("power:1000:0.5", 0.1).text == power_decay(0.1, 1000, 0.5).text
+    assert parse_schedule("constant", 0.1).text == Constant(0.1).text
+    assert parse_schedule("power:1000:0.5", 0.1).text == PowerDecay(0.1, 1000, 0.5).text
     assert (
         parse_schedule("piecewise:1e3=0.05,5000=0.01", 0.1).text
-        == piecewise([(0, 0.1), (1000, 0.05), (5000, 0.01)]).text
+        == Piecewise([(0, 0.1), (1000, 0.05), (5000, 0.01)]).text
     )
 
 
@@ -61,7 +67,7 @@ def test_bad_callables(bad) -> None:  # type: ignore[no-untyped-def]
 def test_runs_use_the_rate_of_each_step(name: str) -> None:
     """Engines agree and records carry the flow time; scaled so that nothing explodes."""
     base = SCHEDULES[name]
-    schedule = Schedule("scaled", base.initial * 1e-3, lambda s: 1e-3 * base.rate(s), None)
+    schedule = as_schedule(lambda s: 1e-3 * base.rate(s))
     problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=8, m=3, init_scale=0.1)
-    out = sgd(problem, schedule, 100, records=100, method="direct", engine="numpy")
+    out = sgd(problem, schedule, 100, records=100, sampler=Direct("numpy"))
     np.testing.assert_allclose(out.times, 1e-3 * base.sums(np.arange(101), 1), rtol=1e-4)  # midpoint rule, above

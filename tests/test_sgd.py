@@ -9,11 +9,9 @@ step can be checked through the public result alone.
 from __future__ import annotations
 
 import dataclasses
-import functools
+import importlib.util
 import json
 import math
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,14 +22,20 @@ from scipy.stats import hypergeom
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem import population_loss as population
-from emergence.simulate import Divergence, LossCheck, Simulation
+from emergence.simulate import Direct, Divergence, LossCheck, Run, Simulation
 from emergence.simulate import sgd as any_sgd
 from emergence.simulate.samplers.normals import normals
 from emergence.simulate.samplers.scalar import scalar_functions
 from emergence.theory.gradient_flow import flow
 
 Array = np.ndarray
-sgd = functools.partial(any_sgd, method="direct")
+
+
+def sgd(problem: Problem, step_size: Any, samples: int, *, engine: str = "auto", **settings: Any) -> Simulation:
+    """The direct sampler."""
+    return any_sgd(problem, step_size, samples, sampler=Direct(engine), **settings)
+
+
 COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")
 
 
@@ -158,9 +162,17 @@ def agree_step_by_step(name: str, engine: str, batch: int) -> None:
     case, steps, seed, step_size = CASES[name], 4, 11, 0.01
     problem = case.problem(A_FULL, d=5, m=3, init_scale=0.7)
     result = sgd(
-        problem, step_size, steps * batch, batch, seeds=2, seed=seed, records=steps, spacing="linear", engine=engine
+        problem,
+        step_size,
+        steps * batch,
+        batch=batch,
+        seeds=2,
+        seed=seed,
+        records=steps,
+        spacing="linear",
+        engine=engine,
     )
-    assert result.engine == engine
+    assert result.run.sampler.engine == engine
     assert result.times.tolist() == [step_size * i for i in range(steps + 1)]
     got = students_of(result)
     for run in range(2):
@@ -205,7 +217,7 @@ def test_both_engines_walk_the_same_path(name: str, step_size: float) -> None:
     settings: dict[str, Any] = {"seeds": 2, "seed": 9, "records": 20}  # 2500 steps: two blocks of random numbers
     numpy_run = sgd(problem, step_size, 2500, engine="numpy", **settings)
     compiled_run = sgd(problem, step_size, 2500, engine="compiled", **settings)
-    assert (numpy_run.engine, compiled_run.engine) == ("numpy", "compiled")
+    assert [run.run.sampler.engine for run in (numpy_run, compiled_run)] == ["numpy", "compiled"]
     # 1e-9: rounding (1e-16 a step, reordered sums) amplified where the flow is unstable
     np.testing.assert_allclose(compiled_run.overlaps, numpy_run.overlaps, rtol=0, atol=1e-9)
     np.testing.assert_allclose(compiled_run.norms, numpy_run.norms, rtol=1e-9)
@@ -283,8 +295,8 @@ def test_first_passages_are_those_of_the_dense_record(dense: Simulation) -> None
 @pytest.mark.parametrize(("records", "spacing"), [(1, "linear"), (7, "log"), (40, "linear")])
 def test_results_do_not_depend_on_the_record_grid(dense: Simulation, records: int, spacing: str) -> None:
     sparse = sgd(
-        dense.problem, dense.step_size, dense.samples, seeds=dense.seeds, seed=dense.seed, records=records,
-        spacing=spacing, engine=dense.engine,
+        dense.problem, dense.step_size, dense.run.samples, seeds=dense.seeds, seed=dense.run.seed, records=records,
+        spacing=spacing, engine=dense.run.sampler.engine,
     )  # fmt: skip
     np.testing.assert_array_equal(sparse.alignment, dense.alignment)
     np.testing.assert_array_equal(sparse.recovery, dense.recovery)
@@ -366,9 +378,9 @@ def test_directions_given_for_all_or_for_each_seed(engine: str, small_problem: P
 def test_records_cover_the_run(small_problem: Problem) -> None:
     linear = sgd(small_problem, 1e-4, 1000, records=10, spacing="linear", engine="numpy")
     np.testing.assert_allclose(linear.times, 1e-4 * np.arange(0, 1001, 100), rtol=1e-15)
-    log = sgd(small_problem, 1e-4, 4000, 4, records=4, spacing="log", engine="numpy")
+    log = sgd(small_problem, 1e-4, 4000, batch=4, records=4, spacing="log", engine="numpy")
     np.testing.assert_allclose(log.times, 1e-4 * np.array([0, 1, 10, 100, 1000]), rtol=1e-15)
-    single = sgd(small_problem, 1e-4, 7, 7, records=300, engine="numpy")
+    single = sgd(small_problem, 1e-4, 7, batch=7, records=300, engine="numpy")
     np.testing.assert_allclose(single.times, [0, 1e-4], rtol=1e-15)
     assert log.t_end == pytest.approx(0.1, rel=1e-15)
     assert log.loss.shape == (1, 5) and log.overlaps.shape == (1, 5, 6, 2) and log.norms.shape == (1, 5, 6)
@@ -378,12 +390,13 @@ def test_records_cover_the_run(small_problem: Problem) -> None:
 def test_progress_counts_every_sample(engine: str, small_problem: Problem) -> None:
     seen: list[int] = []
     sgd(small_problem, 1e-4, 3000, seeds=3, engine=engine, workers=1, progress=seen.append)
-    assert sum(seen) == 9000 and len(seen) > 10
+    assert sum(seen) == 9000
 
 
 def test_result_says_what_was_run(engine: str, small_problem: Problem) -> None:
     run = sgd(small_problem, 1e-4, 500, seeds=2, seed=8, records=5, engine=engine)
-    assert (run.engine, run.seeds, run.samples, run.batch, run.seed) == (engine, 2, 500, 1, 8)
+    assert (run.run.sampler, run.run.samples, run.run.seeds, run.run.seed) == (Direct(engine), 500, 2, 8)
+    assert run.run == Run(small_problem, 1e-4, 500, seeds=2, seed=8, records=5, sampler=Direct(engine))
     assert run.samples_per_second == pytest.approx(1000 / run.wall_time)  # both seeds count
     document = run.as_dict()
     json.dumps(document)  # plain lists and numbers only
@@ -391,16 +404,7 @@ def test_result_says_what_was_run(engine: str, small_problem: Problem) -> None:
     np.testing.assert_array_equal(document["final_loss"], run.loss[:, -1])
     assert engine in str(run) and "0 of 2 diverged" in str(run)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        run.samples = 1  # type: ignore[misc]
-
-
-@COMPILED
-def test_the_rate_leaves_out_compilation() -> None:
-    """A fresh σ takes about a second to compile, a hundred steps take milliseconds."""
-    problem = Problem(Activation("h4 + h10/123"), Teacher.power_law(2, 1.0), 24, 6)
-    started = time.process_time()
-    run = sgd(problem, 1e-6, 100, records=1, engine="compiled")
-    assert run.wall_time < 0.5 * (time.process_time() - started)
+        run.warning = None  # type: ignore[misc]
 
 
 # --- divergence -----------------------------------------------------------------------------------
@@ -422,7 +426,7 @@ def test_a_diverged_seed_is_reported_with_step_and_norm(blown_up: Simulation) ->
     for run in np.nonzero(blown_up.diverged)[0]:
         event = blown_up.divergence[run]
         assert isinstance(event, Divergence)
-        samples = samples_of(blown_up.seed, int(run), (event.step, 1, 6))
+        samples = samples_of(blown_up.run.seed, int(run), (event.step, 1, 6))
         path = walk(CASES["h4"], 0.3 * blown_up.directions[run], samples, a, 0.01)
         largest = np.linalg.norm(path, axis=2).max(axis=1)
         assert largest[:-1].max() <= 1e3 < largest[-1], "the first step with ‖v‖² > 1e6"
@@ -441,8 +445,8 @@ def test_the_other_seeds_of_a_stack_are_unaffected(blown_up: Simulation) -> None
     assert np.isfinite(blown_up.loss[alive]).all() and np.isfinite(blown_up.norms[alive]).all()
     before = int(np.argmax(blown_up.diverged))
     alone = sgd(
-        blown_up.problem, 0.01, 400, seeds=before, seed=blown_up.seed, records=400, spacing="linear",
-        engine=blown_up.engine,
+        blown_up.problem, 0.01, 400, seeds=before, seed=blown_up.run.seed, records=400, spacing="linear",
+        engine=blown_up.run.sampler.engine,
     )  # fmt: skip
     assert not alone.diverged.any()
     for name, values in fields(alone).items():
@@ -513,7 +517,7 @@ def test_loss_check_counts_standard_errors() -> None:
 
 def increments(problem: Problem, rows: Array, runs: int, batch: int, seed: int) -> Array:
     """(V(1) − V(0))/η of ``runs`` independent single steps from the same students, (runs, m, d)."""
-    run = sgd(problem, 1e-3, batch, batch, seeds=runs, directions=rows, seed=seed, records=1, engine="numpy")
+    run = sgd(problem, 1e-3, batch, batch=batch, seeds=runs, directions=rows, seed=seed, records=1, engine="numpy")
     students = students_of(run)
     return (students[:, 1] - students[:, 0]) / 1e-3
 
@@ -589,15 +593,15 @@ def test_bad_arguments_are_refused_before_any_work(bad: dict[str, Any], message:
 
 
 def test_the_compiled_engine_without_numba(monkeypatch: pytest.MonkeyPatch, small_problem: Problem) -> None:
-    monkeypatch.setitem(sys.modules, "numba", None)  # import numba raises ImportError
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"needs numba; install sgd-emergence\[fast\]"):
         sgd(small_problem, 1e-4, 10, engine="compiled")
-    assert sgd(small_problem, 1e-4, 10).engine == "numpy"
+    assert sgd(small_problem, 1e-4, 10).run.sampler.engine == "numpy"
 
 
 @COMPILED
 def test_auto_compiles_where_it_can(small_problem: Problem) -> None:
-    assert sgd(small_problem, 1e-4, 20).engine == "compiled"
+    assert sgd(small_problem, 1e-4, 20).run.sampler.engine == "compiled"
 
 
 # --- medians of another program -------------------------------------------------------------------
