@@ -17,13 +17,12 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
-from hermite_cases import CASES, TAGS, HermiteCase
+from hermite_cases import CASES, TAGS, HermiteCase, he
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from emergence.problem import Activation
-from emergence.problem.hermite_polynomials import h
 from emergence.problem.parser import x
 from emergence.theory import hermite as hermite_module
 from emergence.theory.gaussian_integrals import NoClosedForm, Number, closed_form
@@ -93,7 +92,7 @@ def quadrature(case: HermiteCase, weights: dict[int, float], size: Any) -> tuple
     """``Σ_k weights_k E[σ h_k]`` and E σ² in 30 digits, by mpmath on panels between the breaks."""
     modules = [{"h": hermite, "Heaviside": lambda u, _: (1 + mpmath.sign(u)) / 2, "Max": max, "Min": min}, "mpmath"]
     sigma = sympy.lambdify(x, Activation(case.text).expression, modules)
-    polynomial = sympy.Add(*(sympy.Rational(w) * h(k, x).expand(func=True) for k, w in weights.items()))
+    polynomial = sympy.Add(*(sympy.Rational(w) * he(k, x) / sympy.sqrt(sympy.factorial(k)) for k, w in weights.items()))
     row = [precise(c, 60) for c in sympy.Poly(polynomial, x).all_coeffs()]
     reach = 32 if case.tags & {"large", "exponential", "gaussian"} else 16
     grid = [*range(-reach, -8, 4), *range(-8, 9, 2), *range(12, reach + 1, 4)]
@@ -366,8 +365,7 @@ class TestInformationExponent:
 
     def test_constants_that_cancel_are_zero(self) -> None:
         """√(3 − 2√2) = √2 − 1, which no rule of SymPy applies by itself."""
-        root = sympy.sqrt(3 - 2 * sympy.sqrt(2), evaluate=False)
-        found = expand(Activation((root - sympy.sqrt(2) + 1) * x + h(3, x)))
+        found = expand(Activation("(sqrt(3 - 2*sqrt(2)) - sqrt(2) + 1)*x + h3"))
         assert found.coefficients[1] == hermite_module.Coefficient(1, sympy.Integer(0), 0.0, 0.0)
         assert found.information_exponent == 3
 
