@@ -1,7 +1,7 @@
 """``theory.hermite`` against exact values, 30-digit quadrature, and the problem's own coefficients.
 
 The quadrature below is mpmath's, with break points written down in the table; it shares nothing
-with route 2 of ``theory.hermite``.
+with ``theory.hermite_numerical``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 
 from emergence.problem import Activation
 from emergence.problem.parser import x
-from emergence.theory import hermite as hermite_module
+from emergence.theory import hermite_numerical
 from emergence.theory.gaussian_integrals import NoClosedForm, Number, closed_form
-from emergence.theory.hermite import HermiteExpansion, expand
+from emergence.theory.hermite import Coefficient, HermiteExpansion, Quantity, expand
+from emergence.theory.hermite_numerical import numerical_moments
 
 HALF_ULP = 2.0**-53 * (1 + 2.0**-40)  # relative error of a correctly rounded double
 DEGREES = (0, 1, 2, 3, 4, 5, 8)  # those checked by quadrature; above, the two routes check each other
@@ -209,8 +210,8 @@ class TestErrorBars:
     def test_cover_the_error_when_points_are_few(
         self, case: HermiteCase, budget: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(hermite_module, "_BUDGET", budget)
-        found = hermite_module._numerical_moments(Activation(case.text), 20)
+        monkeypatch.setattr(hermite_numerical, "_BUDGET", budget)
+        found = numerical_moments(Activation(case.text), 20)
         for k, known in case.exact.items():
             assert abs(found.coefficients[k] - precise(known)) <= found.errors[k] + 1e-39, k  # 40 digits
         if case.second_moment is not None:
@@ -220,7 +221,7 @@ class TestErrorBars:
     def test_cover_the_error_where_the_answer_is_exact(self, case: HermiteCase) -> None:
         """Route 2 asked about a σ that route 1 knows: not one bar too short in 21 coefficients."""
         exact = of(case)
-        found = hermite_module._numerical_moments(Activation(case.text), 20)
+        found = numerical_moments(Activation(case.text), 20)
         for c, value, error in zip(exact.coefficients, found.coefficients, found.errors, strict=True):
             assert abs(value - precise(c.exact)) <= error, c.k
             assert error <= 1e-18 * max(scale(exact), 1e-300), c.k  # and none absurdly long
@@ -277,7 +278,7 @@ class TestLaws:
     @named([c for c in CASES if "polynomial" in c.tags])
     def test_gap_of_a_polynomial_closes(self, case: HermiteCase) -> None:
         gap = expansion(case.text, case.cut, 60).parseval_gap
-        assert gap == hermite_module.Quantity(0.0, 0.0, sympy.Integer(0))
+        assert gap == Quantity(0.0, 0.0, sympy.Integer(0))
 
     def test_gap_survives_cancellation(self) -> None:
         """``Σ_{k>20} c_k²`` of cos(x/100) is c_22² (1 + 2e-11), a 1e-110th of E σ²."""
@@ -366,7 +367,7 @@ class TestInformationExponent:
     def test_constants_that_cancel_are_zero(self) -> None:
         """√(3 − 2√2) = √2 − 1, which no rule of SymPy applies by itself."""
         found = expand(Activation("(sqrt(3 - 2*sqrt(2)) - sqrt(2) + 1)*x + h3"))
-        assert found.coefficients[1] == hermite_module.Coefficient(1, sympy.Integer(0), 0.0, 0.0)
+        assert found.coefficients[1] == Coefficient(1, sympy.Integer(0), 0.0, 0.0)
         assert found.information_exponent == 3
 
 
