@@ -26,9 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = Path(__file__).with_suffix(".toml")
 TIMEOUT = 300.0  # seconds for the tests of one mutant
-FAILED = {1, 2}  # pytest's exit codes: a test failed, or could not even be collected
+FAILED = (1, 2)  # pytest's exit codes: a test failed, or could not even be collected
 
 
 @dataclass(frozen=True)
@@ -45,29 +44,28 @@ class Mutant:
     def defect(self) -> str:
         """Why the mutant does not apply to this checkout; empty if it does."""
         missing = [path for path in (self.file, *self.tests) if not (ROOT / path).is_file()]
-        if missing or not self.tests:
-            return f"no file {missing}" if missing else "no tests"
+        if missing:
+            return f"no file {missing}"
         count = (ROOT / self.file).read_text(encoding="utf-8").count(self.old)
         return f"`old` occurs {count} times, not once" if count != 1 else "" if self.old != self.new else "no change"
 
 
-def mutants(table: Path = TABLE) -> list[Mutant]:
+def mutants() -> list[Mutant]:
     """All rows of the table."""
-    rows = tomllib.loads(table.read_text(encoding="utf-8")).get("mutant", [])
+    rows = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["mutant"]
     return [Mutant(**{**row, "tests": tuple(row["tests"])}) for row in rows]
 
 
 def copied(target: Path) -> None:
     """The files that git tracks, links as links, copied to ``target``."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
+    for name in (name for name in listed.split("\0") if name and os.path.lexists(ROOT / name)):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(ROOT / name):
-            shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
+        shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
 
 
 def run(tests: tuple[str, ...], mutant: Mutant | None = None) -> tuple[int, str]:
-    """Exit code of pytest (124: it hung) on a fresh copy, mutated or not, and the end of its last line."""
+    """Exit code of pytest on a fresh copy, mutated or not, and the first test that failed."""
     with tempfile.TemporaryDirectory(prefix="mutant-", ignore_cleanup_errors=True) as folder:
         root = Path(folder) / "checkout"
         copied(root)
@@ -77,28 +75,23 @@ def run(tests: tuple[str, ...], mutant: Mutant | None = None) -> tuple[int, str]
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "--tb=no", "-p", "no:cacheprovider", *tests]
         environment = os.environ | {"PYTHONPATH": str(root)}
         with (Path(folder) / "output").open("w+", encoding="utf-8") as output:  # a pipe could be held open
-            process = subprocess.Popen(
-                command, cwd=root, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
+            process = subprocess.Popen(command, cwd=root, env=environment, stdout=output, start_new_session=True)
             try:
                 code = process.wait(TIMEOUT)
             except subprocess.TimeoutExpired:
-                code = 124
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                return FAILED[0], f"hung for {TIMEOUT:.0f} s"
             output.seek(0)
-            lines = output.read().split("\n")
-    failed = [line.removeprefix("FAILED ").split(" - ")[0] for line in lines if line.startswith(("FAILED", "ERROR"))]
-    return code, failed[0] if failed else ""
+            failed = [line.split(" - ")[0] for line in output if line.startswith(("FAILED", "ERROR"))]
+    return code, failed[0].strip() if failed else ""
 
 
 def verdict(mutant: Mutant) -> tuple[str, bool]:
     """A line of the report, and whether it is as it should be."""
     start, defect = time.monotonic(), mutant.defect()
     code, killer = (-1, defect) if defect else run(mutant.tests, mutant)
-    word = {-1: "does not apply", 0: "survived", 124: "killed"}.get(code, "killed" if code in FAILED else "no verdict")
-    killer = {0: mutant.survives, 124: "hung"}.get(code, killer)
-    line = f"{word:<15}{time.monotonic() - start:5.0f} s  {mutant.file}: {mutant.note}  [{killer}]"
+    word = {-1: "does not apply", 0: "survived"}.get(code, "killed" if code in FAILED else "no verdict")
+    line = f"{word:<15}{time.monotonic() - start:5.0f} s  {mutant.file}: {mutant.note}  [{killer or mutant.survives}]"
     return line, word == "killed" or (word == "survived" and bool(mutant.survives))
 
 
@@ -108,17 +101,17 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
     options = parser.parse_args()
     chosen = [m for m in mutants() if any(options.only in part for part in (m.file, *m.tests, m.note))]
-    tests = tuple(sorted({test for mutant in chosen for test in mutant.tests if (ROOT / test).is_file()}))
-    code, failure = run(tests) if tests else (0, "")
+    if not chosen:
+        parser.error(f"no mutant has {options.only!r} in its file, tests or note")
+    code, failure = run(tuple({test: None for mutant in chosen for test in mutant.tests}))
     if code:
-        print(f"the tests fail without any mutation: {failure or f'exit code {code}'}")
-        return 1
+        parser.error(f"the tests fail without any mutation: {failure or f'exit code {code}'}")
     good = 0
     with ThreadPoolExecutor(options.jobs) as pool:
         for line, is_good in pool.map(verdict, chosen):
             print(line, flush=True)
             good += is_good
-    print(f"{good} of {len(chosen)} mutants killed, or known to survive")
+    print(f"{good} of {len(chosen)} mutants are killed, or known to survive")
     return int(good < len(chosen))
 
 
