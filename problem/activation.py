@@ -37,6 +37,8 @@ _SMALL = 0.5  # below this |s| the first 64 terms of φ are enough: 0.5^64 = 5e-
 class Activation:
     """An activation from text such as ``"h4 + h6/2"``.
 
+    ``name`` is the text; two are equal if their ``expression`` and ``cut`` are.
+
     Parameters
     ----------
     text
@@ -53,8 +55,6 @@ class Activation:
     --------
     >>> Activation("abs(x)").high_pass(3).information_exponent
     4
-
-    Two activations are equal if their ``expression`` and ``cut`` are; ``name`` is the text as given.
     """
 
     expression: sympy.Expr
