@@ -178,8 +178,8 @@ def test_points_of_other_types() -> None:
     assert activation("x**2")(np.arange(6).reshape(2, 3)[:, ::2]) == pytest.approx(np.array([[0.0, 4.0], [9.0, 25.0]]))
     assert np.isnan(activation("abs(x)")(np.nan))
     assert activation("exp(x)")(1e4) == np.inf
-    near = 1 + np.linspace(-1e-7, 1e-7, 2001)  # x² − 2 x + 1 rounds below 0 there
-    assert np.isfinite(activation("sqrt(x**2 - 2*x + 1)")(near)).all()
+    near = 50 + np.linspace(-1e-6, 1e-6, 2001)  # where (x − 50)², multiplied out, rounds below 0
+    assert np.isfinite(activation("sqrt(x**2 - 100*x + 2500)")(near)).all()
 
 
 # Parity, information exponent, moments, coefficients

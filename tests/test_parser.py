@@ -54,7 +54,8 @@ READ: dict[str, tuple[str, Callable[[np.ndarray], Any]]] = {
     "sigmoid(x)": ("written with tanh", lambda z: 1 / (1 + np.exp(-z))),
     "softplus(x)": ("written with max", lambda z: np.log1p(np.exp(z))),
     "gelu(x)": ("written with erf", lambda z: z * np.array([float(mpmath.ncdf(v)) for v in z])),
-    "exp(x*log(2))": ("SymPy makes 2**x of it", lambda z: 2**z),
+    "exp(x*log(2))": ("a power of 2", lambda z: 2**z),
+    "exp(pi*log(abs(x)))": ("SymPy makes a power of it", lambda z: np.abs(z) ** np.pi),
     "cos(10**30)*x": ("an integer beyond 64 bits", lambda z: np.cos(1e30) * z),
     "h3 - h1*h2 + h0": ("products of polynomials", lambda z: (z**3 - 3 * z) / 6**0.5 - z * (z**2 - 1) / 2**0.5 + 1),
 }
