@@ -186,9 +186,9 @@ def test_points_of_other_types() -> None:
 
 
 def test_fast_waves_take_narrow_panels() -> None:
-    sigma = activation("sin(100*x)")
-    assert sigma.second_moment == pytest.approx(0.5, rel=1e-12)  # E sin² = (1 − e^−20000)/2
-    assert sigma.slope_second_moment == pytest.approx(5000.0, rel=1e-12)
+    sigma = activation("sin(200*x)")
+    assert sigma.second_moment == pytest.approx(0.5, rel=1e-12)  # E sin² = (1 − e^−80000)/2
+    assert sigma.slope_second_moment == pytest.approx(20_000.0, rel=1e-12)
 
 
 @named(CASES)
