@@ -221,9 +221,12 @@ def _gaussian_reach(expression: sympy.Expr, values: Array) -> float:
     size = tail_size(expression)
 
     def tail(reach: float) -> float:
-        sizes = [size(side * reach * (1 + 0.001 * j)) for side in (-1, 1) for j in range(4)]
-        largest = max((s for s in sizes if not mpmath.isnan(s)), default=mpmath.inf)
-        return float(2 * mpmath.log(largest)) - reach**2 / 2 if largest else -np.inf
+        points = [side * reach * (1 + 0.001 * j) for side in (-1, 1) for j in range(4)]
+        sizes = [(size(point), point) for point in points]
+        logs = [
+            2 * mpmath.log(s) - mpmath.mpf(p) ** 2 / 2 if s else -mpmath.inf for s, p in sizes if not mpmath.isnan(s)
+        ]
+        return float(max(logs, default=mpmath.inf))
 
     reach, here = REACH, tail(REACH)
     while reach < 1e5:

@@ -362,6 +362,7 @@ CASES = [
         {0: log_mean, 1: 0, 2: 1 / sqrt(2)},
         pi**2 / 8 + log_mean**2,
     ),
+    _case("shifted log", "log(abs(x - 1/3))", "numerical, singular, shifted", "", (1, None), {}, breaks=(third,)),
     _case(
         "sinc",
         "sin(x)/x",

@@ -451,6 +451,7 @@ def test_undefined_or_infinite_is_refused(text: str, fragment: str) -> None:
     "text",
     [
         "exp(x**2/5)",  # E σ² = √5
+        "exp(x**2/4 - 2*abs(x))",  # σ² γ = e^−4|x|
         "exp(-1/x**2)",
         "1/sqrt(sqrt(abs(x)))",  # E |Z|^{−1/2} is finite
         "log(abs(x - 1))",
