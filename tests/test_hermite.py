@@ -211,6 +211,17 @@ class TestErrorBars:
         whole, rest = (expand(Activation("log(abs(x))", cut)).second_moment for cut in (0, 3))
         assert rest.error > whole.error > 1e-14, "few points: errors beyond rounding"
         assert abs(rest.value - (math.pi**2 / 8 - 0.5)) <= rest.error
+        assert expand(Activation("softplus(x)", 2)).parity == "even", (
+            "seen although c_0 and c_1 are known to 1e-12 only"
+        )
+
+    def test_count_the_mass_that_no_point_sees(self) -> None:
+        """E |Z|^(−7/8): 1e-11 of it lies closer to 0 than the first point, at 1e-83."""
+        root = "sqrt(sqrt(abs(x)))"
+        found = numerical_moments(Activation(f"1/({root}*sqrt({root})*sqrt(sqrt({root})))"), 0)
+        p = -mpmath.mpf(7) / 8
+        exact = 2 ** (p / 2) * mpmath.gamma((p + 1) / 2) / mpmath.sqrt(mpmath.pi)
+        assert abs(found.second - exact) <= found.second_error <= 1e-10 * exact
 
     def test_include_the_rounding_of_the_value(self) -> None:
         for c in expansion("tanh(x)").coefficients:
