@@ -21,10 +21,10 @@ from emergence.problem import Activation, Problem, Teacher
 from emergence.theory import decoupled
 from emergence.theory import greedy_chain as greedy
 from emergence.theory import resource_curves as curves
-from emergence.theory.closed_form import assign
 from emergence.theory.finite_size_law import FiniteLaw, finite_law, transition_times
 from emergence.theory.gradient_flow import flow
 from emergence.theory.greedy_chain import greedy_overlaps
+from emergence.theory.greedy_selection import assign
 from emergence.theory.random_init import draw_overlaps
 
 H4 = Activation("h4")

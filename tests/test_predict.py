@@ -20,15 +20,10 @@ from transition_cases import CASES, NAMES
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.theory import LEVELS, InitQuantiles, Prediction, init_quantiles, predict
-from emergence.theory.closed_form import (
-    assign,
-    closed_form_alignment,
-    closed_form_recovery,
-    closed_form_refusal,
-    decoupled_refusal,
-    drift_dominated_step_size,
-)
-from emergence.theory.decoupled import alignment_time, delay, recovery_time
+from emergence.theory.closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
+from emergence.theory.critical_step_size import drift_dominated_step_size
+from emergence.theory.decoupled import alignment_time, decoupled_refusal, delay, recovery_time
+from emergence.theory.greedy_selection import assign
 from emergence.theory.random_init import best_overlap, draw_overlaps
 
 H2, H3, H4, H6, H34 = (Activation(text) for text in ("h2", "h3", "h4", "h6", "h3 + h4"))

@@ -29,6 +29,7 @@ from scipy.special import expit, logit
 
 from .._types import Array
 from ..problem.activation import Activation
+from ..problem.problem import Problem
 
 _LOW, _HIGH, _WIDTH = -80.0, 40.0, 0.125
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
@@ -134,6 +135,16 @@ def _table(activation: Activation, side: float) -> _Table:
         from_origin(np.sum(weight * tau_rate * level, axis=1)),
         np.concatenate([bad, [False]]),
     )  # fmt: skip
+
+
+def decoupled_refusal(problem: Problem) -> str | None:
+    """Why one-direction-one-student theory does not apply; None where it does."""
+    exponent = problem.activation.information_exponent
+    if exponent == 1:
+        return "information exponent 1: overlaps of either sign move through zero, students do not specialise"
+    if exponent == 2 and np.count_nonzero(problem.a) > 1:
+        return "information exponent 2 with several directions: students stay mixtures and do not decouple"
+    return None
 
 
 def alignment_time(activation: Activation, a: ArrayLike, r0: ArrayLike) -> Array:

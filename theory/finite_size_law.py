@@ -40,8 +40,8 @@ from ..problem.activation import Activation
 from ..problem.checks import nonnegative_integer, positive_integer
 from ..problem.problem import Problem
 from . import decoupled
-from .closed_form import assign, student_overlaps
 from .greedy_chain import greedy_overlaps, greedy_refusal
+from .greedy_selection import assign, student_overlaps
 
 _WIDTH = 1 / 64  # of a panel in y
 _SATURATED = 20.0  # beyond ± this in the exponent a transition is 0 or 1 to 4e-9

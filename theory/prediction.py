@@ -20,15 +20,9 @@ from .._types import Array
 from ..problem.checks import positive_number
 from ..problem.problem import Problem
 from . import decoupled
-from .closed_form import (
-    assign,
-    closed_form_alignment,
-    closed_form_recovery,
-    closed_form_refusal,
-    decoupled_refusal,
-    student_overlaps,
-)
+from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
 from .gradient_flow import Flow, flow
+from .greedy_selection import assign, student_overlaps
 
 LEVELS = ("closed_form", "decoupled", "flow")
 
@@ -142,7 +136,7 @@ def predict(
         )
     else:
         notes["closed_form"] = refusal
-    refusal = decoupled_refusal(problem)
+    refusal = decoupled.decoupled_refusal(problem)
     learnable = np.isfinite(alone[1])
     if refusal is not None:
         levels["decoupled"] = (unreached, unreached)

@@ -23,15 +23,8 @@ from ..problem.checks import positive_integer
 from ..problem.problem import Problem
 from ..problem.seeds import generator
 from . import decoupled
-from .closed_form import (
-    assign,
-    closed_form_alignment,
-    closed_form_recovery,
-    closed_form_refusal,
-    decoupled_refusal,
-    drift_dominated_step_size,
-    student_overlaps,
-)
+from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
+from .greedy_selection import assign, student_overlaps
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,11 +77,6 @@ def best_overlap(problem: Problem, quantile: ArrayLike) -> Array:
     return beta_law(0.5, 0.5 * (problem.d - 1)).isf(-np.expm1(np.log(q) / problem.m))
 
 
-def drift_dominated_step_sizes(problem: Problem) -> Array:
-    """Largest step size at batch 1 that learns each direction from the median best overlap, shape (P,)."""
-    return drift_dominated_step_size(problem, problem.a, np.sqrt(best_overlap(problem, 0.5)), 1)
-
-
 def draw_overlaps(problem: Problem, stream: np.random.Generator) -> Array:
     """Initial overlaps r_kp (m, P) of uniform directions in R^d, at a cost free of d."""
     normals = stream.standard_normal((problem.m, problem.P))
@@ -132,7 +120,7 @@ def init_quantiles(
         )
     else:
         notes["closed_form"] = refusal
-    refusal = decoupled_refusal(problem)
+    refusal = decoupled.decoupled_refusal(problem)
     if refusal is None:
         levels["decoupled"] = (
             decoupled.alignment_time(problem.activation, a, chosen),
