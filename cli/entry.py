@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_problem(predict)
     predict.add_argument("--t-max", type=number, metavar="T", help="horizon in flow time")
     predict.add_argument("--quantiles", type=numbers, metavar="Q,…", help="also quantiles over random inits")
+    predict.add_argument("--latex", action="store_true", help="print the law of one direction as a LaTeX tabular")
     _add_output(predict)
 
     exponents = commands.add_parser("exponents", help="scaling exponents of loss, time and samples, derived with SymPy")

@@ -1,17 +1,16 @@
-"""The paper's closed-form transition times.
+"""The paper's closed-form transition times: the leading order of ``theory.symbolic_law`` in numbers.
 
 With I = k*/2 and s_0 = r_kp(0)², to leading order ṡ = 4 I c² a_p s^I blows up at
 
-    T_p = s_0^{−(I−1)} / (4 I (I − 1) c² a_p),      c = c_{k*},  I ≥ 2
+    T_p = s_0^{−(I−1)} / (4 I (I − 1) c² a_p),      c = c_{k*},  I ≥ 2,
 
-(Ren, Nichani, Wu, Lee 2025, main theorem; T = 1/(8 a s_0) for I = 2, c = 1).  A student's squared
-norm then grows from σ_0² to a_p by the rate 4 a_p φ(1); counting from r² = ½ this takes
+T = 1/(8 a s_0) for I = 2, c = 1: the times of Ren, Nichani, Wu, Lee 2025 as second-hand summaries state
+them.  A student's squared norm then grows from σ_0² to a_p by the rate 4 a_p φ(1); counting from r² = ½ this
+takes
 
     ln(a_p/σ_0²) / (4 a_p φ(1)) + K/a_p,   K = (1/φ(1)) ∫ (φ(1)·1[r² ≥ ½] − φ(r)) dτ
 
-for σ_0² ≪ a_p, where τ = a_p t; K = Σ_{j<I} (2^j − 1)/j / (4 I c²) when σ is a single Hermite
-term (derived here).  Who learns what: greedy maximum selection, repeatedly the largest
-a_p |r_kp(0)|^{k*−2} over unused students and directions, among students that move outward.
+for σ_0² ≪ a_p, where τ = a_p t (derived in ``theory.symbolic_law``).  Unit: flow time.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ import numpy as np
 
 from .._types import Array
 from ..problem.activation import Activation
-from . import decoupled
+from ..problem.events import ALIGNED
+from .symbolic_law import transition_law
 
 
 def closed_form_refusal(activation: Activation) -> str | None:
@@ -34,15 +34,13 @@ def closed_form_refusal(activation: Activation) -> str | None:
 
 def closed_form_alignment(activation: Activation, a: Array, r0: Array) -> Array:
     """Leading-order flow time to alignment; a and r_0 broadcast, r_0 = 0 or a = 0 gives inf."""
-    order = (activation.information_exponent or 0) // 2
-    c = activation.coefficients[2 * order]
-    with np.errstate(divide="ignore", over="ignore"):
-        blow_up = np.abs(r0) ** (-2.0 * (order - 1)) / (4 * order * (order - 1) * c**2 * a)
-    return np.where((r0**2 >= 0.5) & (a > 0), 0.0, blow_up)
+    s0 = np.asarray(r0) ** 2
+    blow_up = transition_law(activation).evaluate("alignment", a=a, s0=s0)
+    return np.where((s0 >= ALIGNED) & (np.asarray(a) > 0), 0.0, blow_up)
 
 
 def closed_form_recovery(activation: Activation, a: Array, r0: Array, n0: float) -> Array:
     """Leading-order flow time to recovery for squared initial norm n0 ≪ a."""
-    learnable = np.where(a > 0, a, 1.0)
-    growth = (np.log(learnable / n0) / (4 * activation.second_moment) + decoupled.delay(activation)) / learnable
+    learnable = np.where(np.asarray(a) > 0, a, 1.0)
+    growth = transition_law(activation).evaluate("recovery_delay", a=learnable, n0=n0)
     return closed_form_alignment(activation, a, r0) + np.maximum(growth, 0.0)

@@ -9,7 +9,7 @@ for batch B.  The drift of the initial overlap r_0 wins where
 
     η < a φ'(r_0)/r_0 · 2B/(d φ(1) φ'(1)),
 
-to leading order 4 I c² a s_0^{I−1} B/(d φ(1) φ'(1)) (``theory.transition_law`` derives both).  For
+to leading order 4 I c² a s_0^{I−1} B/(d φ(1) φ'(1)) (``theory.symbolic_law`` derives both).  For
 k* > 2 the drift gains on the shrinkage as r grows, so that a student that starts so well ends
 well.  Derived here.  The noise is held at its initial level: sufficient, not necessary, since it falls with
 the loss.

@@ -1,6 +1,6 @@
 """Which student learns which direction, from given initial overlaps: greedy maximum selection.
 
-Alone, a student with overlap r_0 aligns after T ∝ 1/(a_p |r_0|^{k*−2}) (``theory.transition_law``), so the
+Alone, a student with overlap r_0 aligns after T ∝ 1/(a_p |r_0|^{k*−2}) (``theory.symbolic_law``), so the
 earliest of all transitions is that of the largest score a_p |r_kp(0)|^{k*−2}.  What is learned leaves the
 loss, and the student is taken: repeat with the students and directions that are left.  A student takes
 part in the direction p only where it moves outward, r φ'(r) > 0.  For k* ≤ 2 the score does not
