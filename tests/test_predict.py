@@ -267,8 +267,8 @@ def test_quantiles_of_one_direction_are_exact(sigma: Activation, m: int) -> None
         low, high = beta_law(k, n - k + 1).ppf([FALSE_ALARM / 6, 1 - FALSE_ALARM / 6])  # n = 500, three two-sided
         assert low < at < high
         exact = alignment_time(sigma, 1.0, math.sqrt(s))
-        # both levels are decreasing functions of the same s; c to 1e-13 and one root
-        assert result.alignment["decoupled"][i, 0] == pytest.approx(float(exact), rel=1e-9)
+        # both levels are decreasing functions of the same s; the table of the finite law is good to 1e-7
+        assert result.alignment["decoupled"][i, 0] == pytest.approx(float(exact), rel=2e-7)
 
 
 def test_intervals_cover_the_exact_quantile() -> None:

@@ -13,6 +13,8 @@ overlaps instead of their values: ``theory.greedy_chain``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from .._types import Array
@@ -47,6 +49,15 @@ def assign(activation: Activation, a: Array, overlaps: Array) -> Array:
             student[p], free[k] = k, False
             left -= 1
     return student
+
+
+def selected_overlaps(activation: Activation, a: Array, starts: Iterable[Array]) -> Array:
+    """Initial overlap of each direction's student for every start r_kp (m, P), shape (starts, P).
+
+    0 where a direction has no student; |r| for an even σ, which does not tell r from −r.
+    """
+    chosen = np.array([student_overlaps(assign(activation, a, start), start) for start in starts])
+    return np.abs(chosen) if activation.parity == "even" else chosen
 
 
 def student_overlaps(student: Array, overlaps: Array) -> Array:

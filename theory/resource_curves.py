@@ -21,7 +21,8 @@ larger, B times fewer: the same samples.
 
 "Best" minimises the expected loss over widths, and over step sizes on a lattice of 20 a decade;
 x, step sizes and flow times share the lattice, so that one pass over the directions serves all of
-them.  Units: flow time, samples; compute counts students × either.
+them.  A law of given starts has the widths up to its own, of the first m students of each, and its own
+dimension alone.  Units: flow time, samples; compute counts students × either.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from numpy.typing import ArrayLike
 from .._types import Array
 from ..problem.checks import nonnegative_integer, positive_integer, positive_number
 from .critical_step_size import drift_dominated_step_size
-from .finite_size_law import FiniteLaw, finite_law
+from .finite_size_law import FiniteLaw, finite_law, law_of_starts
 
 RATIO = 10 ** (1 / 20)  # of neighbouring points of the lattice
 
@@ -204,9 +205,15 @@ def _samples(law: FiniteLaw) -> Array:
 
 
 def _again(law: FiniteLaw, **change: Any) -> FiniteLaw:
-    """The law of the same problem at another ``d`` or ``m``."""
+    """The law of the same problem at another ``d`` or ``m``: new draws, or the first m students of given starts."""
     problem = replace(law.problem, **change)
-    return finite_law(problem, draws=law.draws, seed=law.seed, quantiles=law.quantiles)
+    if isinstance(law.starts, int):
+        return finite_law(problem, draws=law.draws, seed=law.starts, quantiles=law.quantiles)
+    if problem.d != law.problem.d:
+        raise ValueError(f"the given starts are directions in dimension {law.problem.d}, there are none in {problem.d}")
+    if problem.m > law.problem.m:
+        raise ValueError(f"the given starts have {law.problem.m} students, so there are none for width {problem.m}")
+    return law_of_starts(problem, law.starts[:, : problem.m])
 
 
 def _curve(resource: str, x: Array, values: Array, law: FiniteLaw, choice: dict[str, Array] | None = None) -> Curve:
