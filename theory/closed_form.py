@@ -4,8 +4,8 @@ With I = k*/2 and s_0 = r_kp(0)², to leading order ṡ = 4 I c² a_p s^I blows 
 
     T_p = s_0^{−(I−1)} / (4 I (I − 1) c² a_p),      c = c_{k*},  I ≥ 2,
 
-T = 1/(8 a s_0) for I = 2, c = 1: the times of Ren, Nichani, Wu, Lee 2025 as second-hand summaries state
-them.  A student's squared norm then grows from σ_0² to a_p by the rate 4 a_p φ(1); counting from r² = ½ this
+T = 1/(8 a s_0) for I = 2, c = 1: the transition time of Ren, Nichani, Wu, Lee 2025 as second-hand summaries
+state it.  A student's squared norm then grows from σ_0² to a_p by the rate 4 a_p φ(1); counting from r² = ½ this
 takes
 
     ln(a_p/σ_0²) / (4 a_p φ(1)) + K/a_p,   K = (1/φ(1)) ∫ (φ(1)·1[r² ≥ ½] − φ(r)) dτ
