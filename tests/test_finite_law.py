@@ -21,6 +21,7 @@ from emergence.problem import Activation, Problem, Teacher
 from emergence.theory import decoupled
 from emergence.theory import greedy_chain as greedy
 from emergence.theory import resource_curves as curves
+from emergence.theory.critical_step_size import drift_dominated_step_sizes, median_thresholds
 from emergence.theory.finite_size_law import FiniteLaw, finite_law, law_of_starts, transition_times
 from emergence.theory.gradient_flow import flow
 from emergence.theory.greedy_chain import greedy_overlaps
@@ -123,15 +124,15 @@ def test_numbers_are_the_same_without_numba(name: str, monkeypatch: pytest.Monke
 # Times
 
 
-@pytest.mark.parametrize("name", SIGMAS)
+@pytest.mark.parametrize("name", [*SIGMAS, "h2"])
 @pytest.mark.parametrize("n0", [1e-30, 1e-6, 1e-2])
 def test_times_are_those_of_the_exact_level(name: str, n0: float) -> None:
-    rng = np.random.default_rng(3)
+    sigma, rng = SIGMAS.get(name, Activation("h2")), np.random.default_rng(3)
     r, a = np.sqrt(expit(rng.uniform(-25, 1, 200))), np.exp(rng.uniform(-6, 2, 200))
-    align, recover = transition_times(SIGMAS[name], a, r, n0)
+    align, recover = transition_times(sigma, a, r, n0)
     # Hermite panels of 1/64 in y: (degree/64)^4/384 ≤ 6e-8 by degree 6, measured 6e-8
-    np.testing.assert_allclose(align, decoupled.alignment_time(SIGMAS[name], a, r), rtol=2e-7)
-    np.testing.assert_allclose(recover, decoupled.recovery_time(SIGMAS[name], a, r, n0), rtol=2e-7)
+    np.testing.assert_allclose(align, decoupled.alignment_time(sigma, a, r), rtol=2e-7)
+    np.testing.assert_allclose(recover, decoupled.recovery_time(sigma, a, r, n0), rtol=2e-7)
 
 
 def test_nothing_is_learned_without_strength_or_student() -> None:
@@ -296,12 +297,34 @@ def test_law_of_given_starts_is_the_exact_level_of_each_students_overlap(name: s
 
 
 def test_law_of_given_starts_on_the_far_side_of_a_rest_point() -> None:
-    """h3 + h4 moves outward beyond r = −¾ too: toward r = −1, where φ = 0 and nothing is recovered."""
-    problem = Problem(Activation("h3 + h4"), Teacher([1.0]), d=3, m=1)
-    own = law_of_starts(problem, np.array([[[-0.9, 0.0, math.sqrt(0.19)]], [[0.3, 0.0, math.sqrt(0.91)]]]))
-    assert own.alignment[0] == 0.0  # r² ≥ ½
-    assert np.isinf(own.recovery[0])
-    assert np.isfinite(own.recovery[1])
+    """h3/4 + h4 moves outward on both sides of 0 ≥ r ≥ −3/64, and not at the same speed."""
+    problem = Problem(Activation("h3/4 + h4"), Teacher([1.0]), d=3, m=1)
+    r0 = np.array([-0.3, 0.3, -0.9])
+    own = law_of_starts(problem, np.stack([r0, 0 * r0, np.sqrt(1 - r0**2)], axis=1)[:, None])
+    exact = decoupled.recovery_time(problem.activation, 1.0, r0, problem.init_scale**2)
+    np.testing.assert_allclose(own.recovery[:, 0], exact, rtol=2e-7)  # panels of the table, as above
+    assert own.alignment[0, 0] > 1.2 * own.alignment[1, 0]
+    assert own.alignment[2, 0] == 0.0
+
+
+def test_an_even_activation_does_not_see_the_sign_of_a_student() -> None:
+    problem, rows = given_starts(H4)
+    turned = rows * np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0, 1.0])[:, None]
+    own, other = law_of_starts(problem, rows), law_of_starts(problem, turned)
+    np.testing.assert_array_equal(own.recovery, other.recovery)
+    np.testing.assert_array_equal(own.overlaps, other.overlaps)
+    np.testing.assert_array_equal(median_thresholds(own), median_thresholds(other))
+
+
+def test_median_step_sizes_are_medians_over_starts() -> None:
+    """The threshold rises with the overlap, so that medians go over into medians."""
+    law = finite_law(Problem(H4, Teacher.power_law(5, beta=1.0), d=64, m=5), draws=9)  # odd: a middle draw
+    np.testing.assert_allclose(
+        median_thresholds(law), np.median(curves._thresholds(law), axis=0), rtol=1e-14
+    )  # rounding
+    one = Problem(H4, Teacher([1.0]), d=64, m=5)
+    above = np.sum(curves._thresholds(finite_law(one, draws=4000))[:, 0] > drift_dominated_step_sizes(one)[0])
+    assert abs(above - 2000) < 6 * math.sqrt(1000)  # n = 4000, p = ½: false alarm 2e-9
 
 
 def test_curves_of_given_starts_use_these_starts() -> None:

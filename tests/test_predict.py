@@ -168,6 +168,13 @@ def test_closed_form_at_the_edges() -> None:
     assert closed_form_recovery(H4, np.array([0.1]), np.array([0.9]), 5.0).tolist() == [0.0]  # never negative
 
 
+def test_closed_form_is_over_at_the_event_of_alignment() -> None:
+    """r² ≥ ½ is alignment: zero from there on, the blow-up's time below."""
+    half = math.sqrt(0.5)
+    times = closed_form_alignment(H4, np.array(1.0), np.array([half * (1 - 1e-12), half * (1 + 1e-12), -0.72]))
+    assert times.tolist() == [pytest.approx(1 / 4, rel=1e-11), 0.0, 0.0]  # 1/(8 s_0), s_0 = ½ but for 2e-12
+
+
 def test_refusals_say_why() -> None:
     assert closed_form_refusal(H4) is None
     assert closed_form_refusal(ABS) is None
