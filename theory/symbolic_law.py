@@ -54,7 +54,7 @@ _ROUNDED = 6  # digits of constants that are too long to print in full
 _WIDE = 72  # characters of a formula beyond which its constants are rounded on a card
 
 _A, _S0, _N0, _D, _B = sympy.symbols("a s0 n0 d B", positive=True)
-_R, _S, _SQUARE, _PHI_ONE, _K = sympy.symbols("r s c**2 phi(1) K", positive=True)
+_R, _S, _SQUARE, _PHI_ONE, _K = sympy.symbols("r s c2 phi1 K", positive=True)
 _HALF = sympy.Rational(1, 2)
 
 
@@ -292,9 +292,10 @@ def _definite(rate: sympy.Expr, low: sympy.Expr, high: sympy.Expr) -> sympy.Expr
 
 
 def _critical_step_size(phi: sympy.Expr, phi_one: sympy.Expr, slope_one: sympy.Expr) -> sympy.Expr:
-    """The η at which the drift a φ'(r) of s_0 and the shrinkage Γ r/2 cancel; both are linear, one in each."""
-    shrinkage = _D * phi_one * slope_one / _B * _R / 2  # over η
-    return sympy.cancel(sympy.diff(phi, _R) / _R).subs(_R, sympy.sqrt(_S0)) * _A * _R / shrinkage
+    """The η at which the drift a φ'(r) at s_0 and the shrinkage Γ r/2, which is linear in η, cancel."""
+    drift = _A * sympy.cancel(sympy.diff(phi, _R) / _R).subs(_R, sympy.sqrt(_S0))  # both over r
+    shrinkage = _D * phi_one * slope_one / _B / 2  # also over η
+    return drift / shrinkage
 
 
 def _in_numbers(expression: sympy.Expr, digits: int, kept: Callable[[sympy.Expr], bool]) -> sympy.Expr:
