@@ -208,6 +208,13 @@ def test_loss_follows_the_flow_of_several_directions() -> None:
 # Resources
 
 
+def test_default_axes_reach_from_before_the_first_to_after_the_last_transition(law: FiniteLaw) -> None:
+    curve, T = curves.flow_time(law), law.recovery
+    assert curve.x[0] <= 0.5 * np.median(T.min(axis=1)) < 2 * np.median(T.max(axis=1)) <= curve.x[-1]
+    samples = curves.dimension_samples(law, [law.problem.d], direction=3).rows[:, 0]
+    np.testing.assert_allclose(samples * curves._thresholds(law)[:, 3], T[:, 3], rtol=1e-14)  # n = T/η; rounding
+
+
 def test_small_fixed_steps_are_the_flow_and_large_ones_learn_nothing(law: FiniteLaw) -> None:
     times = np.array([10.0, 50.0, 300.0])
     small = curves.samples_fixed_step(law, 1e-20, times / 1e-20)
