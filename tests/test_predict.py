@@ -24,7 +24,7 @@ from emergence.theory.closed_form import closed_form_alignment, closed_form_reco
 from emergence.theory.critical_step_size import drift_dominated_step_size
 from emergence.theory.decoupled import alignment_time, decoupled_refusal, delay, recovery_time
 from emergence.theory.greedy_selection import assign
-from emergence.theory.random_init import best_overlap, draw_overlaps
+from emergence.theory.random_init import _interval, best_overlap, draw_overlaps
 
 H2, H3, H4, H6, H34 = (Activation(text) for text in ("h2", "h3", "h4", "h6", "h3 + h4"))
 ABS = Activation("abs(x)", cut=3)
@@ -318,6 +318,15 @@ def test_intervals_bracket_their_quantile() -> None:
         assert (result.alignment[level] <= high).all()
         assert (np.diff(result.alignment[level], axis=0) >= 0).all()
         assert (result.recovery[level] >= result.alignment[level]).all()
+
+
+@pytest.mark.parametrize(("n", "q"), [(60, 0.3), (1000, 0.5), (25, 0.9)])
+def test_intervals_are_the_narrowest_of_order_statistics(n: int, q: float) -> None:
+    """At most 2.5 % on either side, and more if either end moved in: of x_(i) = i the ends show their ranks."""
+    low, high = _interval(np.arange(1.0, n + 1)[:, None], np.array([q]))[0, :, 0]
+    below = binom(n, q)  # how many of n lie below the quantile
+    assert below.cdf(low - 1) <= 0.025 < below.cdf(low)
+    assert below.sf(high - 1) <= 0.025 < below.sf(high - 2)
 
 
 def test_unlearned_directions_have_infinite_quantiles() -> None:
