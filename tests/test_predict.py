@@ -320,7 +320,7 @@ def test_intervals_bracket_their_quantile() -> None:
         assert (result.recovery[level] >= result.alignment[level]).all()
 
 
-@pytest.mark.parametrize(("n", "q"), [(60, 0.3), (1000, 0.5), (25, 0.9)])
+@pytest.mark.parametrize(("n", "q"), [(60, 0.3), (1000, 0.5), (200, 0.9)])
 def test_intervals_are_the_narrowest_of_order_statistics(n: int, q: float) -> None:
     """At most 2.5 % on either side, and more if either end moved in: of x_(i) = i the ends show their ranks."""
     low, high = _interval(np.arange(1.0, n + 1)[:, None], np.array([q]))[0, :, 0]
@@ -514,6 +514,16 @@ def test_levels_that_do_not_apply_are_infinite_with_a_reason(
         assert np.isinf(result.recovery[level]).all()
     assert "never" not in result.status
     assert np.isfinite(result.recovery["flow"]).any()
+
+
+def test_the_flow_waits_for_what_the_decoupled_level_cannot_see() -> None:
+    """k* = 1: students with r < 0 move through zero; decoupled theory says never, the flow stops at recovery."""
+    rows = np.ones((2, 8))
+    rows[:, 0] = -1.0, -0.5
+    result = predict(Problem(Activation("x"), Teacher([1.0]), 8, 2), rows)
+    assert list(result.notes) == ["closed_form", "decoupled"]
+    assert result.status == ("learned",)
+    assert result.flow.status == "recovered"
 
 
 def test_on_a_line_recovery_is_logistic() -> None:
