@@ -38,16 +38,21 @@ def hermite(flags: dict[str, Any]) -> int:
 
 def predict(flags: dict[str, Any]) -> int:
     """``emergence predict``."""
+    if flags["latex"] and flags["json"]:
+        raise ValueError("--latex and --json exclude each other")
     from ..problem.checks import positive_number
     from ..problem.seeds import DIRECTIONS, seed_stream
-    from ..theory import init_quantiles
-    from ..theory.prediction import LEVELS
-    from ..theory.prediction import predict as predict_from
+    from ..theory import LEVELS, init_quantiles, transition_law
+    from ..theory import predict as predict_from
+    from ..theory.symbolic_law import law_refusal
 
     values = resolve(flags, names("problem", "predict"))
     if values["t_max"] is not None:
         positive_number("t_max", values["t_max"])
     problem = build_problem(values)
+    refusal = law_refusal(problem) if flags["latex"] else None
+    if refusal is not None:
+        raise ValueError(refusal)
     rows = read_directions(values["directions"], problem)
     if rows is None:
         rows = problem.initial_coordinates(seed_stream(values["seed"], 0, DIRECTIONS))
@@ -60,6 +65,8 @@ def predict(flags: dict[str, Any]) -> int:
     if quantiles is not None:
         document["quantiles"] = quantiles.as_dict()
         card += f"\n\n{quantiles}"
+    if flags["latex"]:
+        card = transition_law(problem.activation).latex()
     header = ["p", "a_p", "student", "status"]
     header += [f"{event}_{level}" for event in ("alignment", "recovery") for level in LEVELS]
     table = [

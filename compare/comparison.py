@@ -27,7 +27,7 @@ from ..problem.checks import positive_number
 from ..problem.events import EVENTS
 from ..problem.problem import Problem
 from ..simulate.result import Simulation
-from ..theory.closed_form import drift_dominated_step_size
+from ..theory.critical_step_size import drift_dominated_step_size
 from ..theory.prediction import LEVELS, Prediction, predict
 from .statistics import MedianEstimate, median_estimate, middle
 

@@ -32,8 +32,8 @@ from ..problem.problem import Problem
 from ..problem.seeds import DIRECTIONS, seed_stream
 from ..simulate import Leap, Reduced, Simulation, sgd
 from ..theory import FiniteLaw, finite_law, flow, resource_curves
+from ..theory.critical_step_size import drift_dominated_step_sizes, median_thresholds
 from ..theory.finite_size_law import law_of_starts
-from ..theory.random_init import drift_dominated_step_sizes
 from .claim import Claim
 
 QUIET = 1e-4  # step size over the drift-dominated one at which leap is gradient flow
@@ -208,7 +208,7 @@ def _samples_horizon_step(claim: Claim, seed: int) -> Measured:
         curve = resource_curves.samples_horizon_step(_law(claim, problem, seed))
         return _measured(curve.x, curve.rows, None, None)
     many = _many(problem, seed)
-    thresholds, due = resource_curves.median_thresholds(many), np.median(many.recovery, axis=0)
+    thresholds, due = median_thresholds(many), np.median(many.recovery, axis=0)
     own = law_of_starts(problem, random_starts(problem, claim.seeds, seed))
     x, rows, same, law_rows = [], [], [], []
     for q in np.unique(np.round(np.geomspace(2, 0.6 * problem.P, HORIZONS)).astype(int)) - 1:

@@ -33,8 +33,8 @@ from ..compare.statistics import median_estimate
 from ..problem import Activation, Problem, Teacher
 from ..simulate import Leap, Reduced, sgd
 from ..theory import finite_law, flow
+from ..theory.critical_step_size import drift_dominated_step_sizes
 from ..theory.finite_size_law import law_of_starts
-from ..theory.random_init import drift_dominated_step_sizes
 from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "Alignment time and samples against the input dimension for information exponents 4 and 6"

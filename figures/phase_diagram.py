@@ -35,8 +35,9 @@ from ..problem import Activation, Problem, Teacher
 from ..simulate import Leap, sgd
 from ..simulate.danger import SAFE, largest_kick
 from ..theory import decoupled
+from ..theory.critical_step_size import drift_dominated_step_sizes
 from ..theory.finite_size_law import law_of_starts
-from ..theory.random_init import best_overlap, drift_dominated_step_sizes
+from ..theory.random_init import best_overlap
 from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "Drift against noise: where SGD follows the gradient flow, by step size and dimension"

@@ -35,6 +35,7 @@ from ..compare.exponent_fit import fit_exponent
 from ..problem import Activation, Problem, Teacher
 from ..simulate import Leap, sgd
 from ..theory import FiniteLaw, finite_law, resource_curves
+from ..theory.critical_step_size import median_thresholds
 from .style import house_style, label_decades, panels, series
 
 SUMMARY = "Loss against samples at fixed step sizes and at the best one for each horizon"
@@ -88,14 +89,14 @@ def _problem(beta: float, sizes: dict[str, Any]) -> Problem:
 
 def _step_sizes(law: FiniteLaw, count: int) -> Array:
     """From one that learns every direction of nearly every start to one that learns the strongest."""
-    thresholds = resource_curves.median_thresholds(law)
+    thresholds = median_thresholds(law)
     return np.geomspace(0.4 * thresholds.min(), 0.7 * thresholds.max(), count)
 
 
 def _runs(problem: Problem, sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     law = finite_law(problem, draws=400, seed=seed)
     steps, unit = _step_sizes(law, sizes["steps"]), float(problem.d) ** 3
-    thresholds, finish = resource_curves.median_thresholds(law), np.median(law.recovery, axis=0)
+    thresholds, finish = median_thresholds(law), np.median(law.recovery, axis=0)
     x, losses = [], []
     for eta in steps:
         span = 3 * finish[thresholds >= eta].max()

@@ -31,7 +31,7 @@ from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
 from ..simulate import Leap, sgd
 from ..theory import LEVELS, predict
-from ..theory.closed_form import drift_dominated_step_size
+from ..theory.critical_step_size import drift_dominated_step_size
 from .style import WIDTHS, house_style, label_decades, series
 
 SUMMARY = "Predicted against measured transition times over random problems, three levels of theory"
