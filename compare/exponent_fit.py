@@ -44,6 +44,7 @@ from ..problem.checks import positive_integer, positive_number
 from ..problem.seeds import generator
 from .fit_window import sensitivity, used_points
 from .seed_bootstrap import centre_of, standard_error
+from .texts import interval_text, number_text
 from .truncated_law import fit_law, straight_line
 
 MIN_DECADES, MIN_SEEDS = 0.5, 6
@@ -93,11 +94,12 @@ class ExponentFit:
     def __str__(self) -> str:
         return "\n".join(
             [
-                f"exponent {self.exponent:.4f}  [{self.low:.4f}, {self.high:.4f}]  "
+                f"exponent {number_text(self.exponent, '.4f')}  {interval_text((self.low, self.high), '.4f')}  "
                 f"({self.level:.0%}, {self.seeds} seeds)",
-                f"  window {self.window[0]:.4g} to {self.window[1]:.4g}, {self.points} points; "
-                f"moving its ends shifts the exponent by up to {self.sensitivity:.2g}",
-                f"  tail {self.tail}, end {self.end:.4g}, amplitude {self.amplitude:.4g}, residual {self.residual:.2g}",
+                f"  window {interval_text(self.window, '.4g')}, {self.points} points; moving its ends shifts the "
+                f"exponent by up to {number_text(self.sensitivity, '.2g')}",
+                f"  tail {self.tail}, end {number_text(self.end, '.4g')}, amplitude "
+                f"{number_text(self.amplitude, '.4g')}, residual {number_text(self.residual, '.2g')}",
                 f"  {self.verdict}: {self.reason}",
             ]
         )

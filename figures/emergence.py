@@ -24,10 +24,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.experiments import quiet_step_size, whole
 from ..compare.exponent_fit import fit_exponent
+from ..compare.runs import quiet_step_size, sgd_to, undiverged
 from ..problem import Activation, Problem, Teacher
-from ..simulate import sgd
 from ..theory import exponents, finite_law
 from ..theory.finite_size_law import law_of_starts
 from .style import WIDTHS, house_style, label_at, label_decades, series
@@ -52,8 +51,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     law = finite_law(problem, draws=sizes["draws"], seed=seed)
     recovery = np.median(law.recovery, axis=0)
     start, end = 0.4 * float(recovery.min()), 2 * float(recovery.max())
-    eta = quiet_step_size(problem)
-    run = whole(sgd(problem, eta, int(end / eta), seed=seed, method="leap", records=sizes["records"]))
+    run = undiverged(sgd_to(problem, quiet_step_size(problem), end, seed=seed, records=sizes["records"]))
     kept = run.times >= 0.5 * start  # beyond the edge of the axis
     grid = np.geomspace(start, run.t_end, 300)
     rows = law.loss_at(grid)

@@ -23,9 +23,9 @@ from matplotlib.lines import Line2D
 
 from .._types import Array
 from ..compare.comparison import Comparison, overlay
+from ..compare.runs import sgd_to
 from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
-from ..simulate import sgd
 from .style import WIDTHS, house_style, label_at, label_decades, series
 
 SUMMARY = "Theory over SGD for one problem: staircases, loss with its band, transition times"
@@ -45,9 +45,8 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """``data_of`` a comparison at these sizes."""
     teacher = Teacher.power_law(sizes["P"], sizes["beta"])
     problem = Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
-    run = sgd(
-        problem, sizes["step_size"], sizes["samples"], seeds=sizes["seeds"], seed=seed, method="leap", records=300
-    )
+    horizon = sizes["step_size"] * sizes["samples"]
+    run = sgd_to(problem, sizes["step_size"], horizon, seeds=sizes["seeds"], seed=seed, records=300)
     return data_of(overlay(problem, run))
 
 

@@ -31,8 +31,9 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from .._types import Array
+from ..compare.runs import sgd_to
 from ..problem import Activation, Problem, Teacher
-from ..simulate import LeapControl, sgd
+from ..simulate import LeapControl
 from ..simulate.danger import SAFE, largest_kick
 from ..theory import decoupled
 from ..theory.finite_size_law import law_of_starts
@@ -71,12 +72,11 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         problem, threshold[i], horizon = _scales(sizes, d)
         for j, ratio in enumerate(ratios):
             eta = ratio * threshold[i]
-            samples = int(horizon / eta)
-            kick[i, j] = largest_kick(problem, eta, 1, samples * sizes["seeds"])
+            kick[i, j] = largest_kick(problem, eta, 1, horizon / eta * sizes["seeds"])
             if kick[i, j] > UNSEEN:
                 continue
-            run = sgd(
-                problem, eta, samples, seeds=sizes["seeds"], method="leap", leap=CONTROL, records=1,
+            run = sgd_to(
+                problem, eta, horizon, seeds=sizes["seeds"], control=CONTROL, records=1,
                 seed=1000 * seed + i * len(ratios) + j,
             )  # fmt: skip
             flow = law_of_starts(problem, run.directions).alignment[:, 0]

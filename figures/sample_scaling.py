@@ -30,10 +30,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.experiments import whole
 from ..compare.exponent_fit import fit_exponent
+from ..compare.runs import sgd_to, undiverged
 from ..problem import Activation, Problem, Teacher
-from ..simulate import sgd
 from ..theory import FiniteLaw, finite_law, resource_curves
 from .style import house_style, label_decades, panels, series
 
@@ -99,10 +98,9 @@ def _runs(problem: Problem, sizes: dict[str, Any], seed: int) -> dict[str, Array
     x, losses = [], []
     for eta in steps:
         span = 3 * finish[thresholds >= eta].max()
-        run = whole(sgd(
-            problem, float(eta), int(span / eta), seeds=sizes["seeds"], seed=seed, method="leap", records=RECORDS,
-            spacing="log",
-        ))  # fmt: skip
+        run = undiverged(
+            sgd_to(problem, float(eta), span, seeds=sizes["seeds"], seed=seed, records=RECORDS, spacing="log")
+        )
         grid = np.geomspace(span / 300, span, 60)
         x.append(grid / eta / unit)
         losses.append(np.mean([np.interp(grid, run.times, loss) for loss in run.loss], axis=0))

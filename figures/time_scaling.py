@@ -26,8 +26,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.claim import Claim
-from ..compare.experiments import measure
+from ..compare import Experiment, measure
 from ..compare.exponent_fit import fit_exponent
 from .style import WIDTHS, house_style, label_at, label_decades, series
 
@@ -43,7 +42,6 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SECONDS = {"full": 20.0, "quick": 6.0}
-QUANTITY, FORMULA = "flow_time", "(1 - 2*beta)/beta"
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -60,7 +58,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     law = {name: sizes[name] for name in ("P", "m", "d")}
     rows: dict[str, list[Any]] = {name: [] for name in ("x", "mean", "low", "high", "fit", "straight", "window")}
     for beta in sizes["beta"]:
-        found = measure(Claim("law", QUANTITY, FORMULA, beta=beta, seeds=sizes["draws"], **law), seed)
+        found = measure(Experiment("flow_time", "finite_law", beta=beta, seeds=sizes["draws"], **law), seed)
         share = found.rows / found.rows.max()
         fit = fit_exponent(found.x, share, tail=found.tail)
         straight = fit_exponent(found.x, share, tail="none", window=fit.window)
@@ -77,7 +75,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     }  # fmt: skip
     for i, b in enumerate(run["beta"]):
         shape = {name: run[name] for name in ("P", "m", "d", "seeds")}
-        found = measure(Claim("flow by leap", QUANTITY, FORMULA, method="leap", beta=b, **shape), seed)
+        found = measure(Experiment("flow_time", "leap", beta=b, **shape), seed)
         losses, same = 2 * found.rows, 2 * found.same  # the start is ½ φ(1) Σ a² = ½ for h4
         data[f"run{i}"] = np.stack([found.x, losses.mean(0), losses.min(0), losses.max(0), same.mean(0)])
     return data

@@ -27,9 +27,9 @@ from matplotlib.lines import Line2D
 
 from .._types import Array
 from ..compare.comparison import relative_errors
+from ..compare.runs import sgd_to
 from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
-from ..simulate import sgd
 from ..theory import LEVELS, predict
 from ..theory.closed_form import drift_dominated_step_size
 from .style import WIDTHS, house_style, label_decades, series
@@ -68,7 +68,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         horizon = 1.5 * float(
             np.max(prediction.recovery["flow"], where=np.isfinite(prediction.recovery["flow"]), initial=0)
         )
-        run = sgd(problem, eta, int(horizon / eta), directions=start, method="leap", records=2, seed=seed + i)
+        run = sgd_to(problem, eta, horizon, directions=start, records=2, seed=seed + i)
         for j, event in enumerate(EVENTS):
             predicted = np.array([getattr(prediction, event)[level] for level in LEVELS])
             measured = run.first_passages(event)[0]

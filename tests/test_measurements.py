@@ -1,17 +1,17 @@
-"""Simulated experiments of the claims: SGD beside the finite law of its own starts."""
+"""Simulated experiments: SGD beside the finite law of its own starts."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from emergence.compare import Claim, experiments
+from emergence.compare import Experiment, Measured, measure, measurements
 from emergence.theory import finite_law
 
 LEAP = {"method": "leap", "beta": 0.8, "seeds": 6, "d": 512}
 
 
-def assert_like_its_law(measured: experiments.Measured) -> None:
+def assert_like_its_law(measured: Measured) -> None:
     """The law knows where each start's steps are: at points on a plateau, most of them, the loss agrees."""
     inside = (measured.x >= measured.window[0]) & (measured.x <= measured.window[1])
     mean = measured.same[:, inside].mean(axis=0)
@@ -22,27 +22,27 @@ def assert_like_its_law(measured: experiments.Measured) -> None:
 
 
 def test_samples_at_one_step_size_follow_the_law_of_their_starts() -> None:
-    claim = Claim("fixed", "samples_fixed_step", "1 - 2*beta", P=8, m=16, step_size=1e-3, **LEAP)
-    measured = experiments.measure(claim, 0)
+    experiment = Experiment("samples_fixed_step", P=8, m=16, step_size=1e-3, **LEAP)
+    measured = measure(experiment, 0)
     assert measured.rows.shape == measured.same.shape == (6, measured.x.size) and len(measured.many) > 1000
     assert_like_its_law(measured)
 
 
 def test_samples_at_the_step_size_of_the_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "HORIZONS", 3)
-    claim = Claim("horizon", "samples_horizon_step", "-0.5", P=16, m=24, step_size=1e-3, **LEAP)
-    measured = experiments.measure(claim, 0)
-    law, due = finite_law(claim.problem, draws=2000, seed=7), np.array([1, 3, 9])  # 2, 4 and 10 counted from 1
+    monkeypatch.setattr(measurements, "HORIZONS", 3)
+    experiment = Experiment("samples_horizon_step", P=16, m=24, step_size=1e-3, **LEAP)
+    measured = measure(experiment, 0)
+    law, due = finite_law(experiment.problem, draws=2000, seed=7), np.array([1, 3, 9])  # 2, 4 and 10 counted from 1
     # n = 1.2 T/η at η = 1e-3 η_p, η_p = 4 I c² a s_0/(d φ(1) φ'(1)) = 2 a s_0/d for h_4, to leading order in s_0;
     # 0.1: that order, 0.03 at s_0 ≈ 0.02, and the medians over 2000 draws
     overlap = np.median(law.overlaps, axis=0)[due]
-    expected = 1.2 * np.median(law.recovery, axis=0)[due] / (1e-3 * 2 * claim.problem.a[due] * overlap**2 / 512)
+    expected = 1.2 * np.median(law.recovery, axis=0)[due] / (1e-3 * 2 * experiment.problem.a[due] * overlap**2 / 512)
     np.testing.assert_allclose(measured.x, expected, rtol=0.1)
     assert_like_its_law(measured)
 
 
 def test_width_follows_the_law_of_its_starts() -> None:
-    claim = Claim("width", "width", "1 - 2*beta", P=8, m=8, widths=(1, 2, 3), **LEAP)
-    measured = experiments.measure(claim, 0)
+    experiment = Experiment("width", P=8, m=8, widths=(1, 2, 3), **LEAP)
+    measured = measure(experiment, 0)
     np.testing.assert_array_equal(measured.x, [1.5, 2.5, 3.5])
     assert_like_its_law(measured)
