@@ -46,7 +46,7 @@ _ENVELOPE_LAW = replace(
 _DIMENSION_LAW = Sizes(students=8, dimensions=(1024, 4096, 16384, 65536), seeds=200)
 # Simulated at small P, and compared with the finite law there
 _RUNS = Sizes(P=32, seeds=48, allowance=0.03, detects=0.2, finite_size=True)
-_FLOWS = replace(_RUNS, P=12, seeds=24)
+_FLOWS = replace(_RUNS, P=12, d=1024, seeds=24)
 _ENVELOPE = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
 # One direction
 _ONE = Sizes(students=8, seeds=12)

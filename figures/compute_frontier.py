@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,7 +35,7 @@ from .._types import Array
 from ..compare.exponent_fit import fit_exponent, local_exponents
 from ..problem import Activation, Problem, Teacher
 from ..theory import finite_law, resource_curves
-from .style import WIDTHS, house_style, label_at, label_decades, series
+from .style import house_style, label_at, label_decades, page, series
 
 SUMMARY = "Loss against students x flow time: envelope over widths and its slope"
 SIZES: dict[str, dict[str, Any]] = {
@@ -121,12 +120,9 @@ def _expected(problem: Problem, beta: float, width: Array, left: Array) -> Array
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The envelope and, sharing its axis, the slopes."""
-    inches, column = WIDTHS[width], width == "column"
     with house_style(width):
-        figure, (top, bottom) = plt.subplots(
-            2, 1, figsize=(inches, (1.5 if column else 0.72) * inches), layout="constrained", sharex=True,
-            height_ratios=[1.7, 1],
-        )  # fmt: skip
+        figure = page(width, 1.5 if width == "column" else 0.72)
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1.7, 1])
         _curves(top, data)
         _slope_panel(bottom, data)
         label_decades(top.xaxis, top.yaxis)

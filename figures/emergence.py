@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ from ..compare.runs import quiet_step_size, sgd_to, undiverged
 from ..problem import Activation, Problem, Teacher
 from ..theory import exponents, finite_law
 from ..theory.finite_size_law import law_of_starts
-from .style import WIDTHS, house_style, label_at, label_decades, series
+from .style import house_style, label_at, label_decades, page, series
 
 SUMMARY = "Emergence of single directions under a smooth loss, with the finite law and its slope"
 SIZES: dict[str, dict[str, Any]] = {
@@ -74,12 +74,10 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """Two panels over one time axis."""
-    inches, column = WIDTHS[width], width == "column"
+    column = width == "column"
     with house_style(width):
-        height = 1.25 * inches if column else 0.62 * inches
-        figure, (top, bottom) = plt.subplots(
-            2, 1, figsize=(inches, height), layout="constrained", sharex=True, height_ratios=[1, 1.15]
-        )
+        figure = page(width, 1.25 if column else 0.62)
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.15])
         top.set_xscale("log")
         top.set_xlim(data["grid"][0], data["grid"][-1])
         _staircases(top, data, column)
@@ -90,7 +88,7 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
 
 def _staircases(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
     count = data["strengths"].shape[1]
-    colors = plt.get_cmap("viridis")(0.9 * np.log(np.arange(1, count + 1)) / np.log(max(count, 2)))
+    colors = matplotlib.colormaps["viridis"](0.9 * np.log(np.arange(1, count + 1)) / np.log(max(count, 2)))
     for p in range(count):
         axis.plot(data["times"], data["strengths"][:, p], color=colors[p], linewidth=0.8)
     axis.plot(

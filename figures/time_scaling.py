@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,7 +27,7 @@ from matplotlib.figure import Figure
 from .._types import Array
 from ..compare import Experiment, measure
 from ..compare.exponent_fit import fit_exponent
-from .style import WIDTHS, house_style, label_at, label_decades, series
+from .style import house_style, label_at, label_decades, page, series
 
 SUMMARY = "Loss against flow time for several decays of the strengths, with fitted exponents"
 SIZES: dict[str, dict[str, Any]] = {
@@ -87,13 +86,12 @@ def _interval(fit: Any) -> tuple[float, float, float]:
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The law, the exponents and the runs; one below the other in a column."""
-    inches = WIDTHS[width]
     with house_style(width):
         if width == "column":
-            figure = plt.figure(figsize=(inches, 2.25 * inches), layout="constrained")
+            figure = page(width, 2.25)
             axes = figure.subplot_mosaic([["law"], ["exponents"], ["runs"]], height_ratios=[1.35, 0.8, 1])
         else:
-            figure = plt.figure(figsize=(inches, 0.68 * inches), layout="constrained")
+            figure = page(width, 0.68)
             axes = figure.subplot_mosaic([["law", "exponents"], ["law", "runs"]], width_ratios=[1.15, 1])
         _law(axes["law"], data)
         _exponents(axes["exponents"], data)
