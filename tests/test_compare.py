@@ -20,8 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emergence.compare import Comparison, MedianEstimate, check_step, median_estimate, overlay
+from emergence.compare import Comparison, MedianEstimate, check_step, comparison_rows, median_estimate, overlay
+from emergence.compare.comparison import TABLE
 from emergence.problem import Activation, Problem, Teacher
+from emergence.problem.events import EVENTS
 from emergence.simulate import Divergence, Simulation, sgd
 from emergence.theory import LEVELS, Prediction, predict
 
@@ -246,6 +248,22 @@ def test_quartiles_are_of_all_pairs(make: Make) -> None:
     measured = 1 + np.arange(18).reshape(9, 2) / 100
     low, mid, high = make(measured, ONE).agreement.quartiles["alignment"]
     assert (low, mid, high) == pytest.approx((0.04, 0.08, 0.13), abs=1e-12)  # the 5th, 9th and 14th of 18
+
+
+def test_rows_are_those_of_the_verdict(make: Make) -> None:
+    """What a diverged run measured before it blew up is nowhere: its transitions are later than every time."""
+    comparison = make(1 + SPREAD, ONE * [1.0, 2 * HORIZON], diverged=(4,))
+    rows = [dict(zip(TABLE, row, strict=True)) for row in comparison_rows(comparison)]
+    assert [(row["event"], row["seed"], row["p"]) for row in rows] == [*product(EVENTS, range(9), range(2))]
+    for row in rows:
+        seed, p = row["seed"], row["p"]
+        assert row["measured"] == (INF if seed == 4 else (1 + SPREAD)[seed, p])
+        assert row["a_p"] == comparison.problem.a[p]
+        assert [row[level] for level in LEVELS] == [[1.0, 2 * HORIZON][p]] * 3
+        assert math.isnan(row["relative_error"]) if p else row["relative_error"] == row["measured"] - 1
+    for event in EVENTS:
+        of = [[row["relative_error"] for row in rows if (row["event"], row["p"]) == (event, 0)]]
+        assert median_estimate(of).interval == errors_of(comparison, event).interval
 
 
 def test_agreement_document(make: Make) -> None:
