@@ -69,7 +69,7 @@ DEFAULTS: dict[tuple[str, str], Sizes] = {
     ("dimension_time", "flow"): replace(_ONE, dimensions=DIMENSIONS),
     ("dimension_time", "leap"): replace(_ONE, dimensions=DIMENSIONS, seeds=24),
     ("dimension_samples", "finite_law"): _DIMENSION_LAW,
-    ("dimension_samples", "reduced"): Sizes(students=8, dimensions=(90, 128, 160), seeds=12, allowance=0.1, detects=1.0),
+    ("dimension_samples", "reduced"): replace(_ONE, dimensions=(90, 128, 160), allowance=0.1, detects=1.0),
     ("dimension_samples", "leap"): Sizes(students=8, dimensions=(512, 2048, 8192), step_size=1e-5, allowance=0.03),
     ("alignment", "flow"): replace(_ONE, d=16384, seeds=24, allowance=0.03, detects=0.095),
     ("alignment", "reduced"): _ONE_REDUCED,
