@@ -5,8 +5,9 @@ learned by t_q ∝ q^β, the best width for each C gives
 
     C ∝ q^{1+β},    L ∝ q^{1−2β}        ⇒        L ∝ C^{(1−2β)/(1+β)}:   −1/3 at β = 0.8
 
-(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, their figure: h4, d = 2048, P = 1024).  At such sizes the
-envelope is steeper by about one half, for reasons that the finite law (``theory.finite_size_law``) contains:
+(derived in ``theory.exponent_table``; of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, a plot at h4, d = 2048, P =
+1024 of slope about −1/3 is known at second hand, its window is not).  At such sizes the envelope is steeper by about
+one half, for reasons that the finite law (``theory.finite_size_law``) contains:
 
     the tail        L ∝ q^{1−2β} − P^{1−2β}, as P directions are all there are;
     the logarithm   the best of m students starts at s_0 ≈ 2 (ln m)/d, so T_p falls as 1/ln m and C ∝ q^{1+β}/ln q.

@@ -5,14 +5,13 @@ needs T ∝ s_0^{−(I−1)} to align, while noise allows step sizes η ∝ s_0^
 
     flow time  T ∝ d^{k*/2 − 1},          samples  n = T/η ∝ d^{k* − 1}
 
-(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; T in ``theory.closed_form``).  Above (left): alignment time by
-the finite law (``theory.finite_size_law``; median line, 10–90 % of random starts) and by gradient flow (median over
-seeds with its exact interval, ``compare.statistics``).  Below (right): samples to alignment at a 20th of the
-drift-dominated step size, by the law, by leap, and for k* = 4 at small d by the reduced sampler, which is exact
-in law but pays for every sample (and at d = 64 may diverge at this step size).  Dashed:
-d^{k*/2−1} and d^{k*−1}.  The numbers are the exponents of the law with 95 % intervals over its starts
-(``compare.exponent_fit``); they fall short of the asymptote as the best of m overlaps is a little more than
-ln m/d at small d.
+(setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; derived in ``theory.exponent_table``).  Above (left):
+alignment time by the finite law (``theory.finite_size_law``; median line, 10–90 % of random starts) and by gradient
+flow (median over seeds with its exact interval, ``compare.statistics``).  Below (right): samples to alignment at a
+20th of the drift-dominated step size, by the law, by leap, and for k* = 4 at small d by the reduced sampler, which is
+exact in law but pays for every sample (and at d = 64 may diverge at this step size).  Dashed: d^{k*/2−1} and
+d^{k*−1}.  The numbers are the exponents of the law with 95 % intervals over its starts (``compare.exponent_fit``);
+they fall short of the asymptote as the best of m overlaps is a little more than ln m/d at small d.
 
 Sizes: h4 and h6, P = 1, m = 8.  Run time: about 30 s.
 Command: ``emergence figures dimension``.

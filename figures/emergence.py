@@ -1,7 +1,7 @@
 """Many staircases under one smooth loss: each direction is learned at once, the total falls as a power law.
 
     Σ_k n_k r_kp² / a_p  jumps from 0 to 1 at T_p ∝ 1/a_p = p^β (up to the luck of the start),
-    L(t) ≈ ½ φ(1) Σ_{T_p > t} a_p² ∝ t^{(1−2β)/β}                      (Ren et al. 2025)
+    L(t) ≈ ½ φ(1) Σ_{T_p > t} a_p² ∝ t^{(1−2β)/β}                      (``theory.exponent_table``)
 
 Top: learned strength of every direction for one start, from dark (p = 1) to light (p = P), with the recovery
 times of the finite law of that start (``theory.finite_size_law``) as points at one half.  Bottom: the loss of that

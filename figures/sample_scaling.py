@@ -6,8 +6,9 @@ after n = T_p/η samples.  With β > ½ and γ = (2β − 1)/β,
     η fixed:                     L ∝ n^{−γ}             and directions with η_p < η stay unlearned,
     η the best for each n:       L ∝ (n/d^{k*−1})^{−γ/2}
 
-(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, scaling laws; −γ/2 is the minimax rate of the Gaussian
-sequence model): a smaller η is slower by itself and goes on for longer, and the envelope of all is flatter.
+(setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; derived in ``theory.exponent_table``; −γ/2 is the minimax
+rate of the Gaussian sequence model): a smaller η is slower by itself and goes on for longer, and the envelope of all
+is flatter.
 
 Above (left): the finite law (``theory.resource_curves``) at P = 4000, thin lines at fixed step sizes, the
 thick one the best step size with 10–90 % of random starts, asymptotic slopes as thin straight lines, fitted

@@ -9,8 +9,8 @@ and 10–90 % of random starts) at P = 4000, with the asymptotic slope −γ as 
 exponents fitted in the form with t_end (``compare.exponent_fit``; 95 % intervals), and what a straight
 line in log–log gives in the same window: steeper, for the slope is −γ/(1 − (t/t_end)^γ).  Right below:
 gradient flow by leap at P = 24, mean and range of the seeds, over the finite law from the same starts.
-Source of γ: Ren, Nichani, Wu and Lee 2025 (arXiv 2504.19983), scaling laws; the form with t_end is
-derived in ``compare.exponent_fit``.
+Setting: Ren, Nichani, Wu and Lee 2025 (arXiv 2504.19983); γ is derived in ``theory.exponent_table``, the form with
+t_end in ``compare.exponent_fit``.
 
 Sizes: h4; law at d = 10⁶, m = 4P; flow at d = 4096, m = 2P.  Run time: about 20 s.
 Command: ``emergence figures time_scaling``.

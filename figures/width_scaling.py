@@ -4,11 +4,11 @@ m students learn m of the P directions, the strong ones first, and the rest rema
 
     L(m) ≈ ½ φ(1) Σ_{p > m} a_p²  ∝  (m + ½)^{1−2β} − (P + ½)^{1−2β},        β > ½, m < P
 
-(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, scaling laws; m + ½ is where the sum over p > m starts,
-as an integral).  It is not quite the first m: greedy selection goes by a_p s^{I−1} with s the squared initial
-overlap, and a weak direction with a lucky student comes before a strong one.  The best of m overlaps has
-s ≈ (2 ln m)/d with relative scatter 1/ln m, so the boundary is blurred by that factor in p and the slope comes
-to 1 − 2β slowly, with corrections of relative order 1/ln² m.  Beyond m = P nothing remains after all time.
+(setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; derived in ``theory.exponent_table``; m + ½ is where the
+sum over p > m starts, as an integral).  It is not quite the first m: greedy selection goes by a_p s^{I−1} with s the
+squared initial overlap, and a weak direction with a lucky student comes before a strong one.  The best of m overlaps
+has s ≈ (2 ln m)/d with relative scatter 1/ln m, so the boundary is blurred by that factor in p and the slope comes to
+1 − 2β slowly, with corrections of relative order 1/ln² m.  Beyond m = P nothing remains after all time.
 
 Above (left): the finite law (``theory.finite_size_law``) after all time at several P, the largest with 10–90 % of
 random starts, its fitted exponent with 95 % interval (``compare.exponent_fit``), and the slope 1 − 2β.
