@@ -1,7 +1,7 @@
 """Theory over simulation for one problem.
 
 Top left, first seed: learned strengths ``Σ_k n_k r_kp² / a_p``, gradient flow as lines, SGD as
-points, the closed-form alignment times ``1/(4I(I−1)c² a_p s_0^{I−1})`` as ticks above.  Bottom left:
+points, the closed-form alignment times (``theory.closed_form``) as ticks above.  Bottom left:
 the loss of the same seed, with the 10–90 % band of SGD over seeds.  Right: predicted (flow) against
 measured transition times for every seed; the grey wedge is the tolerance, points on the upper edge
 were not reached.

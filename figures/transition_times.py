@@ -1,6 +1,6 @@
 """Predicted against measured transition times over randomly drawn problems, for the three levels of theory.
 
-    closed form   T = s_0^{1−I} / (4 I (I−1) c² a),  then the growth of the norm
+    closed form   leading order in s_0 and n_0, ``theory.closed_form``
     decoupled     one direction, one student: ∫ ds / (2 a √s φ'(√s)(1−s))
     flow          gradient flow of the whole population loss
 
