@@ -190,6 +190,14 @@ def test_a_formula_off_by_more_than_it_finds_is_refuted_either_way(stub: Stub) -
         assert checker.judge(replace(LAW, formula=f"-0.75 + {change!r}")).verdict == "refuted"
 
 
+def test_a_constant_is_a_mean_over_seeds_with_the_error_of_a_mean(stub: Stub) -> None:
+    ratios = np.linspace(-0.01, 0.02, 12)
+    stub(lambda _, seed: times(ratios))
+    verdict = checker.judge(TIME)
+    assert verdict.measured == pytest.approx(0.005, abs=1e-12)  # rounding
+    assert verdict.standard_error == pytest.approx(ratios.std(ddof=1) / math.sqrt(12), rel=1e-9)  # rounding
+
+
 def test_rows_without_scatter_are_judged_by_the_allowance(stub: Stub) -> None:
     stub(lambda _, seed: times(np.full(12, 0.02)))
     verdict = checker.judge(TIME)

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from emergence.compare import check_step, fit_exponent, median_estimate
+from emergence.compare import check_step, fit_exponent, median_estimate, verdicts
 from emergence.compare.statistics import CONFIDENCE, middle
 from emergence.compare.texts import estimate_text, interval_text, number_text
 from emergence.compare.verdicts import judgement
@@ -57,6 +57,16 @@ def test_a_control_adds_the_scatter_of_its_many_starts() -> None:
     fit = fit_exponent(GRID, scattered(12)[1], tail="none", control=(scattered(12)[1], many))
     # 200 resamples: 6.2/√400 of it
     assert fit.standard_error == pytest.approx(exponents.std(ddof=1) / math.sqrt(31), rel=6.2 / 20)
+
+
+def test_scatter_of_the_seeds_and_of_the_many_starts_add_in_squares() -> None:
+    exponents, rows = scattered(12)
+    starts, many = scattered(14)
+    fit = fit_exponent(GRID, rows, tail="none", control=(np.tile(GRID**-1.0, (12, 1)), many), resamples=10_000)
+    expected = math.hypot(exponents.std(ddof=1) / math.sqrt(12), starts.std(ddof=1) / math.sqrt(14))
+    # the starts' part, known to 6.2/√400, is half of the square: half of that; the seeds' to 6.2/√20 000
+    assert fit.standard_error == pytest.approx(expected, rel=6.2 / 20 / 2 + 6.2 / math.sqrt(20_000))
+    assert expected > 1.3 * exponents.std(ddof=1) / math.sqrt(12), "premise: far more than either alone"
 
 
 @pytest.mark.parametrize("n", [20, 33, 100, 1000])
@@ -117,3 +127,32 @@ def test_what_was_not_measured_is_a_dash() -> None:
     assert (number_text(math.inf, ".3f"), interval_text((-1, 2), "+.1f")) == ("inf", "[-1.0, +2.0]")
     assert estimate_text(median_estimate([0.5])) == "+0.500 [+0.500, +0.500]"
     assert "nan" not in str(fit_exponent(GRID, np.ones((1, 40))))
+
+
+def test_a_claim_is_refuted_beyond_students_quantile_and_finds_that_and_its_power(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Twelve seeds, e = 1: printed t of 11 degrees is 2.201 at 0.05 two-sided and 1.796 at 0.95 one-sided."""
+    monkeypatch.setattr(verdicts, "ALARM", 0.05)
+    monkeypatch.setattr(verdicts, "POWER", 0.95)
+    for off, verdict in ((2.200, "upheld"), (2.202, "refuted"), (-2.200, "upheld"), (-2.202, "refuted")):
+        ruling = judgement(7.0, 7.0 + off * 1.0 + math.copysign(0.5, off), 1.0, 12, allowance=0.5, detects=10)
+        assert ruling.verdict == verdict, off
+        assert ruling.finds == pytest.approx(abs(off) + 0.5 + 0.5 + 2.201 + 1.796, abs=1.1e-3)  # printed digits
+    for detects, verdict in ((4.49, "inconclusive"), (4.51, "upheld")):
+        assert judgement(0.0, 0.0, 1.0, 12, allowance=0.5, detects=detects).verdict == verdict  # 0.5 + 2.201 + 1.796
+
+
+def test_the_sensitivity_is_the_shift_by_a_tenth_of_the_log_range() -> None:
+    """ln L = −γ u − κ u² in u = ln x: a line over a window has the slope −γ − 2κ of its middle, which moves by half of
+    what one end does; both ends together leave it."""
+    x = np.geomspace(1, 100, 96)  # a tenth of 95 steps takes ten points
+    bend, length = 0.01, math.log(100)
+    fit = fit_exponent(x, x ** -(0.5 + bend * np.log(x)) * np.ones((6, 1)), tail="none")
+    assert fit.sensitivity == pytest.approx(2 * bend * length * 10 / 95 / 2, rel=1e-9)  # exact parabolas
+    assert fit.exponent == pytest.approx(-0.5 - 2 * bend * length / 2, rel=1e-9)
+
+
+def test_a_rising_curve_is_no_law_of_a_loss() -> None:
+    fit = fit_exponent(GRID, (2 - GRID**-0.5) * np.ones((6, 1)), window=(1, 100))
+    assert fit.verdict == "inconclusive" and "did not settle" in fit.reason and math.isnan(fit.exponent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,28 @@ def test_width_follows_the_law_of_its_starts() -> None:
     measured = measure(experiment, 0)
     np.testing.assert_array_equal(measured.x, [1.5, 2.5, 3.5])
     assert_like_its_law(measured)
+
+
+def test_the_envelope_has_the_best_width_at_each_compute() -> None:
+    experiment = Experiment(
+        "compute_width_time", "finite_law", beta=0.8, P=30, m=60, d=1000, widths=(5, 20, 60), seeds=6
+    )
+    found = measure(experiment, 3)
+    laws = [finite_law(replace(experiment.problem, m=m), draws=6, seed=3) for m in experiment.widths]
+    means = [law.loss_at(found.x / m).mean(axis=0) for m, law in zip(experiment.widths, laws, strict=True)]
+    np.testing.assert_allclose(found.rows.mean(axis=0), np.min(means, axis=0), rtol=1e-12)  # the same sums
+    assert len(set(np.argmin(means, axis=0))) == 3, "premise: each width is the best somewhere"
+
+
+def test_gradient_flow_comes_with_the_law_of_its_starts_and_of_many() -> None:
+    experiment = Experiment("flow_time", "flow", beta=0.8, P=3, m=6, d=200, seeds=6)
+    measured = measure(experiment, 0)
+    law = finite_law(experiment.problem, draws=2000, seed=7)
+    # n = 2000 and 10 000 draws: 6.2 standard errors of the difference of means
+    error = law.loss_at(measured.x).std(axis=0) * np.sqrt(1 / 2000 + 1 / 10_000)
+    assert (np.abs(measured.many.mean(axis=0) - law.loss_at(measured.x).mean(axis=0)) < 6.2 * error + 1e-4).all()
+    assert len(measured.many) == 10_000 and len(measured.same) == 6
+    first, last = (np.median(each) for each in (law.recovery.min(axis=1), law.recovery.max(axis=1)))
+    assert measured.x[-1] == pytest.approx(1.5 * last, rel=0.2)  # medians of 2000: 6.2 · 1.25 · 0.6/√2000 = 0.1, twice
+    assert measured.window[1] == pytest.approx(0.5 * last, rel=0.2)
+    assert measured.window[0] == pytest.approx(first * (last / first) ** 0.2, rel=0.2)
