@@ -369,6 +369,7 @@ def test_a_wrong_theory_is_caught(small_comparison: Comparison, monkeypatch: pyt
     comparison = overlay(small_comparison.problem, small_comparison.simulation)
     assert comparison.agreement.verdict == "disagree"
     assert errors_of(comparison).median * (1 - factor) > 0, "late predictions are missed early"
+    assert "gradient noise" not in comparison.agreement.reason, "the step size is far below where noise rules"
 
 
 def test_comparison_document(small_comparison: Comparison) -> None:

@@ -60,13 +60,12 @@ def test_a_control_adds_the_scatter_of_its_many_starts() -> None:
 
 
 def test_scatter_of_the_seeds_and_of_the_many_starts_add_in_squares() -> None:
+    """Twelve seeds whose law has no scatter, and twelve starts of the law with as much: √2 of either."""
     exponents, rows = scattered(12)
-    starts, many = scattered(14)
-    fit = fit_exponent(GRID, rows, tail="none", control=(np.tile(GRID**-1.0, (12, 1)), many), resamples=10_000)
-    expected = math.hypot(exponents.std(ddof=1) / math.sqrt(12), starts.std(ddof=1) / math.sqrt(14))
-    # the starts' part, known to 6.2/√400, is half of the square: half of that; the seeds' to 6.2/√20 000
-    assert fit.standard_error == pytest.approx(expected, rel=6.2 / 20 / 2 + 6.2 / math.sqrt(20_000))
-    assert expected > 1.3 * exponents.std(ddof=1) / math.sqrt(12), "premise: far more than either alone"
+    fit = fit_exponent(GRID, rows, tail="none", control=(np.tile(GRID**-1.0, (12, 1)), rows), resamples=10_000)
+    expected = math.sqrt(2) * exponents.std(ddof=1) / math.sqrt(12)
+    # the starts' half of the square is known to 6.2/√400, the seeds' to 6.2/√20 000; √½ would be 29 % off
+    assert fit.standard_error == pytest.approx(expected, rel=6.2 / 20 / 2 + 6.2 / math.sqrt(20_000) / 2)
 
 
 @pytest.mark.parametrize("n", [20, 33, 100, 1000])
