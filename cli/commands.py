@@ -178,6 +178,7 @@ def compare(flags: dict[str, Any]) -> int:
     """``emergence compare``."""
     values = resolve(flags, names("problem", "simulation", "compare"))
     from ..compare import overlay
+    from ..compare.comparison import TABLE, comparison_rows
     from ..problem.checks import positive_number
 
     positive_number("tolerance", values["tolerance"])
@@ -192,8 +193,7 @@ def compare(flags: dict[str, Any]) -> int:
     if flags["check_step"]:
         document["step_check"], step_check = _step_check(result, values["workers"])
         card += "\n" + step_check
-    header = ["seed", "p", "a_p", "event", "closed_form", "decoupled", "flow", "measured", "relative_error"]
-    table = csv_text(header, _comparison_rows(comparison))
+    table = csv_text(TABLE, comparison_rows(comparison))
     _finish(flags, out, "compare", document, card, table)
     if out is not None:
         _pictures(comparison, out)
@@ -255,23 +255,6 @@ def _clear_checkpoints(out: Path | None) -> None:
 
     if out is not None:
         clear(out)
-
-
-def _comparison_rows(comparison: Comparison) -> list[list[Any]]:
-    from ..compare.comparison import tested_errors
-    from ..problem.events import EVENTS
-
-    simulation = comparison.simulation
-    rows = []
-    for event in EVENTS:
-        errors = tested_errors(comparison.predictions, simulation, "flow", event)
-        measured = simulation.first_passages(event)
-        for i, prediction in enumerate(comparison.predictions):
-            predicted = getattr(prediction, event)
-            for p in range(comparison.problem.P):
-                times = [predicted[level][p] for level in ("closed_form", "decoupled", "flow")]
-                rows.append([i, p, comparison.problem.a[p], event, *times, measured[i, p], errors[i, p]])
-    return rows
 
 
 def _pictures(comparison: Comparison, out: Path) -> None:
