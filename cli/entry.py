@@ -136,6 +136,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("emergence: interrupted\n")
+        if arguments is None:  # the process is ours: end it now, not when a thread has compiled what nobody waits for
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(130)
         return 130
 
 

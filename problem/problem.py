@@ -82,7 +82,7 @@ class Problem:
         if abs(mean) > ZERO * np.sqrt(sigma.second_moment):
             raise ValueError(
                 f"the activation has mean c_0 = {mean:.6g}, which the norms would run off to fit; "
-                "centre it with --high-pass 1 (Activation.high_pass(1))"
+                "centre it: remove degree 0 by a high-pass of 1, Activation(…).high_pass(1)"
             )
         if sigma.irregularity is not None:
             raise ValueError(f"the activation {sigma.name!r} cannot be trained: {sigma.irregularity}")

@@ -487,7 +487,7 @@ PROBLEMS = [
     (["--activation", "x +"], ""),
     (["--activation", ""], ""),
     (["--activation", "1/x"], "infinite"),
-    (["--activation", "abs(x)"], "--high-pass 1"),
+    (["--activation", "abs(x)"], "a high-pass of 1"),
     (["--activation", "sign(x)"], "no weak derivative"),
     (["--activation", "3"], ""),
     (["--high-pass", "-1"], "`high_pass`"),

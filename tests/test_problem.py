@@ -55,7 +55,11 @@ def test_kinks_growth_and_removable_points_are_fine_once_centred(text: str) -> N
         ("min(1e-3, exp((1 - x)**40))", 1, "no Hermite component"),  # flat wherever a Gaussian goes
         ("tanh(1e6*x)", 0, "too fast"),
         ("x + 1e-6", 0, "c_0"),
-        ("abs(x)", 0, "c_0 = 0.797885, which the norms would run off to fit; centre it with --high-pass 1"),
+        (
+            "abs(x)",
+            0,
+            "c_0 = 0.797885, which the norms would run off to fit; centre it: remove degree 0 by a high-pass of 1",
+        ),
         ("3", 0, "no Hermite component"),
         ("h2", 3, "no Hermite component"),
     ],

@@ -25,6 +25,7 @@ from __future__ import annotations
 import heapq
 import importlib.util
 import math
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -103,8 +104,24 @@ def _table(d: int) -> Array:
 
 @lru_cache(maxsize=1)
 def _chain() -> Any:
-    """``chain(log_a, power, m, one_sided, table, stream)``: ln s (P,) of one draw; compiled where numba is."""
+    """``chain(log_a, power, m, one_sided, table, stream)``: ln s (P,) of one draw; compiled where numba is.
 
+    It is compiled in a thread of its own: where numba compiles in the main thread, an interrupt can be lost.
+    """
+    made: list[Any] = []
+
+    def make() -> None:
+        chain = _made_chain()
+        chain(np.zeros(1), 1.0, 1, False, np.zeros((KNOTS - 1, 4)), generator(0))
+        made.append(chain)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
+def _made_chain() -> Any:
     def identity(function: Any) -> Any:
         return function
 
