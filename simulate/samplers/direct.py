@@ -15,7 +15,7 @@ batch 1 through the compiled kernel (``samplers.sgd_step``).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
@@ -24,10 +24,7 @@ from ..._types import Array
 from ...problem.problem import Problem
 from . import sgd_step
 from .normals import FastNormals, Normals, normals, numba_available
-from .stack import Stack, nested, under
-
-if TYPE_CHECKING:
-    from ..run import Run
+from .stack import Setting, Stack, nested, under
 
 ENGINES = ("auto", "compiled", "numpy")
 _BLOCK_BYTES = 1 << 17  # samples drawn at a time stay in the second-level cache
@@ -77,7 +74,7 @@ class Direct:
             return replace(self, engine="compiled" if numba_available() and batch == 1 else "numpy")
         return self
 
-    def begin(self, run: Run, start: Array, streams: list[SeedSequence]) -> Stack:
+    def begin(self, run: Setting, start: Array, streams: list[SeedSequence]) -> Stack:
         """Students ``start`` (S, m, d) at step 0."""
         if self.engine == "numpy":
             return DirectStack(run, start, [normals(stream) for stream in streams])
@@ -90,7 +87,7 @@ class DirectStack:
 
     coarse = False
 
-    def __init__(self, run: Run, start: Array, sources: list[Normals]) -> None:
+    def __init__(self, run: Setting, start: Array, sources: list[Normals]) -> None:
         self.run, self._sources = run, sources
         self._students = start.copy()
         self._at = 0
@@ -152,7 +149,7 @@ class DirectRun:
 
     coarse = False
 
-    def __init__(self, run: Run, start: Array, source: FastNormals) -> None:
+    def __init__(self, run: Setting, start: Array, source: FastNormals) -> None:
         problem = run.problem
         self.run, self._source, self._a = run, source, problem.a
         self._kernel = sgd_step.single(problem.activation)

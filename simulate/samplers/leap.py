@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
@@ -53,10 +53,7 @@ from ...problem.checks import positive_integer, positive_number
 from ...problem.population_loss import velocity
 from ...problem.problem import Problem
 from .normals import restore_sfc64, snapshot_sfc64
-from .stack import Stack
-
-if TYPE_CHECKING:
-    from ..run import Run
+from .stack import Setting, Stack
 
 MAX_SPLITS = 12
 
@@ -165,7 +162,7 @@ class Leap:
             raise ValueError(f"the leap sampler needs d > P + m = {problem.P + problem.m}, but `d` is {problem.d}")
         return self
 
-    def begin(self, run: Run, start: Array, streams: list[SeedSequence]) -> Stack:
+    def begin(self, run: Setting, start: Array, streams: list[SeedSequence]) -> Stack:
         """Students ``start`` (1, m, P + m), in orthonormal coordinates, at step 0."""
         (rows,), (stream,) = start, streams
         return LeapRun(run, rows, stream, self)
@@ -176,7 +173,7 @@ class LeapRun:
 
     coarse = True
 
-    def __init__(self, run: Run, start: Array, stream: SeedSequence, control: Leap) -> None:
+    def __init__(self, run: Setting, start: Array, stream: SeedSequence, control: Leap) -> None:
         self.run = run
         # The remainders of the virtual samples need as many dimensions outside the basis; ``Leap.ready`` sees to one.
         self._virtual = min(control.virtual, run.problem.d - start.shape[1])

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
@@ -33,10 +33,7 @@ from ...problem.activation import Activation
 from ...problem.problem import Problem
 from . import sgd_step
 from .normals import CHUNK, OPTIONS, filler, numba_available, restore_sfc64, seeded_state, snapshot_sfc64
-from .stack import Stack, nested, under
-
-if TYPE_CHECKING:
-    from ..run import Run
+from .stack import Setting, Stack, nested, under
 
 
 def smallest_dimension(P: int, m: int, batch: int) -> int:
@@ -60,7 +57,7 @@ class Reduced:
             raise ImportError("the reduced sampler needs numba; install sgd-emergence[fast]")
         return self
 
-    def begin(self, run: Run, start: Array, streams: list[SeedSequence]) -> Stack:
+    def begin(self, run: Setting, start: Array, streams: list[SeedSequence]) -> Stack:
         """Students ``start`` (1, m, P + m), in orthonormal coordinates, at step 0."""
         (rows,), (stream,) = start, streams
         return ReducedRun(run, rows, stream)
@@ -71,7 +68,7 @@ class ReducedRun:
 
     coarse = False
 
-    def __init__(self, run: Run, start: Array, stream: SeedSequence) -> None:
+    def __init__(self, run: Setting, start: Array, stream: SeedSequence) -> None:
         problem, batch = run.problem, run.batch
         P, m, d = problem.P, problem.m, problem.d
         # Longer buffers spread the factorisation thinner and make every sample wider.

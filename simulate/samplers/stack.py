@@ -10,6 +10,24 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..._types import Array
+from ...problem.problem import Problem
+from ..schedule import Schedule
+
+
+class Setting(Protocol):
+    """What a sampler needs to know of a run (``simulate.run.Run``)."""
+
+    @property
+    def problem(self) -> Problem: ...
+
+    @property
+    def step_size(self) -> Schedule: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def label_noise(self) -> float: ...
 
 
 class Stack(Protocol):
