@@ -38,16 +38,21 @@ def hermite(flags: dict[str, Any]) -> int:
 
 def predict(flags: dict[str, Any]) -> int:
     """``emergence predict``."""
+    if flags["latex"] and flags["json"]:
+        raise ValueError("--latex and --json exclude each other")
     from ..problem.checks import positive_number
     from ..problem.seeds import DIRECTIONS, seed_stream
-    from ..theory import init_quantiles
-    from ..theory.prediction import LEVELS
-    from ..theory.prediction import predict as predict_from
+    from ..theory import LEVELS, init_quantiles, transition_law
+    from ..theory import predict as predict_from
+    from ..theory.symbolic_law import law_refusal
 
     values = resolve(flags, names("problem", "predict"))
     if values["t_max"] is not None:
         positive_number("t_max", values["t_max"])
     problem = build_problem(values)
+    refusal = law_refusal(problem) if flags["latex"] else None
+    if refusal is not None:
+        raise ValueError(refusal)
     rows = read_directions(values["directions"], problem)
     if rows is None:
         rows = problem.initial_coordinates(seed_stream(values["seed"], 0, DIRECTIONS))
@@ -60,6 +65,8 @@ def predict(flags: dict[str, Any]) -> int:
     if quantiles is not None:
         document["quantiles"] = quantiles.as_dict()
         card += f"\n\n{quantiles}"
+    if flags["latex"]:
+        card = transition_law(problem.activation).latex()
     header = ["p", "a_p", "student", "status"]
     header += [f"{event}_{level}" for event in ("alignment", "recovery") for level in LEVELS]
     table = [
@@ -171,6 +178,7 @@ def compare(flags: dict[str, Any]) -> int:
     """``emergence compare``."""
     values = resolve(flags, names("problem", "simulation", "compare"))
     from ..compare import overlay
+    from ..compare.comparison import TABLE, comparison_rows
     from ..problem.checks import positive_number
 
     positive_number("tolerance", values["tolerance"])
@@ -185,8 +193,7 @@ def compare(flags: dict[str, Any]) -> int:
     if flags["check_step"]:
         document["step_check"], step_check = _step_check(result, values["workers"])
         card += "\n" + step_check
-    header = ["seed", "p", "a_p", "event", "closed_form", "decoupled", "flow", "measured", "relative_error"]
-    table = csv_text(header, _comparison_rows(comparison))
+    table = csv_text(TABLE, comparison_rows(comparison))
     _finish(flags, out, "compare", document, card, table)
     if out is not None:
         _pictures(comparison, out)
@@ -248,23 +255,6 @@ def _clear_checkpoints(out: Path | None) -> None:
 
     if out is not None:
         clear(out)
-
-
-def _comparison_rows(comparison: Comparison) -> list[list[Any]]:
-    from ..compare.comparison import tested_errors
-    from ..problem.events import EVENTS
-
-    simulation = comparison.simulation
-    rows = []
-    for event in EVENTS:
-        errors = tested_errors(comparison.predictions, simulation, "flow", event)
-        measured = simulation.first_passages(event)
-        for i, prediction in enumerate(comparison.predictions):
-            predicted = getattr(prediction, event)
-            for p in range(comparison.problem.P):
-                times = [predicted[level][p] for level in ("closed_form", "decoupled", "flow")]
-                rows.append([i, p, comparison.problem.a[p], event, *times, measured[i, p], errors[i, p]])
-    return rows
 
 
 def _pictures(comparison: Comparison, out: Path) -> None:

@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="transition times: closed form, decoupled, gradient flow")
     _add_problem(predict)
     add_settings(predict, "predict")
+    predict.add_argument("--latex", action="store_true", help="print the transition law as LaTeX")
     _add_output(predict)
 
     exponents = commands.add_parser("exponents", help="scaling exponents of loss, time and samples, derived with SymPy")

@@ -18,8 +18,9 @@ def junit_text(report: Report) -> str:
     )  # fmt: skip
     for verdict in report.verdicts:
         case = ElementTree.SubElement(
-            suite, "testcase", classname=verdict.claim.quantity, name=verdict.claim.name, time=f"{verdict.seconds:.3f}"
-        )
+            suite, "testcase", classname=verdict.claim.experiment.quantity, name=verdict.claim.name,
+            time=f"{verdict.seconds:.3f}",
+        )  # fmt: skip
         if verdict.verdict != "upheld":
             tag = "failure" if verdict.verdict == "refuted" else "error"
             ElementTree.SubElement(case, tag, type=verdict.verdict, message=verdict.reason).text = str(verdict)

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
-from ..compare.comparison import Comparison, estimate_text, tested_errors
+from ..compare.comparison import Comparison, comparison_rows, tested_errors
 from ..compare.statistics import middle
+from ..compare.texts import estimate_text
 from ..problem.events import EVENTS
 from ..theory.prediction import LEVELS
 
@@ -245,13 +246,6 @@ def _by_direction(comparison: Comparison) -> str:
 
 
 def _every_transition(comparison: Comparison) -> str:
-    run, problem, rows = comparison.simulation, comparison.problem, []
-    for event in EVENTS:
-        measured = run.first_passages(event)
-        errors = tested_errors(comparison.predictions, run, "flow", event)
-        for i, item in enumerate(comparison.predictions):
-            for p in range(problem.P):
-                times = [float(getattr(item, event)[level][p]) for level in LEVELS]
-                rows.append([event, i + 1, p + 1, *times, float(measured[i, p]), float(errors[i, p])])
+    rows = [[event, i + 1, p + 1, *times] for i, p, _, event, *times in comparison_rows(comparison)]
     heads = ["event", "seed", "direction", *(level.replace("_", " ") for level in LEVELS), "measured", "relative error"]
     return _table("Every transition", heads, rows, text=1)

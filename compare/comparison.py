@@ -7,11 +7,8 @@ relative error is ``T_measured / T_predicted − 1``; a transition that the run 
 every transition of a diverged run, is later than every time (error +inf) and is kept.
 
 Seeds are the independent units: each contributes the median of its errors over directions, and
-the median over seeds comes with an exact order-statistic interval (``compare.statistics``).
-
-    agree          both intervals (alignment, recovery) lie inside ± tolerance
-    disagree       one of them lies wholly outside
-    inconclusive   otherwise, or when no 95 % interval exists
+the median over seeds comes with an exact order-statistic interval (``compare.statistics``).  What follows from
+it is in ``compare.verdicts``.
 """
 
 from __future__ import annotations
@@ -27,9 +24,11 @@ from ..problem.checks import positive_number
 from ..problem.events import EVENTS
 from ..problem.problem import Problem
 from ..simulate.result import Simulation
-from ..theory.closed_form import drift_dominated_step_size
+from ..theory.critical_step_size import drift_dominated_step_size
 from ..theory.prediction import LEVELS, Prediction, predict
 from .statistics import MedianEstimate, median_estimate, middle
+from .texts import estimate_text, number_text
+from .verdicts import agreement
 
 TOLERANCE = 0.1
 LOSS_FLOOR = 1e-3  # losses below this fraction of the initial one are compared as equal to it
@@ -101,7 +100,7 @@ class Comparison:
             cells = [estimate_text(agreement.errors[level][event]) for event in EVENTS]
             lines.append(f"  {level.replace('_', ' '):>12} {cells[0]:>28} {cells[1]:>28}")
         distance = agreement.loss_distance.median
-        lines.append(f"loss curves: median over seeds of sup |Δ log10 L| = {distance:.3g}")
+        lines.append(f"loss curves: median over seeds of sup |Δ log10 L| = {number_text(distance, '.3g')}")
         lines.append(f"verdict: {agreement.verdict} — {agreement.reason}")
         return "\n".join(lines)
 
@@ -151,6 +150,24 @@ def tested_errors(predictions: Sequence[Prediction], simulation: Simulation, lev
     return relative_errors(predicted, simulation.first_passages(event), simulation.t_end)
 
 
+TABLE = ("seed", "p", "a_p", "event", *LEVELS, "measured", "relative_error")
+
+
+def comparison_rows(comparison: Comparison) -> list[list[Any]]:
+    """Every transition as a row under the heads ``TABLE``: flow times, inf where there is none; seeds and p from 0."""
+    problem, rows = comparison.problem, []
+    for event in EVENTS:
+        measured = comparison.simulation.first_passages(event)
+        errors = tested_errors(comparison.predictions, comparison.simulation, "flow", event)
+        for i, prediction in enumerate(comparison.predictions):
+            predicted = getattr(prediction, event)
+            for p in range(problem.P):
+                times = [float(predicted[level][p]) for level in LEVELS]
+                row = [i, p, float(problem.a[p]), event, *times, float(measured[i, p]), float(errors[i, p])]
+                rows.append(row)
+    return rows
+
+
 def _agreement(predictions: list[Prediction], simulation: Simulation, tolerance: float) -> Agreement:
     errors: dict[str, dict[str, MedianEstimate]] = {}
     for level in LEVELS:
@@ -160,7 +177,7 @@ def _agreement(predictions: list[Prediction], simulation: Simulation, tolerance:
             errors[level][event] = median_estimate(_seed_medians(table))
     against_flow = {event: tested_errors(predictions, simulation, "flow", event) for event in EVENTS}
     tested = {event: table[~np.isnan(table)] for event, table in against_flow.items()}
-    verdict, reason = _verdict(errors["flow"], tolerance)
+    verdict, reason = agreement(errors["flow"], tolerance)
     if verdict != "agree":
         reason += _noise_note(predictions, simulation)
     return Agreement(
@@ -197,31 +214,6 @@ def _loss_distance(prediction: Prediction, simulation: Simulation, index: int) -
     return float(np.max(np.abs(np.log10(measured / theory))))
 
 
-def _verdict(errors: dict[str, MedianEstimate], tolerance: float) -> tuple[str, str]:
-    if not all(errors[event].count for event in EVENTS):
-        return (
-            "inconclusive",
-            "no transition is predicted within the simulated flow time; simulate more samples",
-        )
-    parts, verdicts = [], []
-    for event in EVENTS:
-        low, high = errors[event].interval
-        if -tolerance <= low and high <= tolerance:
-            verdicts.append("agree")
-        elif high < -tolerance or low > tolerance:
-            verdicts.append("disagree")
-        else:
-            verdicts.append("inconclusive")
-        parts.append(f"{event} {estimate_text(errors[event])}")
-    text = f"median relative error against the flow: {', '.join(parts)}; tolerance ±{tolerance:g}"
-    count = min(errors[event].count for event in EVENTS)
-    if not all(errors[event].certified for event in EVENTS):
-        return "inconclusive", f"{text}; {count} seeds give no 95 % interval, 6 do"
-    if "disagree" in verdicts:
-        return "disagree", text
-    return ("agree", text) if set(verdicts) == {"agree"} else ("inconclusive", text)
-
-
 def _noise_note(predictions: list[Prediction], simulation: Simulation) -> str:
     """Says so when gradient noise, which the flow leaves out, rules at this step size."""
     problem = simulation.problem
@@ -237,11 +229,3 @@ def _noise_note(predictions: list[Prediction], simulation: Simulation) -> str:
             f"for step sizes below {typical:.2g}, this run used {simulation.step_size:.2g}"
         )
     return ""
-
-
-def estimate_text(estimate: MedianEstimate) -> str:
-    """``+0.012 [−0.003, +0.020]``."""
-    if not estimate.count:
-        return "—"
-    low, high = estimate.interval
-    return f"{estimate.median:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -8,22 +8,12 @@ the sum of a_p² over p with T_p > t.  By Euler–Maclaurin a sum over p is an i
 with no offset in t: the ½ of "q directions are learned" cancels that of the sum, and the scatter moves
 A and t_end = (E T_P^γ)^{1/γ} (1 + 1/2P)^β alone.  (Width m counts directions itself: pass m + ½.)
 The slope of ln L against ln t is −γ/(1 − (t/t_end)^γ), steeper than −γ everywhere: at β = 0.8, P = 1024
-a straight line through the window below gives 0.92 for γ = 0.75.  In the form
+a straight line through the window of ``compare.fit_window`` gives 0.92 for γ = 0.75.  The law itself is fitted by
+``compare.truncated_law``, with residuals relative to x^{−γ} at the γ of the full sample.
 
-    L = a + b (x^{−γ} − 1)/γ,     b > 0,     a ≤ b/γ where γ > 0 (the tail is not negative),
-
-the law passes smoothly through the logarithm (γ = 0, β = ½) to γ < 0 (β < ½, no power law).  At each
-γ it is linear in (a, b), which leaves a search in one variable.  Residuals are relative to x^{−γ} at
-the γ of the full sample, not to L, whose last few directions are all noise; points weigh by their
-spacing in ln x, so the grid does not matter.  ``tail="none"`` is the straight line in ln–ln.
-
-The window, unless given, looks at no exponent.  It starts at 3 times the x where the loss has
-fallen by 10 % (the first steps are over) and ends at x_end/2 (the scatter of the last T_p rounds the
-corner at x_end); a fitted x_end shrinks it until that holds.  ``tail="none"`` uses every point.
-
-Interval: whole seeds are resampled, their centre is fitted again in the same window, and the standard
-deviation times √(S/(S − 1)) times Student's t of S − 1 is the half-width.  It knows the scatter over
-seeds alone, not an error in a given x_end nor steps that all seeds share: for those see ``sensitivity``.
+Interval: the standard error over seeds (``compare.seed_bootstrap``) times Student's t of S − 1 is the half-width.
+It knows the scatter over seeds alone, not an error in a given x_end nor steps that all seeds share: for those
+see ``sensitivity``.
 
 Control variates.  Most of that scatter is the random start, whose effect a law (``theory.finite_size_law``)
 knows.  Given the law's curves from the same starts (S, T) and from many starts (D, T), the exponent is
@@ -37,12 +27,11 @@ the law by a share δ throughout γ comes out too small by 0.2 δ to 0.7 δ (1.4
 
 Derived here; the constants were chosen on synthetic staircases, ε lognormal(0, 0.25), 20 seeds,
 0.65 ≤ β ≤ 1.5: from P = 256 on the bias is at most 0.011 and 95 % intervals cover in 90–99 % of cases.
-Interval's source: Efron & Tibshirani, *An Introduction to the Bootstrap*, §§6 and 12.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -53,12 +42,13 @@ from scipy.stats import t as student
 from .._types import Array
 from ..problem.checks import positive_integer, positive_number
 from ..problem.seeds import generator
+from .fit_window import sensitivity, used_points
+from .seed_bootstrap import centre_of, standard_error
+from .texts import interval_text, number_text
+from .truncated_law import fit_law, straight_line
 
-START_DROP, START_FACTOR, END_FRACTION = 0.1, 3.0, 0.5
-TRIM = 0.1  # of the window's log range: how far its ends move in to measure the sensitivity
 MIN_DECADES, MIN_SEEDS = 0.5, 6
 MIN_POINTS = {"finite": 8, "none": 3}
-SEARCH = np.linspace(-1, 5, 26)  # of γ; misses 0, where the law is a logarithm
 
 
 @dataclass(frozen=True)
@@ -104,24 +94,15 @@ class ExponentFit:
     def __str__(self) -> str:
         return "\n".join(
             [
-                f"exponent {self.exponent:.4f}  [{self.low:.4f}, {self.high:.4f}]  "
+                f"exponent {number_text(self.exponent, '.4f')}  {interval_text((self.low, self.high), '.4f')}  "
                 f"({self.level:.0%}, {self.seeds} seeds)",
-                f"  window {self.window[0]:.4g} to {self.window[1]:.4g}, {self.points} points; "
-                f"moving its ends shifts the exponent by up to {self.sensitivity:.2g}",
-                f"  tail {self.tail}, end {self.end:.4g}, amplitude {self.amplitude:.4g}, residual {self.residual:.2g}",
+                f"  window {interval_text(self.window, '.4g')}, {self.points} points; moving its ends shifts the "
+                f"exponent by up to {number_text(self.sensitivity, '.2g')}",
+                f"  tail {self.tail}, end {number_text(self.end, '.4g')}, amplitude "
+                f"{number_text(self.amplitude, '.4g')}, residual {number_text(self.residual, '.2g')}",
                 f"  {self.verdict}: {self.reason}",
             ]
         )
-
-
-@dataclass(frozen=True)
-class _Law:
-    """``amplitude · (x^{−γ} − end^{−γ})`` fitted to B curves; ``failed`` where no γ within the search range is best."""
-
-    gamma: Array
-    amplitude: Array
-    end: Array
-    failed: Array
 
 
 def local_exponents(x: ArrayLike, loss: ArrayLike, *, window_decades: float = 0.5) -> LocalExponents:
@@ -149,7 +130,7 @@ def local_exponents(x: ArrayLike, loss: ArrayLike, *, window_decades: float = 0.
         if log_x[-1] < log_x[i] + length * (1 - 1e-9):
             break
         if j - i >= 3:
-            slopes.append(-_line(x_[i:j], loss_[None, i:j]).gamma[0])
+            slopes.append(-straight_line(x_[i:j], loss_[None, i:j]).gamma[0])
             low.append(x_[i])
             high.append(x_[j - 1])
     if not slopes:
@@ -217,8 +198,8 @@ def fit_exponent(
         raise ValueError(f"`resamples` must be at least 100, but is {resamples}")
     stream = generator(seed)
 
-    middle = _centre(many, centre)
-    used = _window(x_, middle, tail, end, window)
+    middle = centre_of(many, centre)
+    used = used_points(x_, middle, tail, end, window)
     if tail == "none" and not all((part[:, used] > 0).all() for part in [*tables, many]):
         raise ValueError('`losses` must be positive in the window of tail="none"')
     points, seeds = int(used.sum()), len(table)
@@ -231,35 +212,35 @@ def fit_exponent(
         )  # fmt: skip
     x_, many, middle = x_[used], many[:, used], middle[used]
     tables = [part[:, used] for part in tables]
-    law = _fit(x_, middle[None], tail, end)
+    law = fit_law(x_, middle[None], tail, end)
     gamma, amplitude, end_ = float(law.gamma[0]), float(law.amplitude[0]), float(law.end[0])
-    sensitivity = _sensitivity(x_, middle, tail, end, gamma)
-    shift, error, known = 0.0, nan, end
+    moved = sensitivity(x_, middle, tail, end, gamma)
+    shift, error, known, unsettled = 0.0, nan, end, bool(law.failed[0])
     if control is not None:
         known = end_ if tail == "finite" and np.isfinite(end_) else end
-        ours, same_law = (_fit(x_, _centre(part, centre)[None], tail, known, gamma) for part in tables)
+        ours, same_law = (fit_law(x_, centre_of(part, centre)[None], tail, known, gamma) for part in tables)
         shift = float(ours.gamma[0] - same_law.gamma[0])
-        law = replace(law, failed=law.failed | ours.failed | same_law.failed)
+        unsettled |= bool(ours.failed[0] | same_law.failed[0])
     if seeds > 1:
-        error = _scatter(x_, tables, tail, known, gamma, centre, resamples, stream)
+        error = standard_error(x_, tables, tail, known, gamma, centre, resamples, stream)
     if len(many) > 1 and control is not None:
-        error = float(np.hypot(error, _scatter(x_, [many], tail, end, gamma, centre, 200, stream)))
+        error = float(np.hypot(error, standard_error(x_, [many], tail, end, gamma, centre, 200, stream)))
     half = float(student.ppf(0.5 + level / 2, max(seeds - 1, 1))) * error
     decades = float(np.log10(x_[-1] / x_[0]))
     doubts = [
         (points < MIN_POINTS[tail], f"the window holds {points} points, fewer than {MIN_POINTS[tail]}"),
         (decades < MIN_DECADES, f"the window spans {decades:.2g} decades, less than {MIN_DECADES:g}"),
         (seeds < MIN_SEEDS, f"an interval over seeds needs {MIN_SEEDS} of them, but there are {seeds}"),
-        (bool(law.failed[0]), "the search for the exponent did not settle"),
+        (unsettled, "the search for the exponent did not settle"),
         (np.isnan(error), "more than 1 % of the resamples of the seeds have no fit"),
         (2 * half > resolution, f"the interval is {2 * half:.2g} wide, more than {resolution:g}"),
-        (sensitivity > resolution, f"moving the window's ends shifts the exponent by {sensitivity:.2g}"),
+        (moved > resolution, f"moving the window's ends shifts the exponent by {moved:.2g}"),
         (tail == "finite" and gamma <= half, "a logarithm or slower fits as well as a falling power"),
     ]
     doubt = next((text for true, text in doubts if true), None)
     fitted = amplitude * (x_**-gamma - (end_**-gamma if tail == "finite" else 0.0))
     return ExponentFit(
-        exponent=nan if law.failed[0] else -gamma - shift,
+        exponent=nan if unsettled else -gamma - shift,
         low=-gamma - shift - half,
         high=-gamma - shift + half,
         level=level,
@@ -270,7 +251,7 @@ def fit_exponent(
         tail=tail,
         end=end_,
         amplitude=amplitude,
-        sensitivity=sensitivity,
+        sensitivity=moved,
         residual=float(np.sqrt(np.mean((middle / fitted - 1) ** 2))),
         verdict="measured" if doubt is None else "inconclusive",
         reason=doubt or f"± {half:.2g} over {decades:.2g} decades",
@@ -308,136 +289,3 @@ def _check_options(tail: str, end: float | None, window: tuple[float, float] | N
             raise ValueError('`end` belongs to tail="finite"')
         if positive_number("end", end) <= (window[1] if window else 0):
             raise ValueError(f"`end` must lie beyond the window, but is {end!r}")
-
-
-def _window(x: Array, middle: Array, tail: str, end: float | None, window: tuple[float, float] | None) -> Array:
-    """Which points are used, (T,) of bool, by the rules of the file's docstring."""
-    used = np.isfinite(middle)
-    if window is not None:
-        return used & (x >= window[0]) & (x <= window[1])
-    if tail == "none":
-        return used
-    fallen = middle < (1 - START_DROP) * middle[0]
-    if not fallen.any():
-        return np.zeros_like(used)
-    used &= x >= START_FACTOR * x[np.argmax(fallen)]
-    if end is not None:
-        return used & (x <= END_FRACTION * end)
-    used &= np.cumsum(middle[::-1] > 0)[::-1] > 0  # past the last step there is no law
-    while used.sum() > 3:
-        limit = END_FRACTION * _fit(x[used], middle[None, used], tail, None).end[0]
-        if x[used][-1] <= limit:
-            break
-        used &= x <= limit
-    return used
-
-
-def _fit(x: Array, rows: Array, tail: str, end: float | None, near: float | None = None) -> _Law:
-    """Fits of curves (B, T) with residuals relative to x^{−near}; one curve alone finds ``near`` itself."""
-    if tail == "none":
-        return _line(x, rows)
-    if near is not None:
-        return _truncated(x, rows, end, near)
-    near = 0.0
-    for _ in range(20):
-        law = _truncated(x, rows, end, near)
-        change, near = abs(float(law.gamma[0]) - near), float(law.gamma[0])
-        if change < 1e-6:
-            return law
-    return replace(law, failed=np.array([True]))
-
-
-def _line(x: Array, rows: Array) -> _Law:
-    """Straight lines in ln–ln."""
-    log_x, log_y = np.log(x), np.log(rows)
-    weight = np.gradient(log_x) / np.gradient(log_x).sum()
-    pivot = weight @ log_x
-    slope = (log_y @ (weight * (log_x - pivot))) / (weight @ (log_x - pivot) ** 2)
-    never = np.full(len(rows), np.inf)
-    return _Law(-slope, np.exp(log_y @ weight - slope * pivot), never, np.isnan(slope))
-
-
-def _truncated(x: Array, rows: Array, end: float | None, near: float) -> _Law:
-    """The best γ of each curve on a grid, then by golden section between its neighbours."""
-    pivot = float(np.mean(np.log(x)))
-    log_x = np.log(x) - pivot
-    weight = np.gradient(log_x) * np.exp(2 * near * log_x)
-    log_end = None if end is None else np.log(end) - pivot
-
-    def misfit(gamma: Array) -> Array:
-        return _misfit(gamma, log_x, rows, weight, log_end)[0]
-
-    best = np.argmin(np.stack([misfit(SEARCH[i : i + 1]) for i in range(len(SEARCH))]), axis=0)
-    failed = (best == 0) | (best == len(SEARCH) - 1)
-    low, high = SEARCH[np.maximum(best - 1, 0)], SEARCH[np.minimum(best + 1, len(SEARCH) - 1)]
-    golden = (np.sqrt(5) - 1) / 2
-    left, right = high - golden * (high - low), low + golden * (high - low)
-    at_left, at_right = misfit(left), misfit(right)
-    for _ in range(36):
-        lower = at_left < at_right
-        low, high = np.where(lower, low, left), np.where(lower, right, high)
-        new = np.where(lower, high - golden * (high - low), low + golden * (high - low))
-        at_new = misfit(new)
-        left, right = np.where(lower, new, right), np.where(lower, left, new)
-        at_left, at_right = np.where(lower, at_new, at_right), np.where(lower, at_left, at_new)
-    gamma = 0.5 * (low + high)
-    _, b, rest = _misfit(gamma, log_x, rows, weight, log_end)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        last = np.exp(pivot - np.log(np.maximum(rest, 0)) / gamma) if end is None else np.full_like(gamma, end)
-    return _Law(gamma, b / gamma * np.exp(gamma * pivot), last, failed | (b <= 0))
-
-
-def _misfit(
-    gamma: Array, log_x: Array, rows: Array, weight: Array, log_end: float | None
-) -> tuple[Array, Array, Array]:
-    """Weighted squares left over at γ, (B,) or (1,); b and x_end^{−γ} of the law ``b (x^{−γ} − x_end^{−γ})/γ``."""
-    g = gamma[:, None]
-    power = np.exp(-g * log_x)
-    rest = np.zeros_like(gamma) if log_end is None else np.exp(-gamma * log_end)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a curve of zeros has no fit
-        if log_end is None:
-            mean = power @ weight / weight.sum()
-            basis = (power - mean[:, None]) / g
-            slope = (rows * basis) @ weight / (basis**2 @ weight)
-            free = mean - gamma / slope * (rows @ weight) / weight.sum()
-            rest = np.where((gamma > 0) & (free < 0), 0.0, free)
-        basis = (power - rest[:, None]) / g
-        b = (rows * basis) @ weight / (basis**2 @ weight)
-    return (rows - b[:, None] * basis) ** 2 @ weight, b, rest
-
-
-def _centre(table: Array, centre: str) -> Array:
-    return table.mean(axis=0) if centre == "mean" else np.median(table, axis=0)
-
-
-def _scatter(
-    x: Array, tables: list[Array], tail: str, end: float | None, gamma: float, centre: str, resamples: int,
-    stream: np.random.Generator,
-) -> float:  # fmt: skip
-    """Standard error of γ(first table) − γ(second, if any) over seeds, resampled together; NaN where fits fail."""
-    seeds = len(tables[0])
-    weights = stream.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
-    found, sign = np.zeros(resamples), 1.0
-    for table in tables:
-        if centre == "mean":
-            rows = weights / seeds @ table
-        else:
-            rows = np.stack([np.median(np.repeat(table, counts, axis=0), axis=0) for counts in weights])
-        usable = np.isfinite(rows).all(axis=1)
-        law = _fit(x, rows[usable], tail, end, gamma)
-        value = np.full(resamples, np.nan)
-        value[usable] = np.where(law.failed, np.nan, law.gamma)
-        found, sign = found + sign * value, -1.0
-    known = found[np.isfinite(found)]
-    if known.size < 0.99 * resamples:
-        return float("nan")
-    return float(np.std(known) * np.sqrt(seeds / (seeds - 1)))
-
-
-def _sensitivity(x: Array, middle: Array, tail: str, end: float | None, gamma: float) -> float:
-    """Largest shift of the exponent when the start, the end, or both move in by ``TRIM`` of the log range."""
-    trim = (x[-1] / x[0]) ** TRIM
-    after, before = x >= x[0] * trim, x <= x[-1] / trim
-    inner = [used for used in (after, before, after & before) if used.sum() >= 3]
-    shifts = [abs(float(_fit(x[used], middle[None, used], tail, end, gamma).gamma[0]) - gamma) for used in inner]
-    return max(shifts, default=np.inf)

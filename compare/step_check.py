@@ -46,7 +46,7 @@ class StepCheck:
             P = len(self.alignment)
             enough = int(np.ceil(1 - np.log2((1 - CONFIDENCE) / (2 * P))))
             return f"step check: too few seeds for intervals of {P} directions; {enough} are enough"
-        word = "stands" if self.stands else "FAILS: take a smaller --accuracy and a larger --virtual"
+        word = "stands" if self.stands else "FAILS: lower `accuracy` and raise `virtual`"
         return (
             f"step check against half the step and twice the virtual batch: {word} (intervals ± {self.resolution:.2g})"
         )
@@ -75,5 +75,5 @@ def check_step(coarse: Simulation, fine: Simulation) -> StepCheck:
     every = [*estimates["alignment"], *estimates["recovery"]]
     near = [e.interval[0] <= TOLERANCE and e.interval[1] >= -TOLERANCE for e in every]
     stands = all(near) if every[0].coverage >= confidence else None
-    widths = [(e.interval[1] - e.interval[0]) / 2 for e in every]
+    widths = [(e.interval[1] - e.interval[0]) / 2 if np.isfinite(e.interval).all() else np.inf for e in every]
     return StepCheck(estimates["alignment"], estimates["recovery"], stands, float(max(widths)))

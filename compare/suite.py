@@ -1,19 +1,4 @@
-"""Judging claims: measured against predicted, at a stated rate of false alarms and a stated power.
-
-Measured x̂ with standard error e over S independent seeds, predicted x, allowance b for what theory at
-finite size may be off the formula:
-
-    refuted        |x̂ − x| > b + t e,                      t = Student's quantile of S − 1 at ALARM, two-sided
-    inconclusive   finds = |x̂ − x| + b + (t + u) e > detects,    u = Student's quantile of S − 1 at POWER
-                   (or nothing could be measured)
-    upheld         otherwise
-
-For normal rows a claim within its allowance, |E x̂ − x| ≤ b, is refuted with probability ALARM at most.
-An error of |E x̂ − x| + b + (t + u) e in the formula, of either sign, is found with probability POWER at least:
-the first term is what finite size takes away from an error of its own sign.  ``finds`` puts the measured
-|x̂ − x| for it, so a formula off by more, one way or the other, is refuted by the very measurement that
-upholds this one.  Bootstrapped fits are normal rows only about, and far out in the tail no one can check that:
-there the allowance is the protection.
+"""Judging claims: measured against predicted, by the rules of ``compare.verdicts``.
 
 With ``finite_size`` the prediction is the formula plus what the finite law's own exponent at this size is off
 the derived one.  The same exponent of the law is in the measurement, as the mean of its control variate, and
@@ -22,14 +7,12 @@ cancels: judged is measured less law, from the same starts, against formula less
 A constant is the mean over seeds of the mean over a seed's directions of ln(time/formula): x = 0, and an
 error of the formula is the logarithm of a factor.
 
-Measurements are kept in a directory, by a hash of the claim's settings, the seed and the code, so that an
+Measurements are kept in a directory, by a hash of the experiment's settings, the seed and the code, so that an
 interrupted check goes on where it was and a changed formula is judged at once.  A damaged one is refused by name.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,18 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from .._types import Array
 from .._version import __version__
 from ..problem.checks import nonnegative_integer
-from ..problem.files import archive, code_digest, read_archive, replace_file
+from ..problem.files import code_digest, kept
 from .claim import Claim
-from .experiments import Measured, measure
+from .experiment import Experiment
 from .exponent_fit import MIN_POINTS, ExponentFit, fit_exponent
+from .measurements import Measured, measure
+from .texts import interval_text, number_text
+from .verdicts import ALARM, JUDGEMENT, POWER, judgement
 
-ALARM = 1e-8  # false alarms of one claim; a suite of a hundred stays below 1e-6
-POWER = 0.99
 NOWHERE = (float("nan"), float("nan"))
 
 
@@ -78,8 +61,9 @@ class Verdict:
         """JSON-ready form; NaN is left for the caller to write as null."""
         claim = self.claim
         return {
-            "name": claim.name, "quantity": claim.quantity, "method": claim.method, "formula": claim.formula,
-            "settings": claim.settings(), "predicted": self.predicted, "measured": self.measured,
+            "name": claim.name, "quantity": claim.experiment.quantity, "method": claim.experiment.method,
+            "formula": claim.formula, "settings": claim.experiment.settings(), "predicted": self.predicted,
+            "measured": self.measured,
             "standard_error": self.standard_error, "interval": list(self.interval), "allowance": claim.allowance,
             "false_alarm_rate": ALARM, "smallest_error_found": self.finds, "power": POWER,
             "window_sensitivity": self.sensitivity, "window": list(self.window),
@@ -87,15 +71,17 @@ class Verdict:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        claim, (low, high) = self.claim, self.interval
+        claim, experiment = self.claim, self.claim.experiment
         shift = " and its shift at this size" if claim.finite_size else ""
-        predicted = f"predicted {self.predicted:+.4f} = {claim.formula}{shift}, measured"
-        if claim.kind == "constant":
+        predicted = f"predicted {number_text(self.predicted, '+.4f')} = {claim.formula}{shift}, measured"
+        if experiment.kind == "constant":
             predicted = f"predicted {claim.formula}, ln(measured/predicted)"
+        measured = f"{number_text(self.measured, '+.4f')} {interval_text(self.interval, '+.4f')}"
+        finds = number_text(self.finds, ".3f")
         return (
             f"{self.verdict:>12}  {claim.name}\n"
-            f"{'':14}{claim.quantity} by {claim.method}: {predicted} {self.measured:+.4f} [{low:+.4f}, {high:+.4f}]\n"
-            f"{'':14}allowance {claim.allowance:g}, finds errors from {self.finds:.3f} on; {self.reason}"
+            f"{'':14}{experiment.quantity} by {experiment.method}: {predicted} {measured}\n"
+            f"{'':14}allowance {claim.allowance:g}, finds errors from {finds} on; {self.reason}"
         )
 
 
@@ -124,9 +110,7 @@ class Report:
     @property
     def summary(self) -> str:
         """One line."""
-        counts = [
-            f"{sum(v.verdict == kind for v in self.verdicts)} {kind}" for kind in ("upheld", "refuted", "inconclusive")
-        ]
+        counts = [f"{sum(v.verdict == kind for v in self.verdicts)} {kind}" for kind in JUDGEMENT]
         return (
             f"{', '.join(counts)} in {self.wall_time:.0f} s; by Student's t a true claim is refuted "
             f"with probability ≤ {ALARM:g}, one of these with ≤ {ALARM * len(self.verdicts):.1g}"
@@ -163,26 +147,18 @@ def check(
 def judge(claim: Claim, *, seed: int = 0, out: Path | None = None) -> Verdict:
     """Measure and judge one claim."""
     started = time.perf_counter()
+    experiment = claim.experiment
     try:
-        estimate = (_constant if claim.kind == "constant" else _exponent)(claim, seed, out)
+        estimate = (_constant if experiment.kind == "constant" else _exponent)(claim, seed, out)
     except (ValueError, ImportError) as unmeasured:  # ImportError: a sampler whose extra is not installed
         estimate = _Estimate(np.nan, np.nan, np.nan, np.nan, NOWHERE, str(unmeasured))
-    predicted, value, error = estimate.predicted, estimate.value, estimate.error
-    quantile = float(student.isf(ALARM / 2, claim.seeds - 1))
-    half = float(student.ppf(0.975, claim.seeds - 1)) * error
-    off = abs(value - predicted)
-    finds = off + claim.allowance + (quantile + float(student.ppf(POWER, claim.seeds - 1))) * error
-    if estimate.doubt or not np.isfinite([value, error]).all():
-        verdict, reason = "inconclusive", estimate.doubt or "nothing could be measured"
-    elif off > claim.allowance + quantile * error:
-        verdict, reason = "refuted", f"off by {off:.3f} ± {half:.2g}"
-    elif finds > claim.detects:
-        verdict, reason = "inconclusive", f"off by {off:.3f} and cannot surely find an error of {claim.detects:g}"
-    else:
-        verdict, reason = "upheld", f"off by {off:.3f}"
+    ruling = judgement(
+        estimate.predicted, estimate.value, estimate.error, experiment.seeds, allowance=claim.allowance,
+        detects=claim.detects, doubt=estimate.doubt,
+    )  # fmt: skip
     return Verdict(
-        claim, predicted, value, error, (value - half, value + half), finds, estimate.sensitivity, estimate.window,
-        verdict, reason, time.perf_counter() - started,
+        claim, estimate.predicted, estimate.value, estimate.error, ruling.interval, ruling.finds, estimate.sensitivity,
+        estimate.window, ruling.verdict, ruling.reason, time.perf_counter() - started,
     )  # fmt: skip
 
 
@@ -199,7 +175,7 @@ class _Estimate:
 
 
 def _constant(claim: Claim, seed: int, out: Path | None) -> _Estimate:
-    values = ln_ratios(claim, _kept(claim, seed, out))
+    values = ln_ratios(claim, _kept(claim.experiment, seed, out))
     return _Estimate(0.0, float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))), np.nan, NOWHERE, "")
 
 
@@ -214,7 +190,7 @@ def ln_ratios(claim: Claim, measured: Measured) -> Array:
     ratios = np.full(measured.rows.shape, np.nan)
     for i, p in np.argwhere(measured.same > 0):
         start = {"a": float(measured.x[p]), "s0": float(measured.same[i, p])}
-        predicted = claim.predicted(**start, n0=claim.init_scale**2)
+        predicted = claim.predicted(**start, n0=claim.experiment.init_scale**2)
         if not (predicted > 0 and measured.rows[i, p] > 0):
             where = f"a = {start['a']:.3g}, s0 = {start['s0']:.3g}"
             raise ValueError(
@@ -227,7 +203,8 @@ def ln_ratios(claim: Claim, measured: Measured) -> Array:
 
 
 def _exponent(claim: Claim, seed: int, out: Path | None) -> _Estimate:
-    measured = [_kept(claim.at(P), seed, out) for P in claim.sizes or (claim.P,)]
+    experiment = claim.experiment
+    measured = [_kept(experiment.at(P), seed, out) for P in experiment.sizes or (experiment.P,)]
     predicted = claim.predicted()
     if claim.finite_size:
         assert claim.derived is not None
@@ -237,7 +214,7 @@ def _exponent(claim: Claim, seed: int, out: Path | None) -> _Estimate:
         predicted += _fit(replace(one, rows=law, same=law[:0]), seed).exponent - claim.derived
         measured = [replace(one, many=law)]
     fits = [_fit(part, seed) for part in measured]
-    value, error = _extrapolated(claim.sizes, [f.exponent for f in fits], [f.standard_error for f in fits])
+    value, error = _extrapolated(experiment.sizes, [f.exponent for f in fits], [f.standard_error for f in fits])
     unusable = (f for f in fits if f.points < MIN_POINTS[f.tail] or np.isnan([f.exponent, f.standard_error]).any())
     doubt = next((f.reason for f in unusable), "")
     return _Estimate(predicted, value, error, max(f.sensitivity for f in fits), fits[-1].window, doubt)
@@ -264,7 +241,7 @@ def _extrapolated(sizes: tuple[int, ...], values: list[float], errors: list[floa
     return float(weights @ values), float(np.sqrt(np.sum((weights * np.array(errors)) ** 2)))
 
 
-def _kept(claim: Claim, seed: int, out: Path | None) -> Measured:
+def _kept(experiment: Experiment, seed: int, out: Path | None) -> Measured:
     """The measurement, from ``out`` where it is there.
 
     Raises
@@ -273,19 +250,10 @@ def _kept(claim: Claim, seed: int, out: Path | None) -> Measured:
         The file there is damaged.
     """
     if out is None:
-        return measure(claim, seed)
-    identity = json.dumps([claim.settings(), seed, code_digest()], sort_keys=True)
-    path = out / f"{claim.quantity}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
-    if path.exists():
-        try:
-            saved, _ = read_archive(path.read_bytes())
-            low, high = saved["window"].tolist()
-            return Measured(
-                saved["x"], saved["rows"], saved["same"], saved["many"], str(saved["tail"]), str(saved["centre"]),
-                (low, high),
-            )  # fmt: skip
-        except (ValueError, KeyError, OSError) as error:
-            raise ValueError(f"{path} is damaged; delete it to measure again ({error})") from None
-    measured = measure(claim, seed)
-    replace_file(path, archive(asdict(measured), {}))
-    return measured
+        return measure(experiment, seed)
+    facts = [experiment.settings(), seed, code_digest()]
+    saved = kept(out, experiment.quantity, facts, lambda: asdict(measure(experiment, seed)))
+    low, high = np.asarray(saved["window"]).tolist()
+    return Measured(
+        saved["x"], saved["rows"], saved["same"], saved["many"], str(saved["tail"]), str(saved["centre"]), (low, high)
+    )

@@ -1,4 +1,4 @@
-"""The paper's figures: each file computes its data from experiments, and draws them; ``catalogue`` keeps both apart."""
+"""Pictures of theory beside simulation: each file computes its data and draws them; ``catalogue`` keeps both apart."""
 
 from .catalogue import NAMES, Recipe, recipe
 

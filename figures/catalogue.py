@@ -9,13 +9,12 @@ A figure is a file of this package that states
     draw(data, width) -> Figure
 
 ``compute`` knows no matplotlib and ``draw`` computes nothing, so a figure can be restyled without a run.
-Data are kept as ``.npz`` under a hash of the sizes, the seed, the code that makes numbers and the text of the
-figure's file: what would change them makes them anew.
+Data are kept as ``.npz`` under a hash of the sizes, the seed, the code that makes numbers in the other packages, and
+``compute`` with what it uses of its file (``figures.fingerprint``): what would change them makes them anew.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 from collections.abc import Callable
@@ -27,7 +26,9 @@ from matplotlib.figure import Figure
 
 from .._types import Array
 from .._version import __version__
-from ..problem.files import archive, code_digest, read_archive, replace_file
+from ..problem.files import code_digest, kept
+from .fingerprint import numbers_source
+from .style import house_style
 
 Data = dict[str, Array]
 
@@ -56,31 +57,23 @@ class Recipe:
     seconds: dict[str, float]
     compute: Callable[[dict[str, Any], int], Data]
     draw: Callable[[Data, str], Figure]
-    source: str
+    code: str
 
-    def key(self, size: str, seed: int) -> str:
-        """Name of the data file without its suffix."""
-        inputs = json.dumps([self.sizes[size], seed, code_digest(), self.source], sort_keys=True)
-        return f"{self.name}-{size}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
+    def facts_of_data(self, size: str, seed: int) -> list[Any]:
+        """What the data are kept under: what would change them."""
+        return [self.sizes[size], seed, code_digest(), self.code]
 
     def data(self, size: str, seed: int, cache: Path) -> Data:
         """The data, computed unless they are in ``cache``; a file there is whole or absent."""
-        path = cache / f"{self.key(size, seed)}.npz"
-        if path.exists():
-            try:
-                return read_archive(path.read_bytes())[0]
-            except ValueError as error:
-                raise ValueError(f"{path} is damaged; delete it to compute again ({error})") from None
-        found = self.compute(self.sizes[size], seed)
-        cache.mkdir(parents=True, exist_ok=True)
-        replace_file(path, archive(found, {}))
-        return found
+        facts = self.facts_of_data(size, seed)
+        return kept(cache, f"{self.name}-{size}", facts, lambda: self.compute(self.sizes[size], seed))
 
     def figure(self, data: Data, size: str, width: str) -> Figure:
         """The drawing; a preview says that it is one."""
         figure = self.draw(data, width)
         if size == "quick":
-            figure.supxlabel("preview (reduced sizes)", x=0.995, ha="right", fontsize=6, color="0.45")
+            with house_style(width):
+                figure.supxlabel("preview (reduced sizes)", x=0.995, ha="right", fontsize=6, color="0.45")
         return figure
 
     def facts(self, size: str, seed: int) -> dict[str, str]:
@@ -106,5 +99,5 @@ def recipe(name: str) -> Recipe:
     module = importlib.import_module(f".{name}", __package__)
     return Recipe(
         name, module.SUMMARY, module.SIZES, module.SECONDS, module.compute, module.draw,
-        Path(str(module.__file__)).read_text(encoding="utf-8"),
+        numbers_source(Path(str(module.__file__)).read_text(encoding="utf-8")),
     )  # fmt: skip

@@ -5,8 +5,9 @@ learned by t_q ∝ q^β, the best width for each C gives
 
     C ∝ q^{1+β},    L ∝ q^{1−2β}        ⇒        L ∝ C^{(1−2β)/(1+β)}:   −1/3 at β = 0.8
 
-(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, their figure: h4, d = 2048, P = 1024).  At such sizes the
-envelope is steeper by about one half, for reasons that the finite law (``theory.finite_size_law``) contains:
+(derived in ``theory.exponent_table``; of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, a plot at h4, d = 2048, P =
+1024 of slope about −1/3 is known at second hand, its window is not).  At such sizes the envelope is steeper by about
+one half, for reasons that the finite law (``theory.finite_size_law``) contains:
 
     the tail        L ∝ q^{1−2β} − P^{1−2β}, as P directions are all there are;
     the logarithm   the best of m students starts at s_0 ≈ 2 (ln m)/d, so T_p falls as 1/ln m and C ∝ q^{1+β}/ln q.
@@ -27,7 +28,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ from .._types import Array
 from ..compare.exponent_fit import fit_exponent, local_exponents
 from ..problem import Activation, Problem, Teacher
 from ..theory import finite_law, resource_curves
-from .style import WIDTHS, house_style, label_at, label_decades, series
+from .style import house_style, label_at, label_decades, page, series
 
 SUMMARY = "Loss against students x flow time: envelope over widths and its slope"
 SIZES: dict[str, dict[str, Any]] = {
@@ -121,12 +121,9 @@ def _expected(problem: Problem, beta: float, width: Array, left: Array) -> Array
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The envelope and, sharing its axis, the slopes."""
-    inches, column = WIDTHS[width], width == "column"
     with house_style(width):
-        figure, (top, bottom) = plt.subplots(
-            2, 1, figsize=(inches, (1.5 if column else 0.72) * inches), layout="constrained", sharex=True,
-            height_ratios=[1.7, 1],
-        )  # fmt: skip
+        figure = page(width, 1.5 if width == "column" else 0.72)
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1.7, 1])
         _curves(top, data)
         _slope_panel(bottom, data)
         label_decades(top.xaxis, top.yaxis)

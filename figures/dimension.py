@@ -5,14 +5,13 @@ needs T ∝ s_0^{−(I−1)} to align, while noise allows step sizes η ∝ s_0^
 
     flow time  T ∝ d^{k*/2 − 1},          samples  n = T/η ∝ d^{k* − 1}
 
-(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; T in ``theory.closed_form``).  Above (left): alignment time by
-the finite law (``theory.finite_size_law``; median line, 10–90 % of random starts) and by gradient flow (median over
-seeds with its exact interval, ``compare.statistics``).  Below (right): samples to alignment at a 20th of the
-drift-dominated step size, by the law, by leap, and for k* = 4 at small d by the reduced sampler, which is exact
-in law but pays for every sample (and at d = 64 may diverge at this step size).  Dashed:
-d^{k*/2−1} and d^{k*−1}.  The numbers are the exponents of the law with 95 % intervals over its starts
-(``compare.exponent_fit``); they fall short of the asymptote as the best of m overlaps is a little more than
-ln m/d at small d.
+(setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; derived in ``theory.exponent_table``).  Above (left):
+alignment time by the finite law (``theory.finite_size_law``; median line, 10–90 % of random starts) and by gradient
+flow (median over seeds with its exact interval, ``compare.statistics``).  Below (right): samples to alignment at a
+20th of the drift-dominated step size, by the law, by leap, and for k* = 4 at small d by the reduced sampler, which is
+exact in law but pays for every sample (and at d = 64 may diverge at this step size).  Dashed: d^{k*/2−1} and
+d^{k*−1}.  The numbers are the exponents of the law with 95 % intervals over its starts (``compare.exponent_fit``);
+they fall short of the asymptote as the best of m overlaps is a little more than ln m/d at small d.
 
 Sizes: h4 and h6, P = 1, m = 8.  Run time: about 30 s.
 Command: ``emergence figures dimension``.
@@ -20,6 +19,7 @@ Command: ``emergence figures dimension``.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.experiments import random_starts
-from ..compare.exponent_fit import fit_exponent
-from ..compare.statistics import median_estimate
-from ..problem import Activation, Problem, Teacher
-from ..simulate import Leap, Reduced, sgd
-from ..theory import finite_law, flow
-from ..theory.finite_size_law import law_of_starts
-from ..theory.random_init import drift_dominated_step_sizes
+from ..compare import Experiment, Measured, fit_exponent, measure, median_estimate
 from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "Alignment time and samples against the input dimension for information exponents 4 and 6"
@@ -53,8 +46,10 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SECONDS = {"full": 30.0, "quick": 12.0}
-SAMPLERS = {"leap": Leap(), "reduced": Reduced()}
 ACTIVATIONS = {4: "h4", 6: "h6"}
+RUNS = (
+    ("time", 4, "flow"), ("time", 6, "flow"), ("samples", 4, "leap"), ("samples", 6, "leap"), ("samples", 4, "reduced"),
+)  # fmt: skip
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -69,45 +64,27 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         (inf where the seeds that learned within the run do not bound it).  ``seeds`` (): of the runs.
     """
     data = {"d": np.array(sizes["d"]), "seeds": np.array(sizes["flow"]["seeds"])}
-    for k in ACTIVATIONS:
-        laws = [finite_law(_problem(k, d, sizes), draws=sizes["draws"], seed=seed) for d in sizes["d"]]
-        times = np.stack([law.alignment[:, 0] for law in laws], axis=1)
-        steps = np.array([_step_size(law.problem, sizes) for law in laws])
-        for quantity, rows, slope in (("time", times, k / 2 - 1), ("samples", times / steps, k - 1)):
-            fit = fit_exponent(sizes["d"], rows, tail="none", centre="median")
-            data[f"{quantity}{k}_law"] = np.quantile(rows, [0.1, 0.5, 0.9], axis=0, method="inverted_cdf")
-            data[f"{quantity}{k}_fit"] = np.array([fit.exponent, fit.low, fit.high, slope])
-        for method in ("flow", "leap", "reduced") if k == 4 else ("flow", "leap"):
-            quantity = "time" if method == "flow" else "samples"
-            part = sizes[method]
-            columns = [_transitions(_problem(k, d, sizes), method, part["seeds"], sizes, seed) for d in part["d"]]
-            medians = [median_estimate(column) for column in columns]
-            rows = [[d, one.median, *one.interval] for d, one in zip(part["d"], medians, strict=True)]
-            data[f"{quantity}{k}_{method}"] = np.array(rows).T
+    for k, quantity in itertools.product(ACTIVATIONS, ("time", "samples")):
+        law = _measured(quantity, k, "finite_law", sizes, {"d": sizes["d"], "seeds": sizes["draws"]}, seed)
+        fit = fit_exponent(law.x, law.rows, tail=law.tail, centre=law.centre)
+        data[f"{quantity}{k}_law"] = np.quantile(law.rows, [0.1, 0.5, 0.9], axis=0, method="inverted_cdf")
+        asymptote = k / 2 - 1 if quantity == "time" else k - 1
+        data[f"{quantity}{k}_fit"] = np.array([fit.exponent, fit.low, fit.high, asymptote])
+    for quantity, k, method in RUNS:
+        found = _measured(quantity, k, method, sizes, sizes[method], seed)
+        medians = [median_estimate(column) for column in found.rows.T]
+        rows = [[d, one.median, *one.interval] for d, one in zip(found.x, medians, strict=True)]
+        data[f"{quantity}{k}_{method}"] = np.array(rows).T
     return data
 
 
-def _problem(k: int, d: int, sizes: dict[str, Any]) -> Problem:
-    return Problem(Activation(ACTIVATIONS[k]), Teacher.power_law(1, 1.0), d=d, m=sizes["m"])
-
-
-def _step_size(problem: Problem, sizes: dict[str, Any]) -> float:
-    """A share of the drift-dominated step size at the median best overlap."""
-    return sizes["step_size"] * float(drift_dominated_step_sizes(problem)[0])
-
-
-def _transitions(problem: Problem, method: str, seeds: int, sizes: dict[str, Any], seed: int) -> Array:
-    """Flow times or samples to alignment, (seeds,); inf past 2.5 times the median recovery."""
-    starts = random_starts(problem, seeds, seed)
-    law = law_of_starts(problem, starts)
-    horizon = 2.5 * float(np.median(law.recovery))
-    if method == "flow":
-        every = np.array([True])
-        return np.array([flow(problem, r, t_max=horizon, until=every, rtol=1e-5).alignment[0] for r in starts])
-    eta = _step_size(problem, sizes)
-    run = sgd(problem, eta, int(horizon / eta), seeds=seeds, directions=starts, seed=seed, sampler=SAMPLERS[method],
-              records=1)  # fmt: skip
-    return run.first_passages("alignment")[:, 0] / eta
+def _measured(quantity: str, k: int, method: str, sizes: dict[str, Any], part: dict[str, Any], seed: int) -> Measured:
+    noise = {"step_size": sizes["step_size"]} if quantity == "samples" else {}
+    experiment = Experiment(
+        f"dimension_{quantity}", method, ACTIVATIONS[k], m=sizes["m"], P=1, dimensions=tuple(part["d"]),
+        seeds=part["seeds"], **noise,
+    )  # fmt: skip
+    return measure(experiment, seed)
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:

@@ -1,7 +1,7 @@
 """Many staircases under one smooth loss: each direction is learned at once, the total falls as a power law.
 
     Σ_k n_k r_kp² / a_p  jumps from 0 to 1 at T_p ∝ 1/a_p = p^β (up to the luck of the start),
-    L(t) ≈ ½ φ(1) Σ_{T_p > t} a_p² ∝ t^{(1−2β)/β}                      (Ren et al. 2025)
+    L(t) ≈ ½ φ(1) Σ_{T_p > t} a_p² ∝ t^{(1−2β)/β}                      (``theory.exponent_table``)
 
 Top: learned strength of every direction for one start, from dark (p = 1) to light (p = P), with the recovery
 times of the finite law of that start (``theory.finite_size_law``) as points at one half.  Bottom: the loss of that
@@ -18,19 +18,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.experiments import quiet_step_size, whole
 from ..compare.exponent_fit import fit_exponent
+from ..compare.runs import quiet_step_size, sgd_to, undiverged
 from ..problem import Activation, Problem, Teacher
-from ..simulate import Leap, sgd
 from ..theory import exponents, finite_law
 from ..theory.finite_size_law import law_of_starts
-from .style import WIDTHS, house_style, label_at, label_decades, series
+from .style import house_style, label_at, label_decades, page, series
 
 SUMMARY = "Emergence of single directions under a smooth loss, with the finite law and its slope"
 SIZES: dict[str, dict[str, Any]] = {
@@ -52,8 +51,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     law = finite_law(problem, draws=sizes["draws"], seed=seed)
     recovery = np.median(law.recovery, axis=0)
     start, end = 0.4 * float(recovery.min()), 2 * float(recovery.max())
-    eta = quiet_step_size(problem)
-    run = whole(sgd(problem, eta, int(end / eta), seed=seed, sampler=Leap(), records=sizes["records"]))
+    run = undiverged(sgd_to(problem, quiet_step_size(problem), end, seed=seed, records=sizes["records"]))
     kept = run.times >= 0.5 * start  # beyond the edge of the axis
     grid = np.geomspace(start, run.t_end, 300)
     rows = law.loss_at(grid)
@@ -76,12 +74,10 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """Two panels over one time axis."""
-    inches, column = WIDTHS[width], width == "column"
+    column = width == "column"
     with house_style(width):
-        height = 1.25 * inches if column else 0.62 * inches
-        figure, (top, bottom) = plt.subplots(
-            2, 1, figsize=(inches, height), layout="constrained", sharex=True, height_ratios=[1, 1.15]
-        )
+        figure = page(width, 1.25 if column else 0.62)
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.15])
         top.set_xscale("log")
         top.set_xlim(data["grid"][0], data["grid"][-1])
         _staircases(top, data, column)
@@ -92,7 +88,7 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
 
 def _staircases(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
     count = data["strengths"].shape[1]
-    colors = plt.get_cmap("viridis")(0.9 * np.log(np.arange(1, count + 1)) / np.log(max(count, 2)))
+    colors = matplotlib.colormaps["viridis"](0.9 * np.log(np.arange(1, count + 1)) / np.log(max(count, 2)))
     for p in range(count):
         axis.plot(data["times"], data["strengths"][:, p], color=colors[p], linewidth=0.8)
     axis.plot(

@@ -1,7 +1,7 @@
 """Theory over simulation for one problem.
 
 Top left, first seed: learned strengths ``Σ_k n_k r_kp² / a_p``, gradient flow as lines, SGD as
-points, the closed-form alignment times ``1/(4I(I−1)c² a_p s_0^{I−1})`` as ticks above.  Bottom left:
+points, the closed-form alignment times (``theory.closed_form``) as ticks above.  Bottom left:
 the loss of the same seed, with the 10–90 % band of SGD over seeds.  Right: predicted (flow) against
 measured transition times for every seed; the grey wedge is the tolerance, points on the upper edge
 were not reached.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,10 +23,10 @@ from matplotlib.lines import Line2D
 
 from .._types import Array
 from ..compare.comparison import Comparison, overlay
+from ..compare.runs import sgd_to
 from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
-from ..simulate import Leap, sgd
-from .style import WIDTHS, house_style, label_at, label_decades, series
+from .style import house_style, label_at, label_decades, page, series
 
 SUMMARY = "Theory over SGD for one problem: staircases, loss with its band, transition times"
 SIZES: dict[str, dict[str, Any]] = {
@@ -45,9 +45,8 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """``data_of`` a comparison at these sizes."""
     teacher = Teacher.power_law(sizes["P"], sizes["beta"])
     problem = Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
-    run = sgd(
-        problem, sizes["step_size"], sizes["samples"], seeds=sizes["seeds"], seed=seed, sampler=Leap(), records=300
-    )
+    horizon = sizes["step_size"] * sizes["samples"]
+    run = sgd_to(problem, sizes["step_size"], horizon, seeds=sizes["seeds"], seed=seed, records=300)
     return data_of(overlay(problem, run))
 
 
@@ -96,10 +95,9 @@ def data_of(comparison: Comparison) -> dict[str, Array]:
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The overlay picture; ``width`` is one of ``figures.style.WIDTHS``."""
-    inches = WIDTHS[width]
     with house_style(width):
         narrow = width == "column"
-        figure = plt.figure(figsize=(inches, 1.75 * inches if narrow else 0.52 * inches), layout="constrained")
+        figure = page(width, 1.75 if narrow else 0.52)
         if narrow:
             axes = figure.subplot_mosaic([["steps"], ["loss"], ["times"]], height_ratios=[1, 1, 1.7])
         else:
@@ -131,7 +129,7 @@ def _points(times: Array, marker: str, color: str) -> dict[str, Any]:
     """Open markers at about 60 records evenly spaced in ln t, so that they do not run together."""
     wanted = np.geomspace(times[0], times[-1], 60) if times.size else times
     return {
-        "linestyle": "none", "marker": marker, "markersize": 0.75 * plt.rcParams["lines.markersize"],
+        "linestyle": "none", "marker": marker, "markersize": 0.75 * matplotlib.rcParams["lines.markersize"],
         "markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 0.7, "zorder": 2,
         "markevery": sorted({int(np.argmin(np.abs(times - t))) for t in wanted}),
     }  # fmt: skip
@@ -156,7 +154,7 @@ def _staircases(axis: Axes, data: dict[str, Array]) -> None:
     axis.set_ylabel(r"strength $\sum_k n_k r_{kp}^2\,/\,a_p$")
     axis.tick_params(labelbottom=False)
     axis.set_title(
-        "first seed: directions $p$ learned one after another", loc="left", pad=2.1 * plt.rcParams["font.size"]
+        "first seed: directions $p$ learned one after another", loc="left", pad=2.1 * matplotlib.rcParams["font.size"]
     )
     flow = Line2D([], [], color="0.2", label="gradient flow")
     points = Line2D([], [], label="SGD", **_points(np.zeros(0), "o", "0.2"))

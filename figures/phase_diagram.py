@@ -2,7 +2,7 @@
 
 One direction, σ = h_4.  The drift of the median best overlap s_0 beats the shrinkage by gradient noise for
 
-    η < η_p = 4 I c² a s_0^{I−1} / (d φ(1) φ'(1))  ∝  d^{−I}        (``theory.closed_form``),
+    η < η_p = 4 I c² a s_0^{I−1} / (d φ(1) φ'(1))  ∝  d^{−I}        (``theory.critical_step_size``),
 
 while direct SGD stays clear of a blow-up by single samples for κ(η, d) ≤ ¼, η ∝ d^{−½} up to logarithms
 (``simulate.danger``).  At η = η_p the shrinkage over the whole alignment time is Γ T = 1.
@@ -31,12 +31,14 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from .._types import Array
+from ..compare.runs import sgd_to
 from ..problem import Activation, Problem, Teacher
-from ..simulate import Leap, sgd
+from ..simulate import Leap
 from ..simulate.danger import SAFE, largest_kick
 from ..theory import decoupled
+from ..theory.critical_step_size import drift_dominated_step_sizes
 from ..theory.finite_size_law import law_of_starts
-from ..theory.random_init import best_overlap, drift_dominated_step_sizes
+from ..theory.random_init import best_overlap
 from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "Drift against noise: where SGD follows the gradient flow, by step size and dimension"
@@ -71,12 +73,11 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         problem, threshold[i], horizon = _scales(sizes, d)
         for j, ratio in enumerate(ratios):
             eta = ratio * threshold[i]
-            samples = int(horizon / eta)
-            kick[i, j] = largest_kick(problem, eta, 1, samples * sizes["seeds"])
+            kick[i, j] = largest_kick(problem, eta, 1, horizon / eta * sizes["seeds"])
             if kick[i, j] > UNSEEN:
                 continue
-            run = sgd(
-                problem, eta, samples, seeds=sizes["seeds"], sampler=CONTROL, records=1,
+            run = sgd_to(
+                problem, eta, horizon, seeds=sizes["seeds"], sampler=CONTROL, records=1,
                 seed=1000 * seed + i * len(ratios) + j,
             )  # fmt: skip
             flow = law_of_starts(problem, run.directions).alignment[:, 0]

@@ -6,8 +6,9 @@ after n = T_p/η samples.  With β > ½ and γ = (2β − 1)/β,
     η fixed:                     L ∝ n^{−γ}             and directions with η_p < η stay unlearned,
     η the best for each n:       L ∝ (n/d^{k*−1})^{−γ/2}
 
-(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, scaling laws; −γ/2 is the minimax rate of the Gaussian
-sequence model): a smaller η is slower by itself and goes on for longer, and the envelope of all is flatter.
+(setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; derived in ``theory.exponent_table``; −γ/2 is the minimax
+rate of the Gaussian sequence model): a smaller η is slower by itself and goes on for longer, and the envelope of all
+is flatter.
 
 Above (left): the finite law (``theory.resource_curves``) at P = 4000, thin lines at fixed step sizes, the
 thick one the best step size with 10–90 % of random starts, asymptotic slopes as thin straight lines, fitted
@@ -30,11 +31,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.experiments import whole
 from ..compare.exponent_fit import fit_exponent
+from ..compare.runs import sgd_to, undiverged
 from ..problem import Activation, Problem, Teacher
-from ..simulate import Leap, sgd
 from ..theory import FiniteLaw, finite_law, resource_curves
+from ..theory.critical_step_size import median_thresholds
 from .style import house_style, label_decades, panels, series
 
 SUMMARY = "Loss against samples at fixed step sizes and at the best one for each horizon"
@@ -88,21 +89,20 @@ def _problem(beta: float, sizes: dict[str, Any]) -> Problem:
 
 def _step_sizes(law: FiniteLaw, count: int) -> Array:
     """From one that learns every direction of nearly every start to one that learns the strongest."""
-    thresholds = resource_curves.median_thresholds(law)
+    thresholds = median_thresholds(law)
     return np.geomspace(0.4 * thresholds.min(), 0.7 * thresholds.max(), count)
 
 
 def _runs(problem: Problem, sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     law = finite_law(problem, draws=400, seed=seed)
     steps, unit = _step_sizes(law, sizes["steps"]), float(problem.d) ** 3
-    thresholds, finish = resource_curves.median_thresholds(law), np.median(law.recovery, axis=0)
+    thresholds, finish = median_thresholds(law), np.median(law.recovery, axis=0)
     x, losses = [], []
     for eta in steps:
         span = 3 * finish[thresholds >= eta].max()
-        run = whole(sgd(
-            problem, float(eta), int(span / eta), seeds=sizes["seeds"], seed=seed, sampler=Leap(), records=RECORDS,
-            spacing="log",
-        ))  # fmt: skip
+        run = undiverged(
+            sgd_to(problem, float(eta), span, seeds=sizes["seeds"], seed=seed, records=RECORDS, spacing="log")
+        )
         grid = np.geomspace(span / 300, span, 60)
         x.append(grid / eta / unit)
         losses.append(np.mean([np.interp(grid, run.times, loss) for loss in run.loss], axis=0))

@@ -33,9 +33,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
+from ..compare.runs import SAMPLERS, sgd_to
 from ..problem import Activation, Problem, Teacher
 from ..problem.seeds import DATA, DIRECTIONS, seed_stream
-from ..simulate import Direct, Leap, Reduced, Run, sgd
+from ..simulate import Leap, Reduced, Run
 from ..simulate.samplers.leap import LeapRun
 from ..simulate.samplers.reduced import ReducedRun
 from .style import house_style, label_at, label_decades, panels, series
@@ -54,8 +55,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SECONDS = {"full": 120.0, "quick": 13.0}
-SAMPLERS: dict[str, Any] = {"direct": Direct(), "reduced": Reduced(), "leap": Leap()}
-METHODS = tuple(SAMPLERS)
+METHODS = ("direct", "reduced", "leap")
 LEVEL = 0.01
 
 
@@ -68,10 +68,11 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """
     problem = Problem(Activation("h4"), Teacher([1.0]), d=sizes["d"], m=sizes["m"])
     starts = np.stack([problem.initial_directions(seed_stream(seed, i, DIRECTIONS)) for i in range(sizes["seeds"])])
-    samples = int(sizes["flow_time"] / sizes["step_size"])
     runs = [
-        sgd(problem, sizes["step_size"], samples, seeds=sizes["seeds"], directions=starts, sampler=SAMPLERS[method],
-            seed=seed + i, records=1)
+        sgd_to(
+            problem, sizes["step_size"], sizes["flow_time"], seeds=sizes["seeds"], directions=starts,
+            sampler=SAMPLERS[method], seed=seed + i, records=1,
+        )
         for i, method in enumerate(METHODS)
     ]  # fmt: skip
     order = np.sort([run.first_passages("alignment")[:, 0] for run in runs], axis=1)
@@ -86,7 +87,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         for n in sizes["samples"]
     ])  # fmt: skip
     return {
-        "alignment": order, "horizon": np.array(samples * sizes["step_size"]),
+        "alignment": order, "horizon": np.array(runs[0].t_end),
         "distance": np.array([ks_distance(order[0], other) for other in order[1:]]),
         "critical": np.array(critical_distance(sizes["seeds"], LEVEL)),
         "d": np.array(sizes["dimensions"]), "per_sample": np.stack([direct, reduced]),

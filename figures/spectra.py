@@ -4,7 +4,8 @@
 
 Bars are |c_k|/√φ(1), filled where c_k > 0 and open where c_k < 0, the information exponent is ringed; the squares
 of all bars of a panel, k = 0 (the mean, which centring removes) included, sum to one over all degrees.
-Sizes: degrees up to 12 of six activations, exact from ``theory.hermite``.  Run time: seconds.
+Sizes: degrees up to 12 of six activations, by ``theory.hermite``: exact where there is a closed form, else by
+quadrature in 40 digits.  Run time: seconds.
 Command: ``emergence figures spectra``.
 """
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,7 +21,8 @@ from matplotlib.ticker import MultipleLocator
 
 from .._types import Array
 from ..problem import Activation
-from .style import WIDTHS, house_style, series
+from ..theory.hermite import expand
+from .style import house_style, page, series
 
 SUMMARY = "Hermite spectra of common activations with their information exponents"
 SIZES: dict[str, dict[str, Any]] = {
@@ -34,29 +35,23 @@ RING: dict[str, Any] = {"marker": "o", "markersize": 7, "markerfacecolor": "none
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """``names`` (A,), ``coefficients`` (A, degree + 1), ``scale`` √φ(1) (A,), ``exponent`` (A,); no randomness."""
-    sigmas = [Activation(text) for text in sizes["activations"]]
-    coefficients = np.zeros((len(sigmas), sizes["degree"] + 1))
-    for row, sigma in zip(coefficients, sigmas, strict=True):
-        known = sigma.coefficients[: len(row)]  # of a polynomial no more than its degree
-        row[: len(known)] = known
+    expansions = [expand(Activation(text), sizes["degree"]) for text in sizes["activations"]]
     return {
         "names": np.array(sizes["activations"]),
-        "coefficients": coefficients,
-        "scale": np.sqrt([sigma.second_moment for sigma in sigmas]),
-        "exponent": np.array([sigma.information_exponent for sigma in sigmas]),
+        "coefficients": np.array([[one.value for one in found.coefficients] for found in expansions]),
+        "scale": np.sqrt([found.second_moment.value for found in expansions]),
+        "exponent": np.array([found.information_exponent for found in expansions]),
     }
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """Small multiples, one activation a panel."""
-    inches, names = WIDTHS[width], data["names"]
+    names = data["names"]
     columns = 2 if width == "column" else 3
     rows = -(-len(names) // columns)
     with house_style(width):
-        figure, grid = plt.subplots(
-            rows, columns, figsize=(inches, 0.6 * inches * rows / columns), layout="constrained",
-            sharex=True, sharey=True, squeeze=False,
-        )  # fmt: skip
+        figure = page(width, 0.6 * rows / columns)
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for i, axis in enumerate(grid.flat[: len(names)]):
             sizes = data["coefficients"][i] / data["scale"][i]
             degrees, color = np.arange(len(sizes)), series(0)["color"]

@@ -1,5 +1,8 @@
 """One look for every figure: Okabe–Ito colours, each doubled by a line style and a marker.
 
+Nothing of the caller's matplotlib is read or changed: every picture starts from matplotlib's own defaults, whatever
+a ``matplotlibrc`` says, and is a bare ``Figure``, which no backend and no pyplot state knows of.
+
 Colours differ in lightness as far as the palette allows; where they do not, line style and
 marker tell series apart in grey.  Text is mathtext; vector files carry no dates.  Slides are read
 from afar: there text, lines and markers are ``SLIDE`` times as large, so leave their sizes to the style.
@@ -16,10 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -67,16 +66,24 @@ _POINTS = (
 def house_style(width: str = "text") -> Iterator[None]:
     """Matplotlib settings of the house at one of ``WIDTHS``, for the duration of a ``with`` block."""
     factor = SLIDE if width == "slide" else 1.0
-    with plt.rc_context(_RC | {name: factor * _RC[name] for name in _POINTS}):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_RC | {name: factor * _RC[name] for name in _POINTS})
         yield
+
+
+def page(width: str, height: float) -> Figure:
+    """An empty figure of one of ``WIDTHS``, ``height`` widths high."""
+    inches = WIDTHS[width]
+    return Figure(figsize=(inches, height * inches), layout="constrained")
 
 
 def panels(width: str, count: int, *, tall: float, flat: float) -> tuple[Figure, list[Axes]]:
     """Panels one below the other in a column, ``tall`` widths high in all; else side by side, ``flat`` widths high."""
-    inches, column = WIDTHS[width], width == "column"
-    size = (inches, (tall if column else flat) * inches)
-    figure, axes = plt.subplots(*((count, 1) if column else (1, count)), figsize=size, layout="constrained")
-    return figure, list(axes)
+    column = width == "column"
+    figure = page(width, tall if column else flat)
+    axes = figure.subplots(*((count, 1) if column else (1, count)), squeeze=False)
+    return figure, list(axes.flat)
 
 
 def series(index: int) -> dict[str, Any]:
@@ -105,12 +112,12 @@ def label_at(
 
 
 def save(figure: Figure, path: Path, metadata: dict[str, str]) -> None:
-    """Write PNG, PDF or SVG, by the path's suffix; closes the figure."""
+    """Write PNG, PDF or SVG, by the path's suffix."""
     replace_file(path, rendered(figure, path.suffix[1:], metadata))
 
 
 def rendered(figure: Figure, kind: str, metadata: dict[str, str]) -> bytes:
-    """The figure as ``png``, ``pdf`` or ``svg``, reproducible, with the given metadata; closes the figure."""
+    """The figure as ``png``, ``pdf`` or ``svg``, reproducible, with the given metadata."""
     if kind == "pdf":
         facts: dict[str, Any] = {
             "CreationDate": None,
@@ -121,7 +128,6 @@ def rendered(figure: Figure, kind: str, metadata: dict[str, str]) -> bytes:
     else:
         facts = dict(metadata)
     picture = io.BytesIO()
-    with plt.rc_context(_RC):
+    with house_style():
         figure.savefig(picture, format=kind, metadata=facts)
-    plt.close(figure)
     return picture.getvalue()

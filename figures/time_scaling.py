@@ -9,8 +9,8 @@ and 10–90 % of random starts) at P = 4000, with the asymptotic slope −γ as 
 exponents fitted in the form with t_end (``compare.exponent_fit``; 95 % intervals), and what a straight
 line in log–log gives in the same window: steeper, for the slope is −γ/(1 − (t/t_end)^γ).  Right below:
 gradient flow by leap at P = 24, mean and range of the seeds, over the finite law from the same starts.
-Source of γ: Ren, Nichani, Wu and Lee 2025 (arXiv 2504.19983), scaling laws; the form with t_end is
-derived in ``compare.exponent_fit``.
+Setting: Ren, Nichani, Wu and Lee 2025 (arXiv 2504.19983); γ is derived in ``theory.exponent_table``, the form with
+t_end in ``compare.exponent_fit``.
 
 Sizes: h4; law at d = 10⁶, m = 4P; flow at d = 4096, m = 2P.  Run time: about 20 s.
 Command: ``emergence figures time_scaling``.
@@ -20,16 +20,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.claim import Claim
-from ..compare.experiments import measure
+from ..compare import Experiment, measure
 from ..compare.exponent_fit import fit_exponent
-from .style import WIDTHS, house_style, label_at, label_decades, series
+from .style import house_style, label_at, label_decades, page, series
 
 SUMMARY = "Loss against flow time for several decays of the strengths, with fitted exponents"
 SIZES: dict[str, dict[str, Any]] = {
@@ -43,7 +41,6 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SECONDS = {"full": 20.0, "quick": 6.0}
-QUANTITY, FORMULA = "flow_time", "(1 - 2*beta)/beta"
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -60,7 +57,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     law = {name: sizes[name] for name in ("P", "m", "d")}
     rows: dict[str, list[Any]] = {name: [] for name in ("x", "mean", "low", "high", "fit", "straight", "window")}
     for beta in sizes["beta"]:
-        found = measure(Claim("law", QUANTITY, FORMULA, beta=beta, seeds=sizes["draws"], **law), seed)
+        found = measure(Experiment("flow_time", "finite_law", beta=beta, seeds=sizes["draws"], **law), seed)
         share = found.rows / found.rows.max()
         fit = fit_exponent(found.x, share, tail=found.tail)
         straight = fit_exponent(found.x, share, tail="none", window=fit.window)
@@ -77,7 +74,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     }  # fmt: skip
     for i, b in enumerate(run["beta"]):
         shape = {name: run[name] for name in ("P", "m", "d", "seeds")}
-        found = measure(Claim("flow by leap", QUANTITY, FORMULA, method="leap", beta=b, **shape), seed)
+        found = measure(Experiment("flow_time", "leap", beta=b, **shape), seed)
         losses, same = 2 * found.rows, 2 * found.same  # the start is ½ φ(1) Σ a² = ½ for h4
         data[f"run{i}"] = np.stack([found.x, losses.mean(0), losses.min(0), losses.max(0), same.mean(0)])
     return data
@@ -89,13 +86,12 @@ def _interval(fit: Any) -> tuple[float, float, float]:
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The law, the exponents and the runs; one below the other in a column."""
-    inches = WIDTHS[width]
     with house_style(width):
         if width == "column":
-            figure = plt.figure(figsize=(inches, 2.25 * inches), layout="constrained")
+            figure = page(width, 2.25)
             axes = figure.subplot_mosaic([["law"], ["exponents"], ["runs"]], height_ratios=[1.35, 0.8, 1])
         else:
-            figure = plt.figure(figsize=(inches, 0.68 * inches), layout="constrained")
+            figure = page(width, 0.68)
             axes = figure.subplot_mosaic([["law", "exponents"], ["law", "runs"]], width_ratios=[1.15, 1])
         _law(axes["law"], data)
         _exponents(axes["exponents"], data)

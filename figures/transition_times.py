@@ -1,6 +1,6 @@
 """Predicted against measured transition times over randomly drawn problems, for the three levels of theory.
 
-    closed form   T = s_0^{1−I} / (4 I (I−1) c² a),  then the growth of the norm
+    closed form   leading order in s_0 and n_0, ``theory.closed_form``
     decoupled     one direction, one student: ∫ ds / (2 a √s φ'(√s)(1−s))
     flow          gradient flow of the whole population loss
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,12 +27,12 @@ from matplotlib.lines import Line2D
 
 from .._types import Array
 from ..compare.comparison import relative_errors
+from ..compare.runs import sgd_to
 from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
-from ..simulate import Leap, sgd
 from ..theory import LEVELS, predict
-from ..theory.closed_form import drift_dominated_step_size
-from .style import WIDTHS, house_style, label_decades, series
+from ..theory.critical_step_size import drift_dominated_step_size
+from .style import house_style, label_decades, page, series
 
 SUMMARY = "Predicted against measured transition times over random problems, three levels of theory"
 SIZES: dict[str, dict[str, Any]] = {
@@ -68,7 +68,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         horizon = 1.5 * float(
             np.max(prediction.recovery["flow"], where=np.isfinite(prediction.recovery["flow"]), initial=0)
         )
-        run = sgd(problem, eta, int(horizon / eta), directions=start, sampler=Leap(), records=2, seed=seed + i)
+        run = sgd_to(problem, eta, horizon, directions=start, records=2, seed=seed + i)
         for j, event in enumerate(EVENTS):
             predicted = np.array([getattr(prediction, event)[level] for level in LEVELS])
             measured = run.first_passages(event)[0]
@@ -106,12 +106,12 @@ def _quantile(values: Array, q: float) -> float:
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """A column of panels a level (on a narrow page a row): times above, ratios below."""
-    inches = WIDTHS[width]
     with house_style(width):
         narrow = width == "column"
-        figure, grid = plt.subplots(
-            6 if narrow else 2, 1 if narrow else 3, figsize=(inches, 2.6 * inches if narrow else 0.62 * inches),
-            layout="constrained", squeeze=False, height_ratios=[1.3, 0.8] * (3 if narrow else 1), sharex=True,
+        figure = page(width, 2.6 if narrow else 0.62)
+        grid = figure.subplots(
+            6 if narrow else 2, 1 if narrow else 3, squeeze=False, height_ratios=[1.3, 0.8] * (3 if narrow else 1),
+            sharex=True,
         )  # fmt: skip
         known = data["predicted"][np.isfinite(data["predicted"])]
         span = 0.6 * known.min(), 1.7 * known.max()
@@ -144,7 +144,7 @@ def _groups(data: dict[str, Array], level: int) -> list[tuple[dict[str, Any], Ar
     found = []
     for i in range(len(ACTIVATIONS)):
         look = {"linestyle": "none", "marker": series(i)["marker"], "color": series(i)["color"], "alpha": 0.9}
-        look |= {"markeredgewidth": 0.7, "markersize": 0.8 * plt.rcParams["lines.markersize"]}
+        look |= {"markeredgewidth": 0.7, "markersize": 0.8 * matplotlib.rcParams["lines.markersize"]}
         for event, face in enumerate((series(i)["color"], "white")):
             members = (data["activation"] == i) & (data["event"] == event) & ~np.isnan(data["ratio"][level])
             found.append((look | {"markerfacecolor": face}, members))

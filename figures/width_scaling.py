@@ -4,11 +4,11 @@ m students learn m of the P directions, the strong ones first, and the rest rema
 
     L(m) ≈ ½ φ(1) Σ_{p > m} a_p²  ∝  (m + ½)^{1−2β} − (P + ½)^{1−2β},        β > ½, m < P
 
-(Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, scaling laws; m + ½ is where the sum over p > m starts,
-as an integral).  It is not quite the first m: greedy selection goes by a_p s^{I−1} with s the squared initial
-overlap, and a weak direction with a lucky student comes before a strong one.  The best of m overlaps has
-s ≈ (2 ln m)/d with relative scatter 1/ln m, so the boundary is blurred by that factor in p and the slope comes
-to 1 − 2β slowly, with corrections of relative order 1/ln² m.  Beyond m = P nothing remains after all time.
+(setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; derived in ``theory.exponent_table``; m + ½ is where the
+sum over p > m starts, as an integral).  It is not quite the first m: greedy selection goes by a_p s^{I−1} with s the
+squared initial overlap, and a weak direction with a lucky student comes before a strong one.  The best of m overlaps
+has s ≈ (2 ln m)/d with relative scatter 1/ln m, so the boundary is blurred by that factor in p and the slope comes to
+1 − 2β slowly, with corrections of relative order 1/ln² m.  Beyond m = P nothing remains after all time.
 
 Above (left): the finite law (``theory.finite_size_law``) after all time at several P, the largest with 10–90 % of
 random starts, its fitted exponent with 95 % interval (``compare.exponent_fit``), and the slope 1 − 2β.
@@ -28,8 +28,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.claim import Claim
-from ..compare.experiments import measure
+from ..compare import Experiment, measure
 from ..compare.exponent_fit import fit_exponent
 from .style import house_style, label_at, label_decades, panels, series
 
@@ -45,7 +44,6 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SECONDS = {"full": 20.0, "quick": 6.0}
-QUANTITY, FORMULA = "width", "1 - 2*beta"
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -62,22 +60,22 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     beta, curves = sizes["beta"], []
     for P in sizes["P"]:
         widths = np.unique(np.round(np.geomspace(sizes["smallest"] * P, 0.95 * P, sizes["widths"])).astype(int))
-        claim = Claim(
-            "law", QUANTITY, FORMULA, beta=beta, P=P, m=P, d=sizes["d"], seeds=sizes["draws"],
+        law = Experiment(
+            "width", "finite_law", beta=beta, P=P, m=P, d=sizes["d"], seeds=sizes["draws"],
             widths=tuple(widths.tolist()),
         )  # fmt: skip
-        found = measure(claim, seed)
-        share = found.rows / claim.problem.activation.second_moment * 2
+        found = measure(law, seed)
+        share = found.rows / law.problem.activation.second_moment * 2
         curves.append((widths, share.mean(axis=0), *np.quantile(share, [0.1, 0.9], axis=0)))
     fit = fit_exponent(found.x, found.rows, window=(float(found.x[0]), 0.6 * P))
     m, mean, low, high = (np.array(column) for column in zip(*curves, strict=True))
     run = sizes["run"]
-    claim = Claim(
-        "flow by leap", QUANTITY, FORMULA, method="leap", beta=beta, P=run["P"], m=run["P"], d=run["d"],
+    flows = Experiment(
+        "width", "leap", beta=beta, P=run["P"], m=run["P"], d=run["d"],
         seeds=run["seeds"], widths=tuple(run["widths"]),
     )  # fmt: skip
-    found = measure(claim, seed)
-    rows, same = (2 * part / claim.problem.activation.second_moment for part in (found.rows, found.same))
+    found = measure(flows, seed)
+    rows, same = (2 * part / flows.problem.activation.second_moment for part in (found.rows, found.same))
     return {
         "P": np.array(sizes["P"]), "m": m, "mean": mean, "low": low, "high": high, "beta": np.array(beta),
         "fit": np.array([fit.exponent, fit.low, fit.high]), "window": np.array(fit.window),

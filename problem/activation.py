@@ -21,31 +21,28 @@ from typing import Any
 import numpy as np
 import sympy
 from numpy.typing import ArrayLike
-from sympy.printing.precedence import PRECEDENCE
 
 from .._types import Array
 from .coefficients import Moments, moments, reflected_moment
 from .hermite_polynomials import h, hermite_series
 from .numeric import almost_everywhere_derivative, numpy_function
-from .parser import MAX_HERMITE, MAX_POWER, degree, parse, x
+from .parser import parse, x
 from .regularity import POLE, Regularity, check_argument, examine, singularity_exponents
 
 ZERO = 1e-10  # a coefficient below this fraction of √E σ² is taken as zero
 _SMALL = 0.5  # below this |s| the first 64 terms of φ are enough: 0.5^64 = 5e-20
-_SYMBOLIC_FUNCTIONS = (
-    sympy.Abs, sympy.sign, sympy.Heaviside, sympy.Max, sympy.Min, sympy.exp, sympy.log, sympy.sin,
-    sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.tanh, sympy.erf, h,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=True, repr=False)
 class Activation:
-    """An activation from text such as ``"h4 + h6/2"`` or from a SymPy expression in one symbol.
+    """An activation from text such as ``"h4 + h6/2"``.
+
+    ``name`` is the text; two are equal if their ``expression`` and ``cut`` are.
 
     Parameters
     ----------
-    expression
-        Text (see ``problem.parser`` for the language) or a SymPy expression.
+    text
+        See ``problem.parser`` for the language.
     cut
         Hermite components of degree below ``cut`` are removed (see ``high_pass``).
 
@@ -61,17 +58,13 @@ class Activation:
     """
 
     expression: sympy.Expr
-    cut: int = 0
-    _source: str | None = field(default=None, compare=False)
+    cut: int
+    name: str = field(compare=False)
 
-    def __init__(self, expression: str | sympy.Expr, cut: int = 0) -> None:
-        cut = _degree_cut(cut)
-        is_symbolic = isinstance(expression, sympy.Expr)
-        object.__setattr__(
-            self, "expression", _checked(expression) if is_symbolic else parse(expression, check_argument)
-        )
-        object.__setattr__(self, "cut", cut)
-        object.__setattr__(self, "_source", expression.strip() if isinstance(expression, str) else None)
+    def __init__(self, text: str, cut: int = 0) -> None:
+        object.__setattr__(self, "cut", _degree_cut(cut))
+        object.__setattr__(self, "expression", parse(text, check_argument))
+        object.__setattr__(self, "name", text.strip())
         _ = self._base  # refuses a σ that is undefined or not square-integrable
 
     def __repr__(self) -> str:
@@ -84,14 +77,9 @@ class Activation:
     def high_pass(self, k: int) -> Activation:
         """σ without its Hermite components of degree below k; not renormalised."""
         out = object.__new__(Activation)
-        vars(out).update({key: vars(self)[key] for key in ("expression", "_source", "breaks", "_base")})
+        vars(out).update({key: vars(self)[key] for key in ("expression", "name", "breaks", "_base")})
         object.__setattr__(out, "cut", max(_degree_cut(k), self.cut))
         return out
-
-    @cached_property
-    def name(self) -> str:
-        """Text that ``Activation`` reads again: as given, or printed from a SymPy expression."""
-        return _text(self.expression) if self._source is None else self._source
 
     @cached_property
     def breaks(self) -> Regularity:
@@ -285,86 +273,3 @@ def _degree_cut(k: Any) -> int:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 0 <= k <= 64:
         raise ValueError(f"`high_pass` must be an integer between 0 and 64, but is {k!r}")
     return int(k)
-
-
-def _checked(expression: sympy.Expr) -> sympy.Expr:
-    """A SymPy expression in one free symbol, rewritten in the package's real ``x``."""
-    symbols = expression.free_symbols
-    if len(symbols) > 1:
-        raise ValueError(f"an activation has one variable, but {expression} has {len(symbols)}")
-    expression = expression.subs({symbol: x for symbol in symbols}).replace(
-        lambda e: e.is_Float, lambda e: sympy.Rational(str(e))
-    )
-    if expression.has(sympy.nan, sympy.oo, -sympy.oo, sympy.zoo, sympy.I):
-        raise ValueError(f"{expression} is not a real function")
-    for node in sympy.preorder_traversal(expression):
-        known = (
-            node.is_Symbol
-            or node.is_Rational
-            or node in (sympy.pi, sympy.E)
-            or node.is_Add
-            or node.is_Mul
-            or node.is_Pow
-        )
-        if not known and not isinstance(node, _SYMBOLIC_FUNCTIONS):
-            raise ValueError(f"{node} is not a function that an activation can use")
-        if node.is_Pow and not (node.exp.is_Rational or node.base == sympy.E):
-            raise ValueError(f"the power in {node} must be a rational number")
-        if isinstance(node, h) and not (node.args[0].is_Integer and 0 <= node.args[0] <= MAX_HERMITE):
-            raise ValueError(f"the degree in {node} must be an integer between 0 and {MAX_HERMITE}")
-    if degree(expression) > 80:
-        raise ValueError(f"the polynomial degree of {expression} exceeds 80")
-    return expression
-
-
-class _Printer(sympy.printing.str.StrPrinter):  # type: ignore[misc]
-    """Prints in the parser's own language: ``h4``, ``abs``, two-argument ``max``, integer powers."""
-
-    def _print_h(self, e: sympy.Expr) -> str:
-        return f"h{e.args[0]}" if e.args[1] == x else f"({self._print(e.expand(func=True))})"
-
-    def _print_Abs(self, e: sympy.Expr) -> str:
-        return f"abs({self._print(e.args[0])})"
-
-    def _print_Heaviside(self, e: sympy.Expr) -> str:
-        return f"Heaviside({self._print(e.args[0])})"
-
-    def _print_Max(self, e: sympy.Expr) -> str:
-        return _folded("max", [self._print(u) for u in e.args])
-
-    def _print_Min(self, e: sympy.Expr) -> str:
-        return _folded("min", [self._print(u) for u in e.args])
-
-    def _print_Exp1(self, e: sympy.Expr) -> str:
-        return "exp(1)"
-
-    def _print_Pow(self, e: sympy.Expr, rational: bool = False) -> str:
-        base, power = e.base, sympy.Rational(e.exp) if e.exp.is_Rational else e.exp
-        if not power.is_Rational:  # read again as the power it is
-            return f"exp({self.parenthesize(power, PRECEDENCE['Mul'])}*log({self._print(base)}))"
-        if power < 0:
-            return f"1/{self.parenthesize(1 / e, PRECEDENCE['Pow'], strict=True)}"
-        roots = int(power.q).bit_length() - 1
-        if power.q != 2**roots:  # a cube root
-            return f"exp(log({self._print(base)})*{power.p}/{power.q})"
-        text = "sqrt(" * roots + self._print(base) + ")" * roots
-        if power.p == 1:
-            return text
-        return _power(text if roots else self.parenthesize(base, PRECEDENCE["Pow"]), int(power.p))
-
-
-def _text(expression: sympy.Expr) -> str:
-    return str(_Printer().doprint(expression))
-
-
-def _power(text: str, n: int) -> str:
-    """``text**n`` with powers that the parser reads: ``(u**40)**2*u**3`` for u^83."""
-    if n <= MAX_POWER:
-        return f"{text}**{n}" if n > 1 else text
-    whole, rest = divmod(n, MAX_POWER)
-    high = f"({text}**{MAX_POWER})"
-    return f"({_power(high, whole)}*{_power(text, rest)})" if rest else _power(high, whole)
-
-
-def _folded(name: str, arguments: list[str]) -> str:
-    return arguments[0] if len(arguments) == 1 else f"{name}({arguments[0]}, {_folded(name, arguments[1:])})"

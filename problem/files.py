@@ -13,6 +13,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,32 @@ def _digest(members: dict[str, Array]) -> str:
     return found.hexdigest()
 
 
-def text_digest(facts: Any) -> str:
-    """SHA-256 of JSON-ready facts."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def kept_path(directory: Path, name: str, facts: Any) -> Path:
+    """The archive of the numbers that JSON-ready ``facts`` define."""
+    return directory / f"{name}-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]}.npz"
+
+
+def kept(directory: Path, name: str, facts: Any, compute: Callable[[], dict[str, Array]]) -> dict[str, Array]:
+    """The numbers that ``facts`` define: from their archive in ``directory``, or computed and put there.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or holds other numbers; the message names it.
+    """
+    path = kept_path(directory, name, facts)
+    if path.exists():
+        try:
+            arrays, identity = read_archive(path.read_bytes())
+            if identity != {"facts": json.loads(json.dumps(facts))}:
+                raise ValueError("it belongs to other settings")
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{path} is damaged; delete it to compute again ({error})") from None
+        return arrays
+    found = compute()
+    directory.mkdir(parents=True, exist_ok=True)
+    replace_file(path, archive(found, {"facts": facts}))
+    return found
 
 
 @cache

@@ -7,7 +7,7 @@ h_0 = 1, h_1 = x, h_2 = (x² − 1)/√2, …, with
 
 Expanded monomials of high degree lose every digit (the alternating coefficients of h_40
 reach 1e24), so values always come from the recurrence.  In symbolic expressions ``h(k, x)``
-stays unevaluated for the same reason; ``h(k, x).expand(func=True)`` gives the polynomial.
+stays unevaluated for the same reason.
 
 Source: Szegő, *Orthogonal Polynomials*, ch. V (there physicists' normalisation).
 """
@@ -64,13 +64,6 @@ class h(sympy.Function):  # type: ignore[misc]  # noqa: N801  (printed as the pa
 
     def _eval_is_extended_real(self) -> bool | None:
         return self.args[1].is_extended_real
-
-    def _eval_expand_func(self, **hints: Any) -> sympy.Expr:
-        k, x = int(self.args[0]), self.args[1]
-        previous, current = sympy.Integer(0), sympy.Integer(1)
-        for j in range(k):  # He_{j+1} = x He_j − j He_{j−1}
-            previous, current = current, sympy.expand(x * current - j * previous)
-        return sympy.expand(current / sympy.sqrt(sympy.factorial(k)))
 
     def _eval_evalf(self, prec: int) -> sympy.Expr | None:
         argument = self.args[1]._eval_evalf(prec)

@@ -108,7 +108,7 @@ def _steps(expression: sympy.Expr, using: _Arithmetic) -> list[_Step]:
             return hermite(int(node.args[0]), node.args[1])
         if node.is_Pow and node.exp.is_Rational:
             return power(node.base, node.exp)
-        if node.is_Pow:  # SymPy turns exp(x*log(2)) into 2**x
+        if node.is_Pow:  # SymPy turns exp(pi*log(abs(x))) into abs(x)**pi
             return emit(node, using.functions["general power"], visit(node.base), visit(node.exp))
         if node.is_Mul:
             return product(node)
@@ -312,8 +312,6 @@ def almost_everywhere_derivative(expression: sympy.Expr) -> sympy.Expr:
         return _sum(_times(slope(u), *arguments[:i], *arguments[i + 1 :]) for i, u in enumerate(arguments))
     if expression.is_Pow:
         base, n = arguments
-        if n.has(x):  # the base is a number
-            return _times(slope(n), sympy.log(base), expression)
         return _times(slope(base), n, power(base, n - 1))
     u = arguments[-1]
     return _times(slope(u), _OUTER_SLOPES[type(expression)](expression, u))

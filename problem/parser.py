@@ -122,7 +122,7 @@ def parse(text: str, domain: Callable[[str, sympy.Expr], None] | None = None) ->
         One sentence that quotes the offending part.
     """
     if not isinstance(text, str):
-        raise ValueError(f"an activation is a text or a SymPy expression, but got {type(text).__name__}")
+        raise ValueError(f"an activation is a text such as 'h4' or 'abs(x)', but got {type(text).__name__}")
     text = text.strip()
     if not text:
         raise ValueError("the activation is empty; write for example h4 or abs(x)")

@@ -23,6 +23,7 @@ from itertools import combinations
 import mpmath
 import numpy as np
 import sympy
+from scipy.optimize import elementwise
 
 from .._types import Array
 from .numeric import almost_everywhere_derivative, numpy_function, tail_size
@@ -170,25 +171,15 @@ def _zeros(argument: sympy.Expr, values: Array) -> list[float]:
     function = numpy_function(argument)
     sign = np.sign(values)
     crossing = np.nonzero((sign[:-1] != sign[1:]) & np.isfinite(values[:-1]) & np.isfinite(values[1:]))[0]
-    low, high = _SCAN[crossing], _SCAN[crossing + 1]
-    low_sign = sign[crossing]
-    for _ in range(64):  # bisection to the last bit, all brackets at once
-        middle = 0.5 * (low + high)
-        same = np.sign(function(middle)) == low_sign
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-    roots = list(0.5 * (low + high))
+    roots = list(_turns(function, _SCAN[crossing], _SCAN[crossing + 1]))
 
     size = np.abs(values)
     dips = np.nonzero((size[1:-1] < size[:-2]) & (size[1:-1] <= size[2:]))[0] + 1
     dips = dips[(sign[dips - 1] == sign[dips]) & (sign[dips] == sign[dips + 1])]
-    if dips.size:  # touching zeros: golden-section search, all dips at once
-        low, high = _SCAN[dips - 1], _SCAN[dips + 1]
-        ratio = (np.sqrt(5.0) - 1) / 2
-        for _ in range(45):  # to 1e-9 of the bracket
-            left, right = high - ratio * (high - low), low + ratio * (high - low)
-            smaller_left = np.abs(function(left)) < np.abs(function(right))
-            low, high = np.where(smaller_left, low, left), np.where(smaller_left, right, high)
-        bottom = _sharpened(argument, 0.5 * (low + high))
+    if dips.size:  # touching zeros
+        bracket, exact = (_SCAN[dips - 1], _SCAN[dips], _SCAN[dips + 1]), {"xatol": 1e-12, "xrtol": 1e-13}
+        lowest = elementwise.find_minimum(lambda z: _size(function(z)), bracket, tolerances=exact)
+        bottom = _sharpened(argument, lowest.x)
         touches = np.abs(function(bottom)) < 1e-9 * np.maximum(size[dips - 1], size[dips + 1])
         roots += list(np.where(np.abs(bottom) < 1e-7, 0.0, bottom)[touches])
     return [float(root) for root in roots]
@@ -198,13 +189,24 @@ def _sharpened(argument: sympy.Expr, bottoms: Array) -> Array:
     """Double zeros, known to half the digits from their values, by bisection of the slope."""
     slope = numpy_function(almost_everywhere_derivative(argument))
     low, high = (bottoms + side * 1e-6 * (1 + np.abs(bottoms)) for side in (-1.0, 1.0))
-    low_sign = np.sign(slope(low))
-    turns = low_sign * np.sign(slope(high)) < 0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        same = np.sign(slope(middle)) == low_sign
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-    return np.where(turns, 0.5 * (low + high), bottoms)
+    turns = np.sign(slope(low)) * np.sign(slope(high)) < 0
+    bottoms[turns] = _turns(slope, low[turns], high[turns])
+    return bottoms
+
+
+def _turns(function: Callable[[Array], Array], low: Array, high: Array) -> Array:
+    """Where the sign of ``function`` stops being that at ``low`` (0 counts as a sign), all brackets at once."""
+
+    def signed(point: Array, sign: Array) -> Array:
+        values = function(point)
+        return np.where(np.sign(values) == sign, -1.0, 1.0) * (_size(values) + 1e-300)
+
+    found = elementwise.find_root(signed, (low, high), args=(np.sign(function(low)),), tolerances={"xatol": 1e-17})
+    return np.asarray(found.x)
+
+
+def _size(values: Array) -> Array:
+    return np.fmin(np.abs(values), 1e300)  # finite for SciPy, also where there is no value
 
 
 def _gaussian_reach(expression: sympy.Expr, values: Array) -> float:
@@ -219,9 +221,12 @@ def _gaussian_reach(expression: sympy.Expr, values: Array) -> float:
     size = tail_size(expression)
 
     def tail(reach: float) -> float:
-        sizes = [size(side * reach * (1 + 0.001 * j)) for side in (-1, 1) for j in range(4)]
-        largest = max((s for s in sizes if not mpmath.isnan(s)), default=mpmath.inf)
-        return float(2 * mpmath.log(largest)) - reach**2 / 2 if largest else -np.inf
+        points = [side * reach * (1 + 0.001 * j) for side in (-1, 1) for j in range(4)]
+        sizes = [(size(point), point) for point in points]
+        logs = [
+            2 * mpmath.log(s) - mpmath.mpf(p) ** 2 / 2 if s else -mpmath.inf for s, p in sizes if not mpmath.isnan(s)
+        ]
+        return float(max(logs, default=mpmath.inf))
 
     reach, here = REACH, tail(REACH)
     while reach < 1e5:

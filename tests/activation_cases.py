@@ -148,10 +148,7 @@ def logistic(z: np.ndarray) -> np.ndarray:
 
 CASES: list[Case] = [
     polynomial("h1", "h1", {1: 1.0}, lambda z: z, np.ones_like, parity="odd"),
-    polynomial("h2", "h2", {2: 1.0}, he(2), he_slope(2), parity="even"),
-    polynomial("h3", "h3", {3: 1.0}, he(3), he_slope(3), parity="odd"),
     polynomial("h4", "h4", {4: 1.0}, he(4), he_slope(4), parity="even"),
-    polynomial("h9", "h9", {9: 1.0}, he(9), he_slope(9), parity="odd"),
     polynomial(
         "paper's mixture", "h4 + h6/2", {4: 1.0, 6: 0.5},
         lambda z: he(4)(z) + he(6)(z) / 2, lambda z: 2 * he(3)(z) + sqrt(6) / 2 * he(5)(z), parity="even",
@@ -164,13 +161,10 @@ CASES: list[Case] = [
         "mixed parity", "1/2 - x/4 + h2*3", {0: 0.5, 1: -0.25, 2: 3.0},
         lambda z: 0.5 - z / 4 + 3 * he(2)(z), lambda z: -0.25 + 3 * sqrt(2) * z, parity=None,
     ),
-    polynomial("square", "x**2", {0: 1.0, 2: sqrt(2)}, lambda z: z**2, lambda z: 2 * z, parity="even"),
-    polynomial("cube", "x*x*x", {1: 3.0, 3: sqrt(6)}, lambda z: z**3, lambda z: 3 * z**2, parity="odd"),
     polynomial(  # He_2 He_3 = He_5 + 6 He_3 + 6 He_1
         "product of two", "h2*h3", {1: sqrt(3), 3: 3 * sqrt(2), 5: sqrt(10)},
         lambda z: he(2)(z) * he(3)(z), lambda z: sqrt(2) * z * he(3)(z) + sqrt(3) * he(2)(z) ** 2, parity="odd",
     ),
-    polynomial("h20", "h20", {20: 1.0}, he(20), he_slope(20), "high", parity="even"),
     polynomial("h40", "h40", {40: 1.0}, he(40), he_slope(40), "high", parity="even"),
     polynomial(  # E[Z^2n h_2j] = (2n)! / (2^(n−j) (n−j)! √(2j)!)
         "x^20", "x**20",
@@ -189,23 +183,9 @@ CASES: list[Case] = [
         abs_phi, abs_phi_slope,
     ),
     Case(
-        "x sign x", "x*sign(x)", ("kink",), "as abs", np.abs, np.sign, "even", 2,
-        {0: sqrt(2 / pi), 2: 1 / sqrt(pi)}, 1.0, 1.0, (0.0,), abs_phi, abs_phi_slope,
-    ),
-    Case(
         "relu", "relu(x)", ("kink",), "half of abs plus half of x", lambda z: np.maximum(z, 0), step, None, 1,
         {0: 1 / sqrt(2 * pi), 1: 0.5, 2: 1 / sqrt(4 * pi), 3: 0.0, 4: -1 / sqrt(48 * pi)}, 0.5, 0.5, (0.0,),
         *leaky(1.0, 0.0),
-    ),
-    Case(
-        "leaky relu", "max(x, x/10)", ("kink",), "0.45 abs + 0.55 x", lambda z: np.where(z > 0, z, z / 10),
-        lambda z: np.where(z > 0, 1.0, 0.1), None, 1,
-        {0: 0.45 * sqrt(2 / pi), 1: 0.55, 2: 0.45 / sqrt(pi), 3: 0.0}, 0.505, 0.505, (0.0,), *leaky(1.0, 0.1),
-    ),
-    Case(
-        "squared relu", "relu(x)**2", ("kink",), "moments; parts", lambda z: np.maximum(z, 0) ** 2,
-        lambda z: 2 * np.maximum(z, 0), None, 1,
-        {0: 0.5, 1: sqrt(2 / pi), 2: 1 / sqrt(2), 3: 1 / sqrt(3 * pi), 4: 0.0}, 1.5, 2.0, (0.0,),
     ),
     Case(
         "signed square", "x*abs(x)", ("kink",), "moments; arcsine", lambda z: z * np.abs(z), lambda z: 2 * np.abs(z),
@@ -245,12 +225,6 @@ CASES: list[Case] = [
         lambda s: exp(-4) * np.cosh(4 * s), lambda s: 4 * exp(-4) * np.sinh(4 * s),
     ),
     Case(
-        "sine", "sin(2*x)", ("smooth",), "exponential", lambda z: np.sin(2 * z), lambda z: 2 * np.cos(2 * z), "odd",
-        1, {2 * j + 1: 2 * (-4) ** j * exp(-2) / sqrt(factorial(2 * j + 1)) for j in range(6)} | {0: 0.0, 2: 0.0},
-        (1 - exp(-8)) / 2, 2 * (1 + exp(-8)), (),
-        lambda s: exp(-4) * np.sinh(4 * s), lambda s: 4 * exp(-4) * np.cosh(4 * s),
-    ),
-    Case(
         "exponential", "exp(x)", ("smooth", "growing"), "exponential", np.exp, np.exp, None, 1,
         {k: exp(0.5) / sqrt(factorial(k)) for k in range(8)}, exp(2), exp(2), (),
         lambda s: np.exp(1 + s), lambda s: np.exp(1 + s),
@@ -262,12 +236,6 @@ CASES: list[Case] = [
         lambda s: exp(0.25) * np.sinh(s / 4), lambda s: exp(0.25) * np.cosh(s / 4) / 4,
     ),
     Case(
-        "hyperbolic cosine", "cosh(x/2)", ("smooth", "growing"), "exponential", lambda z: np.cosh(z / 2),
-        lambda z: np.sinh(z / 2) / 2, "even", 2, {0: exp(1 / 8), 1: 0.0, 2: exp(1 / 8) / sqrt(32)},
-        (exp(0.5) + 1) / 2, (exp(0.5) - 1) / 8, (),
-        lambda s: exp(0.25) * np.cosh(s / 4), lambda s: exp(0.25) * np.sinh(s / 4) / 4,
-    ),
-    Case(
         "growing Gaussian", "exp(x**2/8)", ("smooth", "growing"), "exponential", lambda z: np.exp(z**2 / 8),
         lambda z: z / 4 * np.exp(z**2 / 8), "even", 2, {0: 2 / sqrt(3), 1: 0.0, 2: sqrt(2) / (3 * sqrt(3))},
         sqrt(2), sqrt(2) / 8, (),
@@ -277,11 +245,6 @@ CASES: list[Case] = [
         "bell", "exp(-x**2)", ("smooth",), "exponential", lambda z: np.exp(-(z**2)),
         lambda z: -2 * z * np.exp(-(z**2)), "even", 2, {0: 1 / sqrt(3), 1: 0.0, 2: -sqrt(2) / (3 * sqrt(3))},
         1 / sqrt(5), 4 * 5**-1.5, (), lambda s: 1 / np.sqrt(9 - 4 * s**2), lambda s: 4 * s * (9 - 4 * s**2) ** -1.5,
-    ),
-    Case(
-        "derivative of a bell", "x*exp(-x**2/2)", ("smooth",), "exponential", lambda z: z * np.exp(-(z**2) / 2),
-        lambda z: (1 - z**2) * np.exp(-(z**2) / 2), "odd", 1, {0: 0.0, 1: 2**-1.5, 2: 0.0}, 3**-1.5, 2 * 3**-1.5, (),
-        lambda s: s * (4 - s**2) ** -1.5, lambda s: (4 + 2 * s**2) * (4 - s**2) ** -2.5,
     ),
     Case(
         "error function", "erf(x)", ("smooth",), "arcsine", scipy.special.erf,
@@ -325,10 +288,6 @@ CASES: list[Case] = [
         lambda z: np.cos(z) / np.cos(np.sin(z)) ** 2, "odd", 1, {0: 0.0, 2: 0.0},
     ),
     Case(
-        "logarithm of a parabola", "log(1 + x**2)", ("smooth",), "parity only", lambda z: np.log1p(z**2),
-        lambda z: 2 * z / (1 + z**2), "even", 2, {1: 0.0, 3: 0.0},
-    ),
-    Case(
         "sign", "sign(x)", ("jump", "irregular"), "arcsine", np.sign, np.zeros_like, "odd", 1,
         {0: 0.0, 1: sqrt(2 / pi), 2: 0.0, 3: -1 / sqrt(3 * pi)}, 1.0, 0.0, (0.0,),
     ),
@@ -351,32 +310,24 @@ CASES: list[Case] = [
 
 REGULAR = [case for case in CASES if case.is_regular]
 
-# No exact answers: what has tripped derivatives, break points or printing.
-COMPOSED = [
-    "abs(log(1 + abs(x)))",
-    "abs(sin(3*x))*x",
-    "max(max(x, abs(x)), x*sign(x))",  # three arguments tie on a half line
-    "max(x**2 - 1, x*abs(x) - 1)",  # two tie on a half line
-    "max(max(x, 1), 2 - x)",
-    "min(x**2, min(3, 2 + x))",
-    "relu(x)*sqrt(relu(x))",  # 0/0 in the slope of the flat half
-    "min(1e-3, exp((1 - x)**40))",  # the losing branch overflows
-    "softplus(log(2 + sin(x)))",
-    "gelu(x**2 - 1)",
-    "sigmoid(h3)*h2",
-    "log(2 + sin(x))",
-    "(2 + cos(x))**-3",
-    "x/sqrt(1 + x**2)",
-    "x**2*abs(x)**3/(1 + x**4)",
-    "exp(-abs(x))",
-    "exp(x*log(2))/3",
-    "tanh(h3/2) - erf(x/3)",
-    "tan(sin(x)/9 + pi/3)",
-    "cosh(x/3)/(1 + sinh(x/4)**2)",
-    "Heaviside(x - 1)*exp(-1/(x - 1))",  # smooth: 0 times an overflow on the left
-    "(x + 1/3)**7/1000",
-    "h2*h3*h4 - 4*h9",
-    "1/(1 + exp(-2*x))",
-    "abs(abs(abs(x) - 1) - 1/2)",
-    "sqrt(abs(x)**3 + 1)",
-]
+# No exact answers, but something that has tripped derivatives, break points or quadrature: text → what.
+COMPOSED = {
+    "abs(log(1 + abs(x)))": "a kink inside a kink",
+    "abs(sin(3*x))*x": "a row of kinks, one of which the factor smooths",
+    "max(max(x, abs(x)), x*sign(x))": "three arguments tie on a half line",
+    "max(x**2 - 1, x*abs(x) - 1)": "two tie on a half line",
+    "min(x**2, min(3, 2 + x))": "three arguments, nested",
+    "relu(x)*sqrt(relu(x))": "0/0 in the slope of the flat half",
+    "min(1e-3, exp((1 - x)**40))": "the losing branch overflows",
+    "softplus(log(2 + sin(x)))": "functions of functions",
+    "sigmoid(h3)*h2": "a product with polynomials",
+    "(2 + cos(x))**-3": "a negative power",
+    "x/sqrt(1 + x**2)": "a ratio with a root",
+    "x**2*abs(x)**3/(1 + x**4)": "powers of abs",
+    "exp(pi*log(abs(x)))/3": "SymPy makes a power of it",
+    "tan(sin(x)/9 + pi/3)": "SymPy knows identities of tan",
+    "cosh(x/3)/(1 + sinh(x/4)**2)": "a ratio of hyperbolic functions",
+    "Heaviside(x - 1)*exp(-1/(x - 1))": "smooth: 0 times an overflow on the left",
+    "h2*h3*h4 - 4*h9": "polynomials of several degrees share one recurrence",
+    "erf(x)**40*erf(x)**31": "a power beyond those taken by squaring",
+}

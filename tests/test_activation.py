@@ -13,17 +13,15 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-import sympy
 from activation_cases import CASES, COMPOSED, REGULAR, TAGS, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sympy import Rational
 
 from emergence.problem import Activation
 from emergence.problem.activation import lowered
-from emergence.problem.hermite_polynomials import h, hermite_series, hermite_value
+from emergence.problem.hermite_polynomials import hermite_series, hermite_value
 from emergence.problem.numeric import mpmath_function
-from emergence.problem.parser import FUNCTIONS, MAX_CHARACTERS, x
+from emergence.problem.parser import FUNCTIONS
 
 GRID = np.linspace(-6, 6, 121) + 0.00317  # no break point of any row
 INSIDE = np.linspace(-0.9, 0.9, 19)  # where 512 Hermite terms leave 0.9^1024 = 1e-47
@@ -86,12 +84,10 @@ def test_names_and_tags_of_the_table() -> None:
 
 
 @named(CASES)
-def test_row_agrees_with_itself(case: Case) -> None:
+def test_row_agrees_with_itself_and_with_quadrature(case: Case) -> None:
     squares = {k: c**2 for k, c in case.coefficients.items()}
     bound = math.inf if case.second_moment is None else case.second_moment
     assert sum(squares.values()) <= bound * (1 + 1e-12)  # Bessel; rounding of a dozen terms
-    if case.slope_second_moment is not None and "jump" not in case.tags:
-        assert sum(k * c for k, c in squares.items()) <= case.slope_second_moment * (1 + 1e-12)
     vanishing = {"even": 1, "odd": 0, None: None}[case.parity]
     assert all(c == 0 for k, c in case.coefficients.items() if k % 2 == vanishing)
     if case.k_star is not None:
@@ -107,12 +103,7 @@ def test_row_agrees_with_itself(case: Case) -> None:
         step = 1e-4  # φ''' ≤ 1e7 for h_40 at 0.5 … 0.9, far less elsewhere
         slopes = (case.phi(INSIDE + step) - case.phi(INSIDE - step)) / (2 * step)
         assert slopes == pytest.approx(case.phi_slope(INSIDE), rel=1e-4, abs=1e-6)
-
-
-@named(CASES)
-def test_row_agrees_with_quadrature(case: Case) -> None:
-    sigma = case.sigma
-    second = expectation(lambda z: sigma(z) ** 2, case.breaks)
+    second = expectation(lambda z: case.sigma(z) ** 2, case.breaks)
     tolerance = 1e-12  # 9,000 nodes of 1e-16
     if case.second_moment is not None:
         assert second == pytest.approx(case.second_moment, rel=tolerance)
@@ -121,18 +112,8 @@ def test_row_agrees_with_quadrature(case: Case) -> None:
         assert slope_second == pytest.approx(case.slope_second_moment, rel=tolerance, abs=1e-15)
     for k, exact in case.coefficients.items():
         if k <= 6:
-            found = expectation(lambda z, k=k: sigma(z) * hermite_value(k, z), case.breaks)
+            found = expectation(lambda z, k=k: case.sigma(z) * hermite_value(k, z), case.breaks)
             assert found == pytest.approx(exact, abs=tolerance * math.sqrt(second))
-
-
-@named(CASES)
-def test_slope_of_the_row_is_its_derivative(case: Case) -> None:
-    step, points = 1e-4, away_from(GRID, case.breaks)
-    central = (8 * (case.sigma(points + step) - case.sigma(points - step))
-               - (case.sigma(points + 2 * step) - case.sigma(points - 2 * step))) / (12 * step)  # fmt: skip
-    scale = np.abs(case.slope(points)) + np.abs(case.sigma(points)) + 1
-    # truncation step⁴ σ⁽⁵⁾/30 ~ 1e-10 for ln at 0.05, rounding 1e-16/step = 1e-12 of σ and what cancels in it
-    assert np.all(np.abs(central - case.slope(points)) <= 1e-8 * np.maximum.accumulate(scale + scale[::-1])[::-1])
 
 
 # Values and derivatives
@@ -147,24 +128,19 @@ def test_values_and_slopes(case: Case) -> None:
     assert np.abs(sigma.derivative(GRID) - slopes) == pytest.approx(
         0 * GRID, abs=1e-11 * max(float(np.max(np.abs(slopes))), 1e-3)
     )
+    if "high" not in case.tags:  # relative to the value itself: the large ones above hide the small ones
+        near = away_from(np.linspace(-1.9, 1.9, 77) + 0.00317, case.breaks, 0.01)
+        # √(x² − 2 x + 1) loses 1e-16/(x − 1)² = 1e-12 at 0.01 from its kink, σ' twice that
+        assert sigma(near) == pytest.approx(case.sigma(near), rel=1e-12, abs=1e-14)
+        assert sigma.derivative(near) == pytest.approx(case.slope(near), rel=3e-12, abs=1e-13)
 
 
-@named([case for case in CASES if "high" not in case.tags])
-def test_values_locally(case: Case) -> None:
-    """Relative to the value itself: the large values of the grid above hide the small ones."""
-    near = away_from(np.linspace(-1.9, 1.9, 77) + 0.00317, case.breaks, 0.01)
-    values, slopes = case.sigma(near), case.slope(near)
-    # √(x² − 2 x + 1) loses 1e-16/(x − 1)² = 1e-12 at 0.01 from its kink, σ' twice that
-    assert activation(case.text)(near) == pytest.approx(values, rel=1e-12, abs=1e-14)
-    assert activation(case.text).derivative(near) == pytest.approx(slopes, rel=3e-12, abs=1e-13)
-
-
-@pytest.mark.parametrize(("text", "cut"), [*((t, 0) for t in TEXTS), *((t, 3) for t in TEXTS[::3])])
+@pytest.mark.parametrize(("text", "cut"), [*((t, 0) for t in COMPOSED), ("gelu(x)", 3), ("exp(x)", 2)])
 def test_derivative_in_extended_precision(text: str, cut: int) -> None:
     """σ' against mpmath's numerical derivative of σ at 50 digits, and σ against its own value there."""
     sigma = activation(text, cut)
     function = mpmath_function(sigma.expression)
-    points = np.array([-3.71, -2.03, -1.37, -0.91, -0.42, -0.123, 0.217, 0.66, 1.29, 2.41, 3.17])
+    points = np.array([-3.71, -1.37, -0.91, -0.123, 0.217, 0.66, 1.29, 3.17])
     values, slopes = sigma(points), sigma.derivative(points)
     with mpmath.workdps(50):
         removed = [mpmath.mpf(float(c)) for c in sigma.removed]
@@ -180,31 +156,19 @@ def test_derivative_in_extended_precision(text: str, cut: int) -> None:
             # rounding of intermediate values up to 1e3 times the result, and of 1 + tanh at the tail of a sigmoid
             assert abs(value - exact) <= 2e-13 * size
             assert abs(slope - exact_slope) <= 2e-12 * size * (1 + abs(point) ** 4)
+    assert sigma.irregularity is None
+    assert np.sum(sigma.coefficients**2) <= sigma.second_moment * (1 + 1e-12)  # Parseval from below
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_derivative_by_finite_differences(text: str) -> None:
-    sigma = activation(text)
-    points = away_from(np.linspace(-2.5, 2.5, 81) + 0.00317, sigma.breaks.kinks + sigma.breaks.singular)
-    step = 1e-4
-    central = (8 * (sigma(points + step) - sigma(points - step))
-               - (sigma(points + 2 * step) - sigma(points - 2 * step))) / (12 * step)  # fmt: skip
-    scale = np.abs(sigma(points)) + np.abs(sigma.derivative(points))
-    # truncation step⁴ σ⁽⁵⁾/30 ~ 1e-10 for h_40, rounding 1e-16/step = 1e-12 of σ and what cancels in it
-    assert np.all(np.abs(central - sigma.derivative(points)) <= 1e-7 * (scale + 1e-2))
-
-
-@pytest.mark.parametrize("shape", [(), (0,), (1,), (7,), (3, 4), (2, 0, 5), (40001,)])
+@pytest.mark.parametrize("shape", [(), (2, 0, 5), (3, 4), (40001,)])
 def test_any_shape_elementwise(shape: tuple[int, ...]) -> None:
+    """The last one is evaluated in chunks."""
     points = np.random.default_rng(1).standard_normal(shape)
-    for text in ("h4 + abs(x)", "3", "x", "max(1, 2)"):
-        sigma = activation(text)
-        for f in (sigma, sigma.derivative, activation(text, 2), activation(text, 2).derivative):
+    for text in ("abs(x)", "3"):
+        for f in (activation(text), activation(text).derivative, activation(text, 2), activation(text, 2).derivative):
             values = f(points)
             assert values.shape == shape and values.dtype == np.float64
-            assert values.ravel() == pytest.approx(
-                [float(f(p)) for p in points.ravel()[:50]] + list(values.ravel()[50:])
-            )
+            assert values.ravel()[-50:] == pytest.approx([float(f(p)) for p in points.ravel()[-50:]])
             assert not np.shares_memory(values, points)
 
 
@@ -214,31 +178,49 @@ def test_points_of_other_types() -> None:
     assert activation("x**2")(np.arange(6).reshape(2, 3)[:, ::2]) == pytest.approx(np.array([[0.0, 4.0], [9.0, 25.0]]))
     assert np.isnan(activation("abs(x)")(np.nan))
     assert activation("exp(x)")(1e4) == np.inf
+    near = 50 + np.linspace(-1e-6, 1e-6, 2001)  # where (x − 50)², multiplied out, rounds below 0
+    assert np.isfinite(activation("sqrt(x**2 - 100*x + 2500)")(near)).all()
 
 
 # Parity, information exponent, moments, coefficients
 
 
+def test_fast_waves_take_narrow_panels() -> None:
+    sigma = activation("sin(200*x)")
+    assert sigma.second_moment == pytest.approx(0.5, rel=1e-12)  # E sin² = (1 − e^−80000)/2
+    assert sigma.slope_second_moment == pytest.approx(20_000.0, rel=1e-12)
+
+
 @named(CASES)
-def test_parity_and_information_exponent(case: Case) -> None:
-    assert activation(case.text).parity == case.parity
-    assert activation(case.text).information_exponent == case.k_star
+def test_parity_coefficients_and_moments(case: Case) -> None:
+    sigma = activation(case.text)
+    assert (sigma.parity, sigma.information_exponent) == (case.parity, case.k_star)
+    root = math.sqrt(sigma.second_moment)
+    assert len(sigma.coefficients) <= 513
+    for k, exact in case.coefficients.items():
+        assert coefficient(sigma, k) == pytest.approx(exact, abs=max(sigma.coefficient_error, 1e-13 * root))
+    if case.second_moment is not None:
+        assert sigma.second_moment == pytest.approx(case.second_moment, rel=1e-13)  # panels to 1e-13
+    reason = sigma.irregularity
+    if "irregular" in case.tags:
+        assert reason is not None
+        assert ("jumps at x = 0" if "jump" in case.tags else "E[σ'²] is infinite") in reason
+        return
+    assert reason is None
+    if case.slope_second_moment is not None:
+        # √(x² − 2 x + 1) loses half its digits within 1e-8 of its kink
+        assert sigma.slope_second_moment == pytest.approx(case.slope_second_moment, rel=1e-11)
 
 
 @pytest.mark.parametrize(
     ("text", "parity"),
     [
         ("x**40 + x", None),  # seen only where x^40 is small
-        ("x**13 + x**2", None),
-        ("h40 + h1", None),
         ("exp(x**2/8) + x/1000", None),
         ("h4 + 1e-9*h3", None),
         ("(x + 1)**3 - 3*x**2 - 3*x - 1", "odd"),  # x³ with rounding noise
         ("sin(x + pi/2)", "even"),
-        ("abs(x)*sin(x)", "odd"),
-        ("softplus(x) - x/2", "even"),
         ("gelu(x) - x/2", "even"),
-        ("sigmoid(x) - 1/2", "odd"),
         ("x - x", "even"),
     ],
 )
@@ -249,13 +231,10 @@ def test_parity_where_it_is_hard_to_see(text: str, parity: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "cut", "parity", "k_star"),
     [
-        ("abs(x)", 3, "even", 4),
         ("relu(x)", 2, "even", 2),  # relu is x/2 plus an even function
         ("exp(x)", 5, None, 5),
         ("h2 + h5", 3, "odd", 5),
         ("h3", 4, "even", None),
-        ("softplus(x)", 2, "even", 2),
-        ("sigmoid(x)", 1, "odd", 1),
     ],
 )
 def test_parity_and_information_exponent_after_a_cut(text: str, cut: int, parity: str, k_star: int | None) -> None:
@@ -263,148 +242,64 @@ def test_parity_and_information_exponent_after_a_cut(text: str, cut: int, parity
     assert activation(text, cut).information_exponent == k_star
 
 
-@named(CASES)
-def test_coefficients(case: Case) -> None:
-    sigma = activation(case.text)
-    for k, exact in case.coefficients.items():
-        assert coefficient(sigma, k) == pytest.approx(exact, abs=max(sigma.coefficient_error, 1e-13 * _root(sigma)))
-    assert len(sigma.coefficients) <= 513
-
-
-def _root(sigma: Activation) -> float:
-    return math.sqrt(sigma.second_moment)
-
-
-@named(CASES)
-def test_second_moments(case: Case) -> None:
-    sigma = activation(case.text)
-    if case.second_moment is not None:
-        assert sigma.second_moment == pytest.approx(case.second_moment, rel=1e-13)  # panels to 1e-13
-    if case.slope_second_moment is not None and case.is_regular:
-        # √(x² − 2 x + 1) loses half its digits within 1e-8 of its kink
-        assert sigma.slope_second_moment == pytest.approx(case.slope_second_moment, rel=1e-11)
-
-
-@named(REGULAR)
-def test_integration_by_parts(case: Case) -> None:
-    """``E[σ' h_k] = √(k+1) c_{k+1}``: σ' is σ's weak derivative."""
-    sigma = activation(case.text)
-    root = math.sqrt(sigma.slope_second_moment)
-
-    def slope(z: np.ndarray) -> np.ndarray:  # 0/0 within 1e-8 of the kink of √(x² − 2 x + 1)
-        return np.nan_to_num(sigma.derivative(z), nan=0.0, posinf=0.0, neginf=0.0)
-
-    for k in range(4):
-        found = expectation(lambda z, k=k: slope(z) * hermite_value(k, z), case.breaks)
-        expected = math.sqrt(k + 1) * coefficient(sigma, k + 1)
-        assert found == pytest.approx(expected, abs=3e-8 * root if "sqrt(x" in case.text else 1e-12 * root)
-
-
-@pytest.mark.parametrize("text", TEXTS)
-def test_parseval_from_below(text: str) -> None:
-    sigma = activation(text)
-    assert np.sum(sigma.coefficients**2) <= sigma.second_moment * (1 + 1e-12)
-
-
 # φ
 
 
-@named(CLOSED)
-def test_phi_in_closed_form(case: Case) -> None:
-    assert case.phi is not None and case.phi_slope is not None
-    sigma = activation(case.text)
-    assert sigma.phi(INSIDE) == pytest.approx(case.phi(INSIDE), rel=1e-13, abs=1e-14 * sigma.second_moment)
-    slope_scale = sigma.slope_second_moment
-    assert sigma.phi_slope(INSIDE) == pytest.approx(case.phi_slope(INSIDE), rel=1e-13, abs=1e-14 * slope_scale)
-
-
-@named(CLOSED)
-def test_phi_near_the_ends(case: Case) -> None:
-    """Beyond degree 512 one term stands for the tail: exact at ±1, 2e-8 off at 0.99 for a kink."""
-    assert case.phi is not None and case.phi_slope is not None
-    sigma, ends = activation(case.text), np.array([-1.0, -0.999, -0.99, -0.95, 0.95, 0.99, 0.999, 1.0])
-    assert sigma.phi(ends) == pytest.approx(case.phi(ends), abs=3e-6 * sigma.second_moment)
-    sides = ends[[1, 2, 3, 4, 5, 6]]
-    assert sigma.phi_slope(sides) == pytest.approx(case.phi_slope(sides), abs=2e-3 * sigma.slope_second_moment)
-    assert sigma.phi(ends[[0, -1]]) == pytest.approx(case.phi(ends[[0, -1]]), rel=1e-9, abs=1e-12 * sigma.second_moment)
-
-
 @named(REGULAR)
-def test_phi_at_one_is_the_second_moment(case: Case) -> None:
-    for sigma in (activation(case.text), activation(case.text, 2)):
-        assert float(sigma.phi(1.0)) == pytest.approx(
-            sigma.second_moment, rel=1e-9, abs=1e-300
-        )  # tails below 1e-10 drop
-        assert float(sigma.phi_slope(1.0)) == pytest.approx(sigma.slope_second_moment, rel=1e-6, abs=1e-300)
+def test_phi(case: Case) -> None:
+    """At ±1, against closed forms, its own slope, and the two-dimensional expectation's bounds.
 
-
-@named(REGULAR)
-def test_phi_at_minus_one_is_the_reflected_moment(case: Case) -> None:
-    sigma = activation(case.text)
+    Beyond degree 512 one term stands for the tail: exact at ±1, 2e-8 off at 0.99 for a kink.
+    """
+    sigma, step = activation(case.text), 1e-4
+    for whole in (sigma, activation(case.text, 2)):  # tails below 1e-10 drop
+        assert float(whole.phi(1.0)) == pytest.approx(whole.second_moment, rel=1e-9, abs=1e-300)
+        assert float(whole.phi_slope(1.0)) == pytest.approx(whole.slope_second_moment, rel=1e-6, abs=1e-300)
     mirrored = (*case.breaks, *(-b for b in case.breaks))
     reflected = expectation(lambda z: case.sigma(z) * case.sigma(-z), mirrored)
-    assert float(sigma.phi(-1.0)) == pytest.approx(reflected, abs=1e-9 * sigma.second_moment)  # tails below 1e-10 drop
-
-
-@named(REGULAR)
-def test_phi_slope_is_the_derivative_of_phi(case: Case) -> None:
-    sigma, step = activation(case.text), 1e-4
+    assert float(sigma.phi(-1.0)) == pytest.approx(reflected, abs=1e-9 * sigma.second_moment)
     central = (8 * (sigma.phi(INSIDE + step) - sigma.phi(INSIDE - step))
                - (sigma.phi(INSIDE + 2 * step) - sigma.phi(INSIDE - 2 * step))) / (12 * step)  # fmt: skip
     # step⁴ φ⁽⁵⁾/30 ≤ 1e-16 · 40⁵/30 = 3e-10 of φ(1), rounding 1e-16/step
-    assert central == pytest.approx(
-        sigma.phi_slope(INSIDE), abs=1e-9 * (sigma.second_moment + sigma.slope_second_moment)
-    )
+    scale = sigma.second_moment + sigma.slope_second_moment
+    assert central == pytest.approx(sigma.phi_slope(INSIDE), abs=1e-9 * scale)
+    s = np.linspace(0, 1, 101)
+    values = sigma.phi(s)
+    assert np.all(np.abs(sigma.phi(-s)) <= values * (1 + 1e-9) + 1e-300)  # Cauchy–Schwarz; c_k² ≥ 0
+    assert np.all(np.diff(values) >= -1e-12 * values[-1])
+    if case.phi is None or case.phi_slope is None:
+        return
+    assert sigma.phi(INSIDE) == pytest.approx(case.phi(INSIDE), rel=1e-13, abs=1e-14 * sigma.second_moment)
+    assert sigma.phi_slope(INSIDE) == pytest.approx(case.phi_slope(INSIDE), rel=1e-13, abs=1e-14 * scale)
+    ends = np.array([-0.999, -0.99, -0.95, 0.95, 0.99, 0.999])
+    assert sigma.phi(ends) == pytest.approx(case.phi(ends), abs=3e-6 * sigma.second_moment)
+    assert sigma.phi_slope(ends) == pytest.approx(case.phi_slope(ends), abs=2e-3 * sigma.slope_second_moment)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["gelu(x)", "tanh(x)", "sigmoid(x)", "softplus(x)", "sin(x)/x", "sqrt(1 + x**2)", "log(2 + sin(x))",
-     "1/(2 + cos(x))", "x*exp(-x**2/2)", "h3 - h6/2", "exp(x)", "softplus(log(2 + sin(x)))"],
-)  # fmt: skip
-@pytest.mark.parametrize("cut", [0, 2])
+@pytest.mark.parametrize(("text", "cut"), [("gelu(x)", 2), ("sin(x)/x", 0), ("exp(x)", 0), ("h3 - h6/2", 0)])
 def test_phi_is_the_two_dimensional_expectation(text: str, cut: int) -> None:
     """E[σ(u·x) σ(v·x)] by a 120 × 120 Gauss–Hermite rule, exact to 1e-10 for these smooth σ."""
     sigma = activation(text, cut)
     nodes, weights = np.polynomial.hermite_e.hermegauss(120)
     weights = weights / weights.sum()
-    for s in (-0.95, -0.4, 0.0, 0.3, 0.8, 1.0):
+    for s in (-0.95, -0.4, 0.0, 0.3, 1.0):
         pairs = s * nodes[:, None] + math.sqrt(1 - s**2) * nodes
         found = weights @ (sigma(nodes)[:, None] * sigma(pairs)) @ weights
         assert found == pytest.approx(float(sigma.phi(s)), abs=1e-9 * activation(text).second_moment)
 
 
-def test_phi_is_the_sampled_expectation() -> None:
-    """u, v in R^5, n = 400,000 samples: 6 standard errors, false alarm 2e-9 each, four of them."""
-    rng = np.random.default_rng(7)
-    u, v = np.eye(5)[0], np.array([0.6, 0.8, 0, 0, 0])
-    data = rng.standard_normal((400_000, 5))
-    for text in ("abs(x)", "relu(x)", "h2 + sin(x)", "max(x, -x/2)"):
-        sigma = activation(text)
-        products = sigma(data @ u) * sigma(data @ v)
-        error = 6 * float(np.std(products)) / math.sqrt(len(products))
-        assert float(np.mean(products)) == pytest.approx(float(sigma.phi(0.6)), abs=error)
-
-
-@named(REGULAR)
-def test_phi_is_bounded_convex_and_elementwise(case: Case) -> None:
-    sigma = activation(case.text)
-    s = np.linspace(0, 1, 101)
-    values = sigma.phi(s)
-    assert np.all(np.abs(sigma.phi(-s)) <= values * (1 + 1e-9) + 1e-300)  # Cauchy–Schwarz; c_k² ≥ 0
-    assert np.all(np.diff(values) >= -1e-12 * values[-1])
-    assert values[0] == pytest.approx(coefficient(sigma, 0) ** 2, rel=1e-15)
+def test_phi_is_elementwise() -> None:
     grid = np.array([[0.1, -0.7], [0.99, 0.0]])
-    assert sigma.phi(grid).shape == grid.shape and sigma.phi(0.3).shape == ()
-    assert sigma.phi(grid).ravel() == pytest.approx([float(sigma.phi(v)) for v in grid.ravel()], rel=1e-13, abs=1e-300)
-    assert sigma.phi_slope(grid).ravel() == pytest.approx([float(sigma.phi_slope(v)) for v in grid.ravel()], rel=1e-13)
+    for text in ("h4", "abs(x)", "exp(x)"):  # short; with a tail; long
+        for phi in (activation(text).phi, activation(text).phi_slope):
+            assert phi(grid).shape == grid.shape and phi(0.3).shape == ()
+            assert phi(grid).ravel() == pytest.approx([float(phi(v)) for v in grid.ravel()], rel=1e-13, abs=1e-300)
 
 
 # high_pass
 
 
-@pytest.mark.parametrize("text", ["abs(x)", "relu(x)", "exp(x)", "h2 + h5", "min(max(x, -1), 1)", "gelu(x)", "x**20"])
-@pytest.mark.parametrize("cut", [0, 1, 2, 5])
+@pytest.mark.parametrize(("text", "cut"), [("relu(x)", 1), ("relu(x)", 2), ("gelu(x)", 5), ("x**20", 5), ("abs(x)", 0)])
 def test_high_pass_removes_and_keeps(text: str, cut: int) -> None:
     whole, rest = activation(text), activation(text).high_pass(cut)
     for k in range(max(len(whole.coefficients), cut)):
@@ -420,29 +315,19 @@ def test_high_pass_removes_and_keeps(text: str, cut: int) -> None:
     assert rest.cut == cut and (cut > 0 or rest == whole)
 
 
-@pytest.mark.parametrize("text", ["abs(x)", "relu(x)", "exp(x)", "hyper"])
-def test_what_is_left_is_orthogonal_to_what_is_removed(text: str) -> None:
-    text = "h3*h2 + sin(x)" if text == "hyper" else text
-    rest = activation(text).high_pass(4)
+def test_what_is_left_is_orthogonal_to_what_is_removed() -> None:
+    rest = activation("h3*h2 + sin(x)").high_pass(4)
     for k in range(6):
-        assert expectation(lambda z, k=k: rest(z) * hermite_value(k, z)) == pytest.approx(
-            coefficient(rest, k), abs=1e-10 * _root(activation(text))
-        )
+        found = expectation(lambda z, k=k: rest(z) * hermite_value(k, z))
+        assert found == pytest.approx(coefficient(rest, k), abs=1e-10 * math.sqrt(activation("h3*h2").second_moment))
 
 
-@given(st.sampled_from(TEXTS), st.integers(0, 12), st.integers(0, 12))
-@settings(max_examples=60)
-def test_high_pass_is_idempotent_and_composes(text: str, first: int, second: int) -> None:
-    sigma = activation(text)
-    assert (
-        sigma.high_pass(first).high_pass(second)
-        == sigma.high_pass(max(first, second))
-        == Activation(text, max(first, second))
-    )
-    assert sigma.high_pass(first).high_pass(first) == sigma.high_pass(first)
-    assert sigma.high_pass(0) == sigma
-    assert sigma.high_pass(np.int64(first)) == sigma.high_pass(first)
-    assert sigma.high_pass(8).high_pass(np.int64(first)).cut == max(first, 8), "a later, lower cut restores nothing"
+@pytest.mark.parametrize(("first", "second"), [(3, 3), (2, 5), (8, 1), (0, 4)])
+def test_high_pass_is_idempotent_and_composes(first: int, second: int) -> None:
+    sigma, most = activation("abs(x)"), max(first, second)
+    both = sigma.high_pass(first).high_pass(np.int64(second))
+    assert both == sigma.high_pass(most) == Activation("abs(x)", most)
+    assert both.cut == most, "a later, lower cut restores nothing"
 
 
 def test_high_pass_of_everything() -> None:
@@ -462,106 +347,27 @@ def test_high_pass_does_not_lose_a_small_rest() -> None:
     assert float(rest.phi(0.5)) == pytest.approx(1e-18 / 16, rel=1e-6, abs=0)
 
 
-@pytest.mark.parametrize("bad", [-1, 65, 1.5, 2.0, "1", None, True, [1]])
+@pytest.mark.parametrize("bad", [-1, 65, 2.0, True, None])
 def test_high_pass_refuses(bad: Any) -> None:
-    with pytest.raises(ValueError, match="`high_pass` must be an integer between 0 and 64"):
-        activation("abs(x)").high_pass(bad)
-    with pytest.raises(ValueError, match="`high_pass` must be an integer between 0 and 64"):
-        Activation("abs(x)", bad)
+    for refused in (activation("abs(x)").high_pass, lambda k: Activation("abs(x)", k)):
+        with pytest.raises(ValueError, match="`high_pass` must be an integer between 0 and 64"):
+            refused(bad)
 
 
 # Text, equality, pickling
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_name_is_read_again(text: str) -> None:
-    sigma = activation(text, 2)
-    assert sigma.name == activation(text).name == text
-    assert Activation(f"  {sigma.name}\n", 2) == sigma
-    assert repr(sigma) == f"Activation({text!r}, cut=2)" and repr(activation(text)) == f"Activation({text!r})"
-
-
-@pytest.mark.parametrize("sigma", [activation("h4 + h6/2"), activation("abs(x)", 3), Activation(1 / (1 + x**2), 1)])
-def test_repr_evaluates_to_the_same(sigma: Activation) -> None:
-    assert eval(repr(sigma), {"Activation": Activation}) == sigma
-
-
-@pytest.mark.parametrize("text", TEXTS)
-def test_printed_expression_is_read_again(text: str) -> None:
-    """The printer, which a σ from SymPy goes through, speaks the parser's language."""
-    sigma = activation(text)
-    printed = Activation(sigma.expression)
-    assert len(printed.name) <= MAX_CHARACTERS
-    again = Activation(printed.name)
-    assert again == printed == sigma
-    assert again(GRID) == pytest.approx(sigma(GRID), rel=1e-12)
-
-
-y = sympy.Symbol("y")
-real = sympy.Symbol("t", real=True)
-PRINTED: list[tuple[sympy.Expr, str]] = [
-    (sympy.sqrt(1 + y**2), "sqrt(x**2 + 1)"),
-    (sympy.Abs(x) ** Rational(-1, 4), "1/sqrt(sqrt(abs(x)))"),
-    (sympy.Abs(x) ** Rational(3, 8), "sqrt(sqrt(sqrt(abs(x))))**3"),
-    (sympy.Abs(x) ** Rational(-3, 8), "1/sqrt(sqrt(sqrt(abs(x))))**3"),
-    (sympy.cbrt(sympy.Abs(x)), "exp(log(abs(x))*1/3)"),
-    (x / (1 + x**2) ** Rational(5, 6), "x/exp(log(x**2 + 1)*5/6)"),
-    (sympy.Abs(x) ** Rational(-1, 3), "1/exp(log(abs(x))*1/3)"),
-    ((2 + sympy.cos(x)) ** -3, "1/(cos(x) + 2)**3"),
-    (x**80 / 10**60, "(x**40)**2/" + str(10**60)),
-    (x**73 / 10**60, "((x**40)*x**33)/" + str(10**60)),
-    (sympy.cos(x) ** 1600, "(cos(x)**40)**40"),
-    (sympy.E * x, "exp(1)*x"),
-    (x / sympy.E, "x*exp(-1)"),
-    (sympy.pi * x / 2, "pi*x/2"),
-    (x / sympy.pi**2, "x/pi**2"),
-    (x - Rational(1, 3), "x - 1/3"),
-    (-x * Rational(2, 7), "-2*x/7"),
-    (0.1 * real, "x/10"),
-    (sympy.Float("0.3") * h(3, x) - h(6, x), "3*h3/10 - h6"),
-    (sympy.Max(0, x, 2 - x), "max(0, max(x, 2 - x))"),
-    (sympy.Min(x, sympy.Max(1, x**2)), "min(x, max(1, x**2))"),
-    (sympy.Heaviside(x - 1) * (x**2 - 1), "(x**2 - 1)*Heaviside(x - 1)"),
-    (sympy.sign(x) * sympy.erf(x), "erf(x)*sign(x)"),
-    (sympy.tanh(x) * sympy.sinh(x / 9) * sympy.cosh(x / 8), "sinh(x/9)*cosh(x/8)*tanh(x)"),
-    (sympy.log(1 + sympy.exp(-sympy.Abs(x))), "log(1 + exp(-abs(x)))"),
-    (sympy.tan(sympy.sin(x)), "tan(sin(x))"),
-    (sympy.sqrt(2) * x / sympy.sqrt(sympy.pi), "sqrt(2)*x/sqrt(pi)"),
-    (2 ** Rational(1, 4) * x, "sqrt(sqrt(2))*x"),
-    (sympy.exp(x) / (1 + sympy.exp(x / 2)) ** 2, "exp(x)/(exp(x/2) + 1)**2"),
-    (sympy.Integer(7), "7"),
-    (Rational(-7, 3), "-7/3"),
-]
-
-
-@pytest.mark.parametrize(("expression", "text"), PRINTED, ids=[text for _, text in PRINTED])
-def test_sympy_expressions_print_in_the_language(expression: sympy.Expr, text: str) -> None:
-    try:
-        sigma = Activation(expression)
-    except ValueError as refusal:  # ∫ |x|^{−3/4} γ is finite, but |x|^{−3/8} is not everywhere resolved
-        pytest.fail(str(refusal))
-    assert Activation(sigma.name) == sigma
-    assert sigma.name.replace("(", "").replace(")", "") == text.replace("(", "").replace(")", "")
-
-
-def test_symbols_are_renamed_and_floats_made_exact() -> None:
-    assert Activation(0.5 * real**2 + sympy.Abs(real)) == Activation("x**2/2 + abs(x)")
-    assert Activation(y**3) == Activation("x**3")
-    assert Activation(sympy.Integer(3)) == Activation("3")
-
-
-def test_hermite_of_another_argument_prints_as_a_polynomial() -> None:
-    sigma = Activation(h(3, 2 * x))
-    assert Activation(sigma.name)(GRID) == pytest.approx(sigma(GRID), rel=1e-12, abs=1e-10)
+@pytest.mark.parametrize(("text", "cut"), [("h4 + h6/2", 0), ("abs(x)", 3)])
+def test_name_is_the_text_and_repr_evaluates_to_the_same(text: str, cut: int) -> None:
+    sigma = Activation(f"  {text}\n", cut)
+    assert sigma.name == text and repr(sigma) == f"Activation({text!r}{f', cut={cut}' * (cut > 0)})"
+    assert eval(repr(sigma), {"Activation": Activation}) == sigma == activation(text, cut)
 
 
 SAME = [
     ("relu(x)", "max(x, 0)", "max(0, x)"),
     ("x**2", "x*x", "(-x)**2", "abs(x)**2"),
-    ("h1", "x", "1*x + 0"),
-    ("0.5*x", "x/2", "5e-1*x", "(1/2)*x"),
-    ("abs(-x)", "abs(x)", "sqrt(x**2)"),
-    ("h4 + h6", "h6 + h4"),
+    ("0.5*x", "h1/2", "5e-1*x + 0"),
     ("x/sqrt(1 + x**2)", "x*(1 + x**2)/sqrt(1 + x**2)**3"),
 ]
 
@@ -575,7 +381,7 @@ def test_equal_expressions_are_equal_with_equal_hash(texts: tuple[str, ...]) -> 
 
 
 def test_different_ones_differ() -> None:
-    sigmas = [activation(text, cut) for text in ("h4", "h6", "abs(x)", "x*sign(x)") for cut in (0, 1, 2)]
+    sigmas = [activation(text, cut) for text in ("h4", "h6", "abs(x)") for cut in (0, 1, 2)]
     assert len(set(sigmas)) == len(sigmas)
     assert activation("h4") != "h4"
 
@@ -585,18 +391,17 @@ def test_frozen() -> None:
         activation("h4").cut = 3  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_pickle_and_copy(text: str) -> None:
-    fresh, used = activation(text).high_pass(1), activation(text, 1)
-    _ = used(GRID), used.derivative(GRID), used.coefficients, used.parity, used.irregularity, used.phi(0.3)
-    for sigma in (fresh, used):
-        for twin in (pickle.loads(pickle.dumps(sigma)), copy.copy(sigma), copy.deepcopy(sigma)):
-            assert twin == sigma and hash(twin) == hash(sigma) and twin.name == sigma.name
-            assert np.array_equal(twin(GRID), sigma(GRID)) and np.array_equal(
-                twin.derivative(GRID), sigma.derivative(GRID)
-            )
-            assert np.array_equal(twin.coefficients, sigma.coefficients)
-            assert float(twin.phi(-0.7)) == float(sigma.phi(-0.7))
+@pytest.mark.parametrize("is_used", [False, True])
+def test_pickle_and_copy(is_used: bool) -> None:
+    sigma = Activation("abs(x) + h3", 1)
+    if is_used:
+        _ = sigma(GRID), sigma.derivative(GRID), sigma.coefficients, sigma.parity, sigma.irregularity, sigma.phi(0.3)
+    for twin in (pickle.loads(pickle.dumps(sigma)), copy.copy(sigma), copy.deepcopy(sigma)):
+        assert twin == sigma and hash(twin) == hash(sigma) and twin.name == sigma.name
+        assert np.array_equal(twin(GRID), sigma(GRID))
+        assert np.array_equal(twin.derivative(GRID), sigma.derivative(GRID))
+        assert np.array_equal(twin.coefficients, sigma.coefficients)
+        assert float(twin.phi(-0.7)) == float(sigma.phi(-0.7))
 
 
 # Refusals
@@ -606,52 +411,34 @@ def test_pickle_and_copy(text: str) -> None:
     ("text", "fragment"),
     [
         ("sqrt(x)", "undefined at x = -0.0124"),
-        ("sqrt(-x)", "undefined"),
-        ("log(x)", "where x is negative"),
         ("log(sin(x))", "where sin(x) is negative"),
-        ("sqrt(sin(x))", "undefined"),
-        ("sqrt(1 - x**2)", "undefined at x = 1.00"),
         ("sqrt(400 - x**2)", "undefined"),  # far outside the Gaussian mass
         ("sqrt(1e-30 - x**2)", "undefined"),
-        ("sqrt(-1 - x**2)", "undefined"),
         ("sqrt(h40)", "where h(40, x) is negative"),  # negative only between its zeros
-        ("sqrt(h2*h2 - 1/1000)", "undefined"),
+        ("sqrt(abs(x) - 4e-3)", "undefined"),  # by a little, at one point of the scan
         ("exp(log(x))", "undefined"),  # SymPy would make x of it
-        ("sqrt(x)**2", "undefined"),
         ("0*log(x) + x", "undefined"),
-        ("log(x) - log(x) + x", "undefined"),
         ("log(x - 1e6)", "undefined"),
-        ("1/x", "pole at x = 0"),
         ("1/x**2", "pole at x = 0"),
-        ("x**-1", "pole at x = 0"),
-        ("1/(x - 3)", "pole at x = 3"),
         ("1/(x + 60)", "pole at x = -60"),
         ("1/(x - 1e6)", "pole at x = 1e+06"),
-        ("1/(abs(x) - 0.3)", "pole"),
-        ("1/(1 + sin(x))", "pole at x = -1.5708"),
+        ("1/(1 + sin(x))", "pole at x = -1.5708"),  # touches
         ("1/(x**2 - 2*x + 1)", "pole at x = 1"),
-        ("1/(exp(x) - 1)", "pole at x = 0"),
         ("1/sqrt(abs(x))", "pole at x = 0"),  # E 1/|Z| = ∞
         ("1/sqrt(abs(h5))", "pole"),
-        ("log(abs(x))/sqrt(abs(x))", "pole"),
         ("tan(x)", "pole at x = -1.5708"),
-        ("tan(x + pi/2)", "pole at x = 0"),
         ("exp(1/x)", "infinite"),
-        ("exp(1/x**2)", "infinite"),
+        ("exp(-1/x)", "infinite"),  # on the left only
         ("1/max(x, 0)", "infinite"),
-        ("1/Heaviside(x)", "infinite"),
         ("log(Heaviside(x))", "infinite"),
         ("exp(x**2/4)", "grows like exp(x²/4)"),
-        ("exp(x**2/3)", "infinite"),
-        ("exp(x**2)", "infinite"),
         ("exp(abs(x)**3)", "infinite"),
-        ("exp(exp(x))", "infinite"),
         ("exp(exp(x/10))", "grows too fast"),  # still moderate at |x| = 52
         ("exp(exp(exp(x/20) - 8))", "grows too fast"),
-        ("sinh(x**2)", "infinite"),
-        ("exp(1000)", "infinite"),
+        ("exp(x**2/4 - 100*tanh(x/5)**2)", "grows too fast"),  # a density of e^−200 on the whole line
         ("1e200*x", "overflow"),
         ("cos(exp(x**2))", "undefined"),  # the argument overflows
+        ("sqrt(abs(sin(40*x)))", "singular points; at most 100"),  # refused before any quadrature
     ],
 )
 def test_undefined_or_infinite_is_refused(text: str, fragment: str) -> None:
@@ -664,21 +451,16 @@ def test_undefined_or_infinite_is_refused(text: str, fragment: str) -> None:
     "text",
     [
         "exp(x**2/5)",  # E σ² = √5
-        "exp(-x**4)",
+        "exp(x**2/4 - 2*abs(x))",  # σ² γ = e^−4|x|
         "exp(-1/x**2)",
-        "exp(20*abs(x)/2)",
         "1/sqrt(sqrt(abs(x)))",  # E |Z|^{−1/2} is finite
-        "log(abs(x))**2",
         "log(abs(x - 1))",
         "sin(1/x)",
-        "sin(x)/x",
         "(x**2 - 1)/(x - 1)",
-        "x*log(abs(x))",
-        "sqrt(x**2 - 2*x + 1)",  # rounds below 0
         "sqrt((x - 50)**2)",
-        "sqrt(x**2 - 100*x + 2500)",
+        "sqrt(x**2 - 100*x + 2500)",  # rounds below 0
+        "sqrt(x**10*(x**2 - 58.00634*x + 841.1838700489))",  # and by −100 on the scan, of 1e15
         "sqrt(abs(h40))",
-        "log(1 + exp(x/2))",
         "sqrt(relu(x))",
         "exp(x**2/5) + sqrt(abs(x - 300))",  # a kink where the rest overflows
         "sin(exp(x))",
@@ -692,70 +474,18 @@ def test_what_only_looks_dangerous_is_accepted(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "fragment"),
-    [
-        (x * y, "one variable"),
-        (sympy.Function("f")(x), "f(x)"),
-        (sympy.gamma(1 + x**2), "gamma"),
-        (sympy.gamma(Rational(1, 3)) * x, "gamma(1/3)"),
-        (sympy.Piecewise((x, x > 0), (0, True)), "Piecewise"),
-        (x**x, "x**x"),
-        (2**x, "2**x"),
-        (sympy.I * x, "not a real function"),
-        (sympy.sqrt(-2) * x, "not a real function"),
-        (sympy.oo, "not a real function"),
-        (sympy.zoo, "not a real function"),
-        (sympy.nan, "not a real function"),
-        (sympy.Float("nan"), "not a real function"),
-        (x**100, "degree"),
-        (h(41, x), "h(41, x)"),
-        (h(Rational(1, 2), x), "h(1/2, x)"),
-        (h(-1, x), "h(-1, x)"),
-        (sympy.sqrt(y), "undefined"),
-        (1 / y, "pole"),
-        (sympy.Integer(10) ** 400 * x, "infinite"),
-        (x > 0, "StrictGreaterThan"),
-        (sympy.Matrix([x]), "MutableDenseMatrix"),
-    ],
-    ids=str,
-)
-def test_sympy_expressions_are_checked_too(expression: Any, fragment: str) -> None:
-    with pytest.raises(ValueError) as refusal:
-        Activation(expression)
-    assert fragment in str(refusal.value)
-
-
-@named(CASES)
-def test_irregularity(case: Case) -> None:
-    reason = activation(case.text).irregularity
-    if "irregular" not in case.tags:
-        assert reason is None
-    else:
-        assert reason is not None
-        assert ("jumps at x = 0" if "jump" in case.tags else "E[σ'²] is infinite") in reason
-
-
-@pytest.mark.parametrize("text", COMPOSED)
-def test_composed_ones_are_regular(text: str) -> None:
-    assert activation(text).irregularity is None
-
-
-@pytest.mark.parametrize(
     ("text", "fragment"),
     [
         ("Heaviside(x - 2) + x", "jumps at x = 2"),
         ("sign(h3)", "jumps"),
-        ("sign(x)*cos(x)", "jumps at x = 0"),
         ("abs(x)/x", "jumps at x = 0"),
         ("tanh(1/x)", "jumps at x = 0"),
         ("max(x/2, sign(x - 1))", "jumps at x = 1"),
-        ("x + sign(x)/1000", "jumps at x = 0"),
+        ("1 + x + sign(x)/1000", "jumps at x = 0"),
         ("sqrt(abs(x - 1))", "E[σ'²] is infinite"),
-        ("log(abs(x - 1))", "E[σ'²] is infinite"),
         ("sqrt(relu(x))", "E[σ'²] is infinite"),
         ("x*sin(1/x)", "E[σ'²] is infinite"),
         ("sin(1e10*x)", "too fast"),
-        ("cos(x**40)", "too fast"),
         ("tanh(1e6*x)", "too fast"),
     ],
 )
@@ -772,16 +502,15 @@ def test_a_component_below_1e_10_counts_as_absent(size: str, k_star: int) -> Non
 
 def test_no_information_exponent_from_noise() -> None:
     """What quadrature cannot resolve must not pass for a component."""
-    for text in ("sin(1000*x)", "sin(1e10*x)", "cos(x**40) - 3", "abs(sin(1000*x))"):
-        assert Activation(text).information_exponent in (None, 2)  # cos(x^40) has c_2 = −0.1
     assert Activation("sin(1000*x)").information_exponent is None
+    assert Activation("cos(x**40) - 3").information_exponent in (None, 2)  # c_2 = −0.1
 
 
 # Random activations
 
 
 @given(st.dictionaries(st.integers(0, 12), st.integers(-40, 40).filter(bool), min_size=1, max_size=5))
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_random_series(eighths: dict[int, int]) -> None:
     text = " + ".join(f"({n})/8*h{k}" for k, n in eighths.items())
     sigma = Activation(text)
@@ -799,7 +528,7 @@ def test_random_series(eighths: dict[int, int]) -> None:
 
 
 @given(*[st.integers(-16, 16)] * 6)
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_random_broken_lines(a: int, b: int, c: int, d: int, e: int, f: int) -> None:
     """Three lines under max and min: values, slopes, and Stein's identity c_1 = E σ'."""
     sigma = Activation(f"max(min({a}/8*x + {b}/8, {c}/8*x + {d}/8), {e}/8*x + {f}/8)")

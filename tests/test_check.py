@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,26 +25,30 @@ from scipy.stats import binom
 
 from emergence.cli.junit import junit_text
 from emergence.cli.output import json_text
-from emergence.compare import Claim, Report, check, read_claims
+from emergence.compare import Claim, Experiment, Measured, Report, check, read_claims
+from emergence.compare import claim as documentation
 from emergence.compare import suite as checker
-from emergence.compare.claim import evaluate
-from emergence.compare.experiments import Measured
+from emergence.compare import verdicts as rules
+from emergence.compare.default_sizes import DEFAULTS
+from emergence.compare.formula import evaluate
 
 NONE = np.zeros((0, 0))
-LAW = Claim("law", "flow_time", "(1 - 2*beta)/beta", beta=0.8, P=4, m=8)
-TIME = Claim("time", "alignment", "1/(8*a*s0)", method="flow", P=1, seeds=12, allowance=0.03, detects=0.095)
+FOUR = Experiment("flow_time", "finite_law", beta=0.8, P=4, m=8, d=4096, seeds=12)
+LAW = Claim("law", "(1 - 2*beta)/beta", FOUR)
+ONE = Experiment("alignment", "flow", P=1, m=8, d=4096, seeds=12)
+TIME = Claim("time", "1/(8*a*s0)", ONE, allowance=0.03, detects=0.095)
 X = np.geomspace(1, 100, 10)
 
-Stub = Callable[[Callable[[Claim, int], Measured]], list[Claim]]
+Stub = Callable[[Callable[[Experiment, int], Measured]], list[Experiment]]
 
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
-    """``stub(f)`` measures by f(claim, seed) and returns the list of claims measured so far."""
+    """``stub(f)`` measures by f(experiment, seed) and returns the list of experiments measured so far."""
 
-    def install(measure: Callable[[Claim, int], Measured]) -> list[Claim]:
-        measured: list[Claim] = []
-        monkeypatch.setattr(checker, "measure", lambda claim, seed: measured.append(claim) or measure(claim, seed))
+    def install(measure: Callable[[Experiment, int], Measured]) -> list[Experiment]:
+        measured: list[Experiment] = []
+        monkeypatch.setattr(checker, "measure", lambda one, seed: measured.append(one) or measure(one, seed))
         return measured
 
     return install
@@ -65,13 +71,13 @@ def times(ratios: np.ndarray) -> Measured:
 
 
 def wrong(claim: Claim) -> list[Claim]:
-    changes = ("+ 0.1", "- 0.1") if claim.kind == "exponent" else ("* 1.1", "/ 1.1")
+    changes = ("+ 0.1", "- 0.1") if claim.experiment.kind == "exponent" else ("* 1.1", "/ 1.1")
     return [replace(claim, formula=f"({claim.formula}) {change}") for change in changes]
 
 
 def assert_errors_are_found(report: Report, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(checker, "measure", None)  # every wrong formula is judged on what is kept
-    able = [v for v in report.verdicts if v.finds <= (0.1 if v.claim.kind == "exponent" else math.log(1.1))]
+    able = [v for v in report.verdicts if v.finds <= (0.1 if v.claim.experiment.kind == "exponent" else math.log(1.1))]
     for verdict in able:
         for claim in wrong(verdict.claim):
             assert checker.judge(claim, out=out).verdict == "refuted", claim
@@ -100,12 +106,58 @@ def test_the_quick_suite_does_not_hang_on_its_seed(seed: int) -> None:
     assert report.exit_code == 0, str(report)
 
 
+# The claim that the documentation shows, and the sizes that it leaves out
+
+
+def documented(tmp_path: Path, was: str = "", now: str = "") -> Claim:
+    """The example of the documentation as it stands, or with one text in it changed."""
+    (example,) = re.findall(r"\n((?:    .*\n)+)", str(documentation.__doc__).split("A claim is an experiment")[0])
+    assert was in example
+    (tmp_path / "claims.toml").write_text(textwrap.dedent(example).replace(was, now), encoding="utf-8")
+    (found,) = read_claims(tmp_path / "claims.toml")
+    return found
+
+
+def test_the_documented_claim_is_upheld_and_a_wrong_formula_in_it_refuted(tmp_path: Path) -> None:
+    assert checker.judge(documented(tmp_path), out=tmp_path).verdict == "upheld"
+    for change in ("+ 0.1", "- 0.1"):
+        wrong = documented(tmp_path, "(1 - 2*beta)/beta", f"(1 - 2*beta)/beta {change}")
+        assert checker.judge(wrong, out=tmp_path).verdict == "refuted"
+
+
+DERIVED = {
+    "flow_time": "(1 - 2*beta)/beta", "samples_fixed_step": "(1 - 2*beta)/beta",
+    "samples_horizon_step": "(1 - 2*beta)/(2*beta)", "width": "1 - 2*beta",
+    "compute_width_time": "(1 - 2*beta)/(1 + beta)", "dimension_time": "k/2 - 1", "dimension_samples": "k - 1",
+    "alignment": "(1/s0 - 2 - log(s0/(1 - s0)))/(8*a)", "recovery_delay": "log(a/n0)/(4*a) + 1/(8*a)",
+}  # fmt: skip
+QUICK = [("width", "finite_law"), ("dimension_time", "finite_law"), ("dimension_samples", "finite_law"),
+         ("alignment", "flow"), ("samples_horizon_step", "finite_law")]  # fmt: skip
+SLOW = [pair for pair in DEFAULTS if pair not in QUICK]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "method"), [*QUICK, *(pytest.param(*pair, marks=pytest.mark.slow) for pair in SLOW)]
+)
+def test_default_sizes_uphold_what_is_derived_and_refute_what_is_off_by_more(
+    quantity: str, method: str, tmp_path: Path
+) -> None:
+    right = Claim("right", DERIVED[quantity], Experiment(quantity, method, beta=0.8))
+    verdict = checker.judge(right, out=tmp_path)
+    assert verdict.verdict == "upheld", verdict
+    by = f"{right.detects}"
+    for change in (f"+ {by}", f"- {by}") if right.experiment.kind == "exponent" else (f"* exp{by}", f"/ exp{by}"):
+        change = change.replace(f"exp{by}", f"{math.exp(right.detects)!r}")
+        wrong = replace(right, formula=f"({right.formula}) {change}")
+        assert checker.judge(wrong, out=tmp_path).verdict == "refuted", wrong
+
+
 # The rule
 
 
 def test_a_true_claim_is_not_refuted(stub: Stub) -> None:
     """n = 500 × 12 seeds, e ≈ 0.0014: |mean| > 0.03 + 15 e has probability below 1e-12 each."""
-    stub(lambda claim, seed: times(0.005 * np.random.default_rng(seed).standard_normal(12)))
+    stub(lambda _, seed: times(0.005 * np.random.default_rng(seed).standard_normal(12)))
     verdicts = [checker.judge(TIME, seed=seed) for seed in range(500)]
     assert {v.verdict for v in verdicts} == {"upheld"}  # finds 0.03 + 18.5 e, below 0.095 for e < 0.0035: χ at 2.4
 
@@ -118,28 +170,36 @@ def test_false_alarms_and_power_are_as_stated(stub: Stub, monkeypatch: pytest.Mo
     refuted with probability 0.99, exactly so for normal rows about the true formula.
     """
     n, noise = 500, 0.004 * np.random.default_rng(0).standard_normal((500, 12))
-    monkeypatch.setattr(checker, "ALARM", 0.1)
-    stub(lambda claim, seed: times(sign * claim.allowance + noise[seed]))
+    monkeypatch.setattr(rules, "ALARM", 0.1)
+    stub(lambda _, seed: times(sign * TIME.allowance + noise[seed]))
     alarms = sum(checker.judge(TIME, seed=seed).verdict == "refuted" for seed in range(n))
     assert binom.ppf(5e-10, n, 0.05) <= alarms <= binom.isf(5e-10, n, 0.05)
-    stub(lambda claim, seed: times(noise[seed]))
+    stub(lambda _, seed: times(noise[seed]))
     verdicts = [checker.judge(TIME, seed=seed) for seed in range(n)]
-    stub(lambda claim, seed: times(noise[seed] + sign * (verdicts[seed].finds - abs(verdicts[seed].measured))))
+    stub(lambda _, seed: times(noise[seed] + sign * (verdicts[seed].finds - abs(verdicts[seed].measured))))
     found = sum(checker.judge(TIME, seed=seed).verdict == "refuted" for seed in range(n))
     assert binom.ppf(5e-10, n, 0.99) <= found <= binom.isf(5e-10, n, 0.99)
 
 
 def test_a_formula_off_by_more_than_it_finds_is_refuted_either_way(stub: Stub) -> None:
     """Whatever finite size takes away: the law here is off by most of its allowance."""
-    stub(lambda claim, seed: powers(*(-0.75 + 0.018 + 0.0005 * np.arange(-6, 6))))
-    verdict = checker.judge(replace(LAW, seeds=12))
+    stub(lambda _, seed: powers(*(-0.75 + 0.018 + 0.0005 * np.arange(-6, 6))))
+    verdict = checker.judge(LAW)
     assert verdict.verdict == "upheld" and verdict.finds < 0.1
     for change in (verdict.finds, -verdict.finds):
-        assert checker.judge(replace(LAW, seeds=12, formula=f"-0.75 + {change!r}")).verdict == "refuted"
+        assert checker.judge(replace(LAW, formula=f"-0.75 + {change!r}")).verdict == "refuted"
+
+
+def test_a_constant_is_a_mean_over_seeds_with_the_error_of_a_mean(stub: Stub) -> None:
+    ratios = np.linspace(-0.01, 0.02, 12)
+    stub(lambda _, seed: times(ratios))
+    verdict = checker.judge(TIME)
+    assert verdict.measured == pytest.approx(0.005, abs=1e-12)  # rounding
+    assert verdict.standard_error == pytest.approx(ratios.std(ddof=1) / math.sqrt(12), rel=1e-9)  # rounding
 
 
 def test_rows_without_scatter_are_judged_by_the_allowance(stub: Stub) -> None:
-    stub(lambda claim, seed: times(np.full(12, 0.02)))
+    stub(lambda _, seed: times(np.full(12, 0.02)))
     verdict = checker.judge(TIME)
     assert (verdict.verdict, verdict.standard_error) == ("upheld", pytest.approx(0, abs=1e-15))  # rounding of a mean
     assert verdict.finds == pytest.approx(0.05, abs=1e-12)  # |x̂ − x| + b
@@ -147,7 +207,7 @@ def test_rows_without_scatter_are_judged_by_the_allowance(stub: Stub) -> None:
 
 
 def test_finite_size_shifts_the_prediction_by_the_law(stub: Stub) -> None:
-    claim = replace(LAW, method="leap", finite_size=True, detects=0.2)
+    claim = replace(LAW, experiment=replace(FOUR, method="leap"), finite_size=True, detects=0.2)
     for exponent, expected in ((-0.9, "upheld"), (-0.8, "refuted"), (-0.75, "refuted")):
         stub(lambda _, seed, exponent=exponent: powers(*[exponent] * 12, same=-0.9, many=-0.9))
         verdict = checker.judge(claim)
@@ -157,26 +217,26 @@ def test_finite_size_shifts_the_prediction_by_the_law(stub: Stub) -> None:
 
 
 def test_sizes_are_extrapolated_in_the_inverse_logarithm(stub: Stub) -> None:
-    measured = stub(lambda claim, seed: powers(*[-0.75 - 0.5 / math.log(claim.P)] * 12))
-    claim = replace(LAW, d=10_000, sizes=(100, 1000, 10_000))
-    verdict = checker.judge(claim)
+    measured = stub(lambda one, seed: powers(*[-0.75 - 0.5 / math.log(one.P)] * 12))
+    verdict = checker.judge(replace(LAW, experiment=replace(FOUR, d=10_000, sizes=(100, 1000, 10_000))))
     assert verdict.measured == pytest.approx(-0.75, abs=1e-12)  # exact lines, an exact line in 1/ln P
-    assert [(c.P, c.m, c.sizes) for c in measured] == [(100, 200, ()), (1000, 2000, ()), (10_000, 20_000, ())]
+    assert [(one.P, one.m, one.sizes) for one in measured] == [(100, 200, ()), (1000, 2000, ()), (10_000, 20_000, ())]
 
 
 # Inconclusive, reports
 
 
 def test_what_cannot_be_measured_is_inconclusive_and_the_rest_goes_on(stub: Stub) -> None:
-    def measure(claim: Claim, seed: int) -> Measured:
-        if claim.name == "diverged":
+    def measure(experiment: Experiment, seed: int) -> Measured:
+        if experiment.quantity == "alignment":
+            return times(np.zeros(12))
+        if experiment.P == 5:
             raise ValueError("a run diverged")
-        if claim.name == "wide":
-            return powers(*np.linspace(-1.5, 0, 12))
-        return powers(*[-0.75] * 12) if claim.name == "law" else times(np.zeros(12))
+        return powers(*np.linspace(-1.5, 0, 12)) if experiment.P == 6 else powers(*[-0.75] * 12)
 
     stub(measure)
-    claims = {name: replace(LAW, name=name) for name in ("diverged", "wide", "law")}
+    sizes = {"diverged": 5, "wide": 6, "law": 4}
+    claims = {name: replace(LAW, name=name, experiment=replace(FOUR, P=P)) for name, P in sizes.items()}
     claims["negative"] = replace(TIME, name="negative", formula="a - s0 - 1")
     report = check([*claims.values()])
     assert [v.verdict for v in report.verdicts] == ["inconclusive", "inconclusive", "upheld", "inconclusive"]
@@ -185,6 +245,7 @@ def test_what_cannot_be_measured_is_inconclusive_and_the_rest_goes_on(stub: Stub
     assert "an error of 0.1" in wide.reason and wide.finds > 0.1
     assert "the formula gives the time -0.00" in negative.reason
     assert report.exit_code == 3
+    assert "nan" not in (str(report) + junit_text(report)).lower() and "measured — —" in str(diverged)
     refuted = check([*claims.values(), replace(LAW, name="law", formula="-1")])
     assert refuted.exit_code == 1 and check([claims["law"]]).exit_code == 0
     cases = ElementTree.fromstring(junit_text(refuted))
@@ -202,16 +263,16 @@ def test_what_cannot_be_measured_is_inconclusive_and_the_rest_goes_on(stub: Stub
         check([LAW], seed=-1)
 
 
-SIX = {"seeds": 6, "d": 64}
+LOST = Experiment("dimension_time", "flow", P=2, m=1, dimensions=(16, 32, 64), seeds=6)
 
 
 @pytest.mark.parametrize(
     ("claim", "reason"),
     [
-        (replace(TIME, **(SIX | {"m": 1, "d": 1})), "the formula gives the time 0.125, measured 0"),
-        (replace(LAW, P=1, **SIX), "the window holds 0 points"),
+        (replace(TIME, experiment=replace(ONE, m=1, d=1)), "the formula gives the time 0.125, measured 0"),
+        (replace(LAW, experiment=replace(FOUR, P=1, d=64)), "the window holds 0 points"),
         (
-            Claim("one student, two directions", "dimension_time", "1", P=2, m=1, dimensions=(16, 32, 64), seeds=6),
+            Claim("two directions, one student", "1", LOST),
             "half of the runs at d = 16 did not learn the last direction",
         ),
     ],
@@ -225,10 +286,10 @@ def test_runs_that_measure_nothing_say_why(claim: Claim, reason: str) -> None:
 
 
 def test_an_interrupted_check_goes_on_where_it_was(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    claims, out = [LAW, replace(LAW, name="other", beta=1.0)], tmp_path / "new" / "folder"
+    claims, out = [LAW, replace(LAW, name="other", experiment=replace(FOUR, beta=1.0))], tmp_path / "new" / "folder"
 
-    def interrupted(claim: Claim, seed: int) -> Measured:
-        if claim.name == "other":
+    def interrupted(experiment: Experiment, seed: int) -> Measured:
+        if experiment.beta == 1.0:
             raise KeyboardInterrupt
         return powers(*np.linspace(-0.76, -0.74, 12))
 
@@ -236,13 +297,13 @@ def test_an_interrupted_check_goes_on_where_it_was(stub: Stub, tmp_path: Path, m
     with pytest.raises(KeyboardInterrupt):
         check(claims, out=out)
     assert [path.suffix for path in out.iterdir()] == [".npz"]
-    measured = stub(lambda claim, seed: powers(*np.linspace(-1.01, -0.99, 12)))
+    measured = stub(lambda _, seed: powers(*np.linspace(-1.01, -0.99, 12)))
     report = check(claims, out=out)
-    assert [c.name for c in measured] == ["other"] and len(report.verdicts) == 2
+    assert [one.beta for one in measured] == [1.0] and len(report.verdicts) == 2
     again = check([replace(c, name="renamed", formula=c.formula, allowance=0.03) for c in claims], out=out)
     assert [v.measured for v in again.verdicts] == [v.measured for v in report.verdicts] and len(measured) == 1
     for change in ({"P": 5}, {"seeds": 13}, {"d": 100}, {"beta": 0.9}):
-        checker.judge(replace(LAW, **change), out=out)
+        checker.judge(replace(LAW, experiment=replace(FOUR, **change)), out=out)
     checker.judge(LAW, seed=1, out=out)
     assert len(measured) == 6  # each of the five is another measurement
 
@@ -253,13 +314,13 @@ def test_an_interrupted_check_goes_on_where_it_was(stub: Stub, tmp_path: Path, m
     monkeypatch.setattr(np, "savez", full)
     kept = len(list(out.glob("*.npz")))
     with pytest.raises(OSError, match="no space"):
-        checker.judge(replace(LAW, P=6), out=out)
+        checker.judge(replace(LAW, experiment=replace(FOUR, P=6)), out=out)
     assert len(list(out.glob("*.npz"))) == kept
 
 
 @pytest.mark.parametrize("keep", [0, 10, 700, -30])
 def test_a_damaged_measurement_is_refused_by_name_and_left_alone(stub: Stub, tmp_path: Path, keep: int) -> None:
-    measured = stub(lambda claim, seed: powers(*np.linspace(-0.76, -0.74, 12)))
+    measured = stub(lambda _, seed: powers(*np.linspace(-0.76, -0.74, 12)))
     assert checker.judge(LAW, out=tmp_path).verdict == "upheld"
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:keep])

@@ -731,12 +731,12 @@ BAD_CLAIMS = [
     ([LOSS + 'activation = "h2"'], "information exponent ≥ 3, but it is 2"),
     ([LOSS + 'activation = "foo(x)"'], "foo"),
     ([LOSS + "widths = [1, 2, 3]"], "`widths` have no part in flow_time"),
-    ([HORIZON + "P = 16"], "every direction needs a student, so `m` must be at least P = 16"),
+    ([HORIZON + "P = 16\nm = 8"], "every direction needs a student, so `m` must be at least P = 16"),
     ([LOSS + "step_size = 0.1"], "`step_size` has no part in flow_time by finite_law"),
     ([HORIZON + "step_size = 0"], "`step_size` must be a positive number, but is 0"),
     ([HORIZON + "P = 15"], "runs of eight lengths, a direction each, need P ≥ 16, but `P` is 15"),
     ([LOSS + "sizes = [100]"], "`sizes` are two or more, for finite_law"),
-    ([LOSS + "d = 50\nsizes = [10, 100]"], "`d` must be at least P = 100, but is 50"),
+    ([LOSS + "P = 10\nd = 50\nsizes = [10, 100]"], "`d` must be at least P = 100, but is 50"),
     ([LOSS + "finite_size = true"], "not the law with itself"),
     ([LOSS + 'method = "leap"\nbeta = 0.4\nfinite_size = true'], "no power law of flow_time is known here"),
     ([WIDTH.replace("[2, 4, 8]", "4")], "`widths` must be a list of whole numbers, but is 4"),
@@ -746,7 +746,10 @@ BAD_CLAIMS = [
     ([WIDTH.replace("[2, 4, 8]", "[20, 21, 22]")], "below P/2 = 20, but no `widths` are there"),
     ([DIMENSION + "P = 100"], "`dimensions` must be at least P = 100, but are [64, 128, 256]"),
     (['name = "a"\nquantity = "alignment"\nformula = "1/s0"\nmethod = "flow"\nfinite_size = true'], "for exponents"),
-    (['name = "a"\nquantity = "alignment"\nformula = "1/s0"'], "measured by flow, reduced, leap, not by"),
+    (
+        ['name = "a"\nquantity = "alignment"\nformula = "1/s0"\nmethod = "finite_law"'],
+        "measured by flow, reduced, leap, not by",
+    ),
 ]
 
 

@@ -20,9 +20,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emergence.compare import Comparison, MedianEstimate, check_step, median_estimate, overlay
+from emergence.compare import Comparison, MedianEstimate, check_step, comparison_rows, median_estimate, overlay
+from emergence.compare.comparison import TABLE
 from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Divergence, Simulation, sgd
+from emergence.problem.events import EVENTS
+from emergence.simulate import Direct, Divergence, Simulation, sgd
 from emergence.theory import LEVELS, Prediction, predict
 
 INF = math.inf
@@ -98,7 +100,7 @@ HORIZON = 4.0
 def tiny() -> tuple[Problem, Simulation]:
     """Nine seeds, P = 2, flow time 4; what the runs do is replaced below."""
     problem = Problem(Activation("h4"), Teacher([2.0, 1.0]), d=3, m=2)
-    return problem, sgd(problem, 0.4, 10, seeds=9, records=10, engine="numpy", seed=2)
+    return problem, sgd(problem, 0.4, 10, seeds=9, records=10, sampler=Direct("numpy"), seed=2)
 
 
 @pytest.fixture
@@ -248,6 +250,22 @@ def test_quartiles_are_of_all_pairs(make: Make) -> None:
     assert (low, mid, high) == pytest.approx((0.04, 0.08, 0.13), abs=1e-12)  # the 5th, 9th and 14th of 18
 
 
+def test_rows_are_those_of_the_verdict(make: Make) -> None:
+    """What a diverged run measured before it blew up is nowhere: its transitions are later than every time."""
+    comparison = make(1 + SPREAD, ONE * [1.0, 2 * HORIZON], diverged=(4,))
+    rows = [dict(zip(TABLE, row, strict=True)) for row in comparison_rows(comparison)]
+    assert [(row["event"], row["seed"], row["p"]) for row in rows] == [*product(EVENTS, range(9), range(2))]
+    for row in rows:
+        seed, p = row["seed"], row["p"]
+        assert row["measured"] == (INF if seed == 4 else (1 + SPREAD)[seed, p])
+        assert row["a_p"] == comparison.problem.a[p]
+        assert [row[level] for level in LEVELS] == [[1.0, 2 * HORIZON][p]] * 3
+        assert math.isnan(row["relative_error"]) if p else row["relative_error"] == row["measured"] - 1
+    for event in EVENTS:
+        of = [[row["relative_error"] for row in rows if (row["event"], row["p"]) == (event, 0)]]
+        assert median_estimate(of).interval == errors_of(comparison, event).interval
+
+
 def test_agreement_document(make: Make) -> None:
     document = make(1 + SPREAD, ONE).agreement.as_dict()
     assert {"alignment_relative_error", "recovery_relative_error", "verdict", "reason", "tolerance"} <= set(document)
@@ -307,7 +325,7 @@ def test_loss_distance_is_the_largest_gap_in_log10(small_problem: Problem, small
 
 def test_a_run_far_longer_than_the_transitions(small_problem: Problem) -> None:
     """Twice the largest decoupled recovery time is the flow's own horizon; the runs outlast it."""
-    run = sgd(small_problem, 1e-3, 60_000, 20, seeds=2, records=20, engine="numpy")
+    run = sgd(small_problem, 1e-3, 60_000, batch=20, seeds=2, records=20, sampler=Direct("numpy"))
     rows = np.eye(24)[:6] * 0.9 + np.eye(24)[6:12] * math.sqrt(0.19)  # already aligned
     run = dataclasses.replace(run, directions=np.stack([rows, rows]))
     longer = dataclasses.replace(run, times=run.times * 20)  # flow time 60
@@ -351,6 +369,7 @@ def test_a_wrong_theory_is_caught(small_comparison: Comparison, monkeypatch: pyt
     comparison = overlay(small_comparison.problem, small_comparison.simulation)
     assert comparison.agreement.verdict == "disagree"
     assert errors_of(comparison).median * (1 - factor) > 0, "late predictions are missed early"
+    assert "gradient noise" not in comparison.agreement.reason, "the step size is far below where noise rules"
 
 
 def test_comparison_document(small_comparison: Comparison) -> None:

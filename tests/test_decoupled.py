@@ -23,6 +23,8 @@ SERIES = PHI | {
     "h6": power({6: 1.0}),
     "h3/4 + h4": power({3: 1 / 16, 4: 1.0}),
     "h2 + h3": power({2: 1.0, 3: 1.0}),
+    "h4 + sqrt(2/5)*h39": power({4: 1.0, 39: 0.4}),
+    "2*h2 + h9": power({2: 4.0, 9: 1.0}),
 }
 
 
@@ -177,6 +179,7 @@ def test_recovery_from_full_alignment_is_logistic(n0: float) -> None:
 def test_recovery_may_start_reached() -> None:
     assert recovery_time(SIGMAS["h4"], 0.5, 0.6, 0.7) == 0.0  # n r² = 0.252 ≥ 0.25
     assert recovery_time(SIGMAS["h4"], 0.5, 0.6, 0.69) > 0  # 0.248
+    assert recovery_time(SIGMAS["h3"], 0.5, -0.9, 0.4) == 0.0  # n r² = 0.324: also where it will be lost again
 
 
 def test_recovery_is_additive_along_a_path() -> None:
@@ -221,6 +224,26 @@ def test_past_an_unstable_rest_point_a_mixed_parity_recovers(r0: float) -> None:
 def test_a_heavy_student_on_the_wrong_side(r0: float) -> None:
     recovery = two_odes("h3/4 + h4", 0.4, r0, 1.9, t_max=2e4)[1]
     assert recovery_time(SIGMAS["h3/4 + h4"], 0.4, r0, 1.9) == pytest.approx(recovery, rel=1e-6)  # LSODA, as above
+
+
+@pytest.mark.xfail(strict=True, reason="a student that comes to rest short of r = −1 is taken as never recovered")
+@pytest.mark.parametrize(
+    ("name", "r0", "n0"),
+    [
+        ("2*h2 + h9", -0.3, 1e-4),  # rests at r = −(8/9)^{1/7}, where φ(r) r² is still more than φ(1)/2
+        ("h4 + sqrt(2/5)*h39", -math.sqrt(0.85), 0.585),  # n r² = 0.497 passes ½ and falls again on the way to rest
+    ],
+)
+def test_recovery_on_the_way_to_a_stable_rest_point(name: str, r0: float, n0: float) -> None:
+    recovery = two_odes(name, 1.0, r0, n0, t_max=1e2)[1]
+    assert math.isfinite(recovery)
+    assert recovery_time(Activation(name), 1.0, r0, n0) == pytest.approx(recovery, rel=1e-6)  # LSODA, as above
+
+
+def test_recovery_one_rounding_short_of_it_is_immediate() -> None:
+    r0 = np.linspace(0.8, 0.99, 400)  # from s = 0.6 on n r² rises where it is a/2
+    n0 = np.nextafter(0.15 / r0**2, 0.0)
+    assert (recovery_time(SIGMAS["h4"], 0.3, r0, n0) < 1e-13).all()  # 1e-16 of n at a rate of order 1
 
 
 def test_before_an_unstable_rest_point_it_does_not() -> None:

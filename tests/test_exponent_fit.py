@@ -51,7 +51,7 @@ def test_pure_powers(gamma: float) -> None:
 def test_the_law_itself(gamma: float, end: float, given: bool) -> None:
     curve = 7 * (GRID**-gamma - end**-gamma) * SIX
     fit = fit_exponent(GRID, curve, window=(1, 100), end=end if given else None)
-    # golden section stops at a bracket of 1e-8, reweighting at a change of 1e-6
+    # the search settles γ to 1e-8, reweighting at a change of 1e-6
     assert fit.exponent == pytest.approx(-gamma, abs=1e-6)
     # x_end^{−γ} = 1e-12 of the loss (γ = 3, end 1e4) is what a search to 1e-8 cannot see
     assert fit.end == pytest.approx(end, rel=1e-4) or end**-gamma < 1e-10

@@ -16,7 +16,7 @@ from scipy.special import zeta
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.theory import exponents
-from emergence.theory.closed_form import drift_dominated_step_size
+from emergence.theory.critical_step_size import drift_dominated_step_size
 from emergence.theory.decoupled import alignment_time
 from emergence.theory.exponent_table import Exponent, latex, table
 

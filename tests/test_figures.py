@@ -26,7 +26,7 @@ from emergence.figures import overlay as picture
 from emergence.figures.overlay import SHOWN, data_of
 from emergence.figures.style import WIDTHS, save, series
 from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Divergence, Simulation, sgd
+from emergence.simulate import Direct, Divergence, Simulation, sgd
 
 FACTS = {"Title": "Theory over simulation", "problem": "{'activation': 'h4', 'd': 24}", "seed": "7", "version": "1.2.3"}
 
@@ -79,7 +79,7 @@ def many_directions() -> Comparison:
     teacher = Teacher([9, 8, 7, 6, 5, 4, 3, 2, 0])
     problem = Problem(Activation("h4"), teacher, d=20, m=10, init_scale=0.1)
     directions = tilted_directions(problem, seeds=2)
-    return overlay(problem, sgd(problem, 1e-2, 20 * 800, 20, seeds=2, directions=directions, records=40))
+    return overlay(problem, sgd(problem, 1e-2, 20 * 800, batch=20, seeds=2, directions=directions, records=40))
 
 
 def panels(figure: Figure) -> dict[str, Axes]:
@@ -222,10 +222,10 @@ def test_only_some_of_many_directions_are_drawn(many_directions: Comparison) -> 
 def test_runs_with_nothing_to_show_are_drawn_too(small_comparison: Comparison) -> None:
     """No transition in the time simulated; all transitions at time zero; a single record."""
     problem = small_comparison.problem
-    short = sgd(problem, 1e-6, 8, seeds=2, records=1, engine="numpy")
+    short = sgd(problem, 1e-6, 8, seeds=2, records=1, sampler=Direct("numpy"))
     learned = dataclasses.replace(problem, init_scale=0.9)
     rows = np.eye(problem.d)[: problem.m]
-    for run in (short, sgd(learned, 1e-6, 8, seeds=2, directions=rows, records=1, engine="numpy")):
+    for run in (short, sgd(learned, 1e-6, 8, seeds=2, directions=rows, records=1, sampler=Direct("numpy"))):
         comparison = overlay(run.problem, run)
         axes = panels(draw(comparison))
         assert sum(len(line.get_xdata()) for line in lines(axes["times"], "none", marker=True)) == 0

@@ -21,11 +21,12 @@ from emergence.problem import Activation, Problem, Teacher
 from emergence.theory import decoupled
 from emergence.theory import greedy_chain as greedy
 from emergence.theory import resource_curves as curves
-from emergence.theory.closed_form import assign
-from emergence.theory.finite_size_law import FiniteLaw, finite_law, transition_times
+from emergence.theory.critical_step_size import drift_dominated_step_sizes, median_thresholds
+from emergence.theory.finite_size_law import FiniteLaw, finite_law, law_of_starts, transition_times
 from emergence.theory.gradient_flow import flow
 from emergence.theory.greedy_chain import greedy_overlaps
-from emergence.theory.random_init import draw_overlaps
+from emergence.theory.greedy_selection import assign
+from emergence.theory.random_init import best_overlap, draw_overlaps, init_quantiles
 
 H4 = Activation("h4")
 SIGMAS = {name: Activation(name) for name in ("h3", "h4", "h6", "h4 + h6/2")} | {"abs(x)": Activation("abs(x)", cut=3)}
@@ -40,7 +41,7 @@ def law() -> FiniteLaw:
 def law_at(problem: Problem, overlaps: np.ndarray) -> FiniteLaw:
     """The law of given initial overlaps (draws, P) of the learning students."""
     times = transition_times(problem.activation, problem.a, overlaps, problem.init_scale**2)
-    return FiniteLaw(problem, 0, (0.5,), overlaps, *times)
+    return FiniteLaw(problem, overlaps[:, None], (0.5,), overlaps, *times)
 
 
 # Greedy selection
@@ -123,15 +124,15 @@ def test_numbers_are_the_same_without_numba(name: str, monkeypatch: pytest.Monke
 # Times
 
 
-@pytest.mark.parametrize("name", SIGMAS)
+@pytest.mark.parametrize("name", [*SIGMAS, "h2"])
 @pytest.mark.parametrize("n0", [1e-30, 1e-6, 1e-2])
 def test_times_are_those_of_the_exact_level(name: str, n0: float) -> None:
-    rng = np.random.default_rng(3)
+    sigma, rng = SIGMAS.get(name, Activation("h2")), np.random.default_rng(3)
     r, a = np.sqrt(expit(rng.uniform(-25, 1, 200))), np.exp(rng.uniform(-6, 2, 200))
-    align, recover = transition_times(SIGMAS[name], a, r, n0)
+    align, recover = transition_times(sigma, a, r, n0)
     # Hermite panels of 1/64 in y: (degree/64)^4/384 ≤ 6e-8 by degree 6, measured 6e-8
-    np.testing.assert_allclose(align, decoupled.alignment_time(SIGMAS[name], a, r), rtol=2e-7)
-    np.testing.assert_allclose(recover, decoupled.recovery_time(SIGMAS[name], a, r, n0), rtol=2e-7)
+    np.testing.assert_allclose(align, decoupled.alignment_time(sigma, a, r), rtol=2e-7)
+    np.testing.assert_allclose(recover, decoupled.recovery_time(sigma, a, r, n0), rtol=2e-7)
 
 
 def test_nothing_is_learned_without_strength_or_student() -> None:
@@ -207,6 +208,13 @@ def test_loss_follows_the_flow_of_several_directions() -> None:
 # Resources
 
 
+def test_default_axes_reach_from_before_the_first_to_after_the_last_transition(law: FiniteLaw) -> None:
+    curve, T = curves.flow_time(law), law.recovery
+    assert curve.x[0] <= 0.5 * np.median(T.min(axis=1)) < 2 * np.median(T.max(axis=1)) <= curve.x[-1]
+    samples = curves.dimension_samples(law, [law.problem.d], direction=3).rows[:, 0]
+    np.testing.assert_allclose(samples * curves._thresholds(law)[:, 3], T[:, 3], rtol=1e-14)  # n = T/η; rounding
+
+
 def test_small_fixed_steps_are_the_flow_and_large_ones_learn_nothing(law: FiniteLaw) -> None:
     times = np.array([10.0, 50.0, 300.0])
     small = curves.samples_fixed_step(law, 1e-20, times / 1e-20)
@@ -239,7 +247,7 @@ def test_compute_frontier_is_the_best_width(law: FiniteLaw, frontier: Callable[.
     widths = [1, 4, 16, 48]
     best = frontier(law, widths)
     for m in widths:
-        narrow = finite_law(replace(law.problem, m=m), draws=law.draws, seed=law.seed)
+        narrow = finite_law(replace(law.problem, m=m), draws=law.draws, seed=0)
         if frontier is curves.compute_width_time:
             value = curves.flow_time(narrow, best.x / m).value
         else:
@@ -272,6 +280,95 @@ def test_local_slopes_are_steep_at_finite_size_and_reach_the_exponent() -> None:
 
     assert slope(1024, 2048, 16) == pytest.approx(-0.90, abs=0.02)  # −0.899 ± 0.003 over 8 seeds
     assert slope(100_000, 100_000, 2) == pytest.approx(-0.755, abs=0.04)  # −0.756 ± 0.008 over 6 seeds
+
+
+# Given starts
+
+
+def given_starts(sigma: Activation, d: int = 64) -> tuple[Problem, np.ndarray]:
+    problem = Problem(sigma, Teacher.power_law(6, beta=0.8), d=d, m=9)
+    return problem, np.stack([problem.initial_coordinates(seed) for seed in range(4)])
+
+
+@pytest.mark.parametrize("name", ["h3", "h4", "abs(x)"])
+def test_law_of_given_starts_is_the_exact_level_of_each_students_overlap(name: str) -> None:
+    problem, rows = given_starts(SIGMAS[name])
+    own = law_of_starts(problem, rows)
+    for start, alignment, recovery in zip(rows[:, :, :6], own.alignment, own.recovery, strict=True):
+        student = assign(problem.activation, problem.a, start)
+        r0 = np.where(student >= 0, start[student, np.arange(6)], 0.0)
+        exact = decoupled.alignment_time(problem.activation, problem.a, r0)
+        np.testing.assert_allclose(alignment, exact, rtol=2e-7)  # panels of the table, as above
+        exact = decoupled.recovery_time(problem.activation, problem.a, r0, problem.init_scale**2)
+        np.testing.assert_allclose(recovery, exact, rtol=2e-7)
+
+
+def test_law_of_given_starts_on_the_far_side_of_a_rest_point() -> None:
+    """h3/4 + h4 moves outward on both sides of 0 ≥ r ≥ −3/64, and not at the same speed."""
+    problem = Problem(Activation("h3/4 + h4"), Teacher([1.0]), d=3, m=1)
+    r0 = np.array([-0.3, 0.3, -0.9])
+    own = law_of_starts(problem, np.stack([r0, 0 * r0, np.sqrt(1 - r0**2)], axis=1)[:, None])
+    exact = decoupled.recovery_time(problem.activation, 1.0, r0, problem.init_scale**2)
+    np.testing.assert_allclose(own.recovery[:, 0], exact, rtol=2e-7)  # panels of the table, as above
+    assert own.alignment[0, 0] > 1.2 * own.alignment[1, 0]
+    assert own.alignment[2, 0] == 0.0
+
+
+def test_an_even_activation_does_not_see_the_sign_of_a_student() -> None:
+    problem, rows = given_starts(H4)
+    turned = rows * np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0, 1.0])[:, None]
+    own, other = law_of_starts(problem, rows), law_of_starts(problem, turned)
+    np.testing.assert_array_equal(own.recovery, other.recovery)
+    np.testing.assert_array_equal(own.overlaps, other.overlaps)
+    np.testing.assert_array_equal(median_thresholds(own), median_thresholds(other))
+
+
+def test_median_step_sizes_are_medians_over_starts() -> None:
+    """The threshold rises with the overlap, so that medians go over into medians."""
+    law = finite_law(Problem(H4, Teacher.power_law(5, beta=1.0), d=64, m=5), draws=9)  # odd: a middle draw
+    np.testing.assert_allclose(
+        median_thresholds(law), np.median(curves._thresholds(law), axis=0), rtol=1e-14
+    )  # rounding
+    one = Problem(H4, Teacher([1.0]), d=64, m=5)
+    above = np.sum(curves._thresholds(finite_law(one, draws=4000))[:, 0] > drift_dominated_step_sizes(one)[0])
+    assert abs(above - 2000) < 6 * math.sqrt(1000)  # n = 4000, p = ½: false alarm 2e-9
+
+
+def test_curves_of_given_starts_use_these_starts() -> None:
+    problem, rows = given_starts(H4)
+    own = law_of_starts(problem, rows)
+    widths = [2, 5, 9]
+    floors = [law_of_starts(replace(problem, m=m), rows[:, :m]).floor() for m in widths]
+    np.testing.assert_array_equal(curves.width(own, widths).rows, np.transpose(floors))
+    assert curves.width(own).x.tolist() == [1, 2, 4, 8, 9]
+    frontier = curves.compute_width_time(own, widths)
+    for m in widths:
+        mine = frontier.choice["width"] == m
+        narrow = law_of_starts(replace(problem, m=m), rows[:, :m])
+        np.testing.assert_array_equal(frontier.rows[:, mine], narrow.loss_at(frontier.x / m)[:, mine])
+    # all of the students again: the same law
+    np.testing.assert_array_equal(curves.dimension_time(own, [64]).rows[:, 0], own.recovery[:, 0])
+
+
+def test_curves_of_given_starts_have_no_others() -> None:
+    own = law_of_starts(*given_starts(H4))
+    with pytest.raises(ValueError, match="the given starts have 9 students, so there are none for width 10"):
+        curves.compute_width_samples(own, [4, 10])
+    with pytest.raises(ValueError, match="directions in dimension 64, there are none in 128"):
+        curves.dimension_samples(own, [64, 128])
+    with pytest.raises(ValueError, match="students stay mixtures"):
+        law_of_starts(*given_starts(Activation("h2")))
+
+
+def test_random_starts_at_information_exponent_two() -> None:
+    """One direction, logistic: T = ln((1 − s_0)/s_0)/4, s_0 the best of m, its median known exactly."""
+    problem = Problem(Activation("h2"), Teacher([1.0]), d=50, m=4)
+    result = init_quantiles(problem, [0.5], draws=4000, seed=2)
+    low, high = result.alignment_interval["decoupled"][0, :, 0]
+    s0 = float(best_overlap(problem, 0.5))
+    middle = math.log((1 - s0) / s0) / 4
+    # the 95 % interval of 4000 draws stretched threefold, 5.9 standard errors: false alarm 4e-9
+    assert abs(middle - 0.5 * (low + high)) < 1.5 * (high - low)
 
 
 # Bad input

@@ -1,7 +1,7 @@
 """``theory.hermite`` against exact values, 30-digit quadrature, and the problem's own coefficients.
 
 The quadrature below is mpmath's, with break points written down in the table; it shares nothing
-with route 2 of ``theory.hermite``.
+with ``theory.hermite_numerical``.
 """
 
 from __future__ import annotations
@@ -17,26 +17,23 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
-from hermite_cases import CASES, TAGS, HermiteCase
+from hermite_cases import CASES, TAGS, HermiteCase, he
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from emergence.problem import Activation
-from emergence.problem.hermite_polynomials import h
-from emergence.problem.parser import x
-from emergence.theory import hermite as hermite_module
+from emergence.problem.parser import parse, x
+from emergence.theory import hermite_numerical
 from emergence.theory.gaussian_integrals import NoClosedForm, Number, closed_form
-from emergence.theory.hermite import HermiteExpansion, expand
+from emergence.theory.hermite import Coefficient, HermiteExpansion, Quantity, expand
+from emergence.theory.hermite_numerical import numerical_moments
 
 HALF_ULP = 2.0**-53 * (1 + 2.0**-40)  # relative error of a correctly rounded double
 DEGREES = (0, 1, 2, 3, 4, 5, 8)  # those checked by quadrature; above, the two routes check each other
 SMALLEST = mpmath.mpf(2) ** -1075  # rounding below the smallest double
 EXACT = [case for case in CASES if case.is_exact]
-BOTH_ROUTES = {
-    "square of h4 + h6", "abs", "shifted abs", "step", "cut parabola", "golden parabola", "W shape",
-    "two-sided exponential", "slow cosine", "growing sine", "sine of abs", "shifted bump", "rising",
-}  # fmt: skip
+BOTH_ROUTES = {"shifted abs", "step", "golden parabola", "W shape", "growing sine", "shifted bump"}
 NUMERICAL = [case for case in CASES if not case.is_exact]
 
 
@@ -93,7 +90,7 @@ def quadrature(case: HermiteCase, weights: dict[int, float], size: Any) -> tuple
     """``Σ_k weights_k E[σ h_k]`` and E σ² in 30 digits, by mpmath on panels between the breaks."""
     modules = [{"h": hermite, "Heaviside": lambda u, _: (1 + mpmath.sign(u)) / 2, "Max": max, "Min": min}, "mpmath"]
     sigma = sympy.lambdify(x, Activation(case.text).expression, modules)
-    polynomial = sympy.Add(*(sympy.Rational(w) * h(k, x).expand(func=True) for k, w in weights.items()))
+    polynomial = sympy.Add(*(sympy.Rational(w) * he(k, x) / sympy.sqrt(sympy.factorial(k)) for k, w in weights.items()))
     row = [precise(c, 60) for c in sympy.Poly(polynomial, x).all_coeffs()]
     reach = 32 if case.tags & {"large", "exponential", "gaussian"} else 16
     grid = [*range(-reach, -8, 4), *range(-8, 9, 2), *range(12, reach + 1, 4)]
@@ -136,50 +133,44 @@ class TestTable:
         assert total <= precise(case.second_moment) + mpmath.mpf(10) ** -30  # 40 digits
 
 
-class TestAgainstTheTable:
-    @named(CASES)
-    def test_route(self, case: HermiteCase) -> None:
-        found = of(case)
-        assert len(found.coefficients) == 21
-        assert [c.k for c in found.coefficients] == list(range(21))
-        assert all((c.exact is not None) == (case.is_exact or c.value == 0) for c in found.coefficients)
-        assert all((c.error == 0) == (c.exact is not None) for c in found.coefficients)
-        assert (found.second_moment.exact is not None) == case.is_exact
-        assert (found.parseval_gap.error == 0) == case.is_exact
-
-    @named(CASES)
-    def test_known_coefficients(self, case: HermiteCase) -> None:
-        found = of(case)
-        for k, known in case.exact.items():
-            c, value = found.coefficients[k], precise(known)
-            allowed = c.error if c.error else abs(value) * HALF_ULP + SMALLEST  # exact: correctly rounded
-            assert abs(c.value - value) <= allowed, k
-            if not case.is_exact:
-                assert (c.exact == 0) == (k < case.cut or case.parity == ("odd" if k % 2 == 0 else "even")), k
-            else:
-                assert (c.exact == 0) == (known == 0), k
-                assert abs(precise(c.exact) - value) <= abs(value) * 1e-35, k  # 40 digits less cancellation
-
-    @named([c for c in CASES if c.second_moment is not None])
-    def test_known_second_moment(self, case: HermiteCase) -> None:
-        found, value = of(case).second_moment, precise(case.second_moment)
-        assert abs(found.value - value) <= (found.error or abs(value) * HALF_ULP)  # exact: correctly rounded
-
-    @named(CASES)
-    def test_information_exponent_and_parity(self, case: HermiteCase) -> None:
-        assert of(case).information_exponent == case.k_star
-        assert of(case).parity == case.parity
-
-    @named(EXACT)
-    def test_floats_are_the_rounded_expressions(self, case: HermiteCase) -> None:
-        found = of(case)
+@named(CASES)
+def test_row(case: HermiteCase) -> None:
+    """Route, known values, parity and k*, and the problem's own coefficients."""
+    found = of(case)
+    assert [c.k for c in found.coefficients] == list(range(21))
+    assert all((c.exact is not None) == (case.is_exact or c.value == 0) for c in found.coefficients)
+    assert all((c.error == 0) == (c.exact is not None) for c in found.coefficients)
+    assert (found.second_moment.exact is not None) == case.is_exact
+    assert (found.parseval_gap.error == 0) == case.is_exact
+    assert (found.information_exponent, found.parity) == (case.k_star, case.parity)
+    for k, known in case.exact.items():
+        c, value = found.coefficients[k], precise(known)
+        allowed = c.error if c.error else abs(value) * HALF_ULP + SMALLEST  # exact: correctly rounded
+        assert abs(c.value - value) <= allowed, k
+        if not case.is_exact:
+            assert (c.exact == 0) == (k < case.cut or case.parity == ("odd" if k % 2 == 0 else "even")), k
+        else:
+            assert (c.exact == 0) == (known == 0), k
+            assert abs(precise(c.exact) - value) <= abs(value) * 1e-35, k  # 40 digits less cancellation
+    if case.second_moment is not None:
+        second, value = found.second_moment, precise(case.second_moment)
+        assert abs(second.value - value) <= (second.error or abs(value) * HALF_ULP)  # exact: correctly rounded
+    if case.is_exact:
         for c in (*found.coefficients, found.second_moment):
             exact = precise(c.exact, 60)
             assert abs(c.value - exact) <= abs(exact) * HALF_ULP + SMALLEST
+    if case.name != "fast cosine":  # E cos(50 Z) = 1e-543: nothing there in doubles
+        theirs = np.zeros(21)
+        numbers = Activation(case.text, case.cut).coefficients[:21]
+        theirs[: len(numbers)] = numbers
+        assert np.abs(values(found) - theirs).max() <= 1e-12 * max(scale(found), 1e-300)  # its stated accuracy
 
 
-@named(CASES)
+@named(
+    [case for case in CASES if not case.is_exact or (len(case.exact) < 3 and not {"polynomial", "large"} & case.tags)]
+)
 def test_against_quadrature(case: HermiteCase) -> None:
+    """Rows of which little is known."""
     found = of(case)
     weights = {k: 1.0 / (k + 1) for k in DEGREES if k >= case.cut}
     total, square = quadrature(case, weights, mpmath.mpf(scale(found) or 1.0))
@@ -195,23 +186,11 @@ def test_against_quadrature(case: HermiteCase) -> None:
         assert abs(second.value - square) <= (second.error or second.value * HALF_ULP)
 
 
-@named([c for c in CASES if c.name != "fast cosine"])  # E cos(50 Z) = 1e-543: nothing there in doubles
-def test_against_the_coefficients_of_the_problem(case: HermiteCase) -> None:
-    found = of(case)
-    theirs = np.zeros(21)
-    numbers = Activation(case.text, case.cut).coefficients[:21]
-    theirs[: len(numbers)] = numbers
-    assert np.abs(values(found) - theirs).max() <= 1e-12 * max(scale(found), 1e-300)  # its stated accuracy
-
-
 class TestErrorBars:
-    @pytest.mark.parametrize("budget", [300, 3000])
     @named([c for c in NUMERICAL if c.exact and not c.cut])
-    def test_cover_the_error_when_points_are_few(
-        self, case: HermiteCase, budget: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(hermite_module, "_BUDGET", budget)
-        found = hermite_module._numerical_moments(Activation(case.text), 20)
+    def test_cover_the_error_when_points_are_few(self, case: HermiteCase, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hermite_numerical, "_BUDGET", 300)
+        found = numerical_moments(Activation(case.text), 20)
         for k, known in case.exact.items():
             assert abs(found.coefficients[k] - precise(known)) <= found.errors[k] + 1e-39, k  # 40 digits
         if case.second_moment is not None:
@@ -221,11 +200,28 @@ class TestErrorBars:
     def test_cover_the_error_where_the_answer_is_exact(self, case: HermiteCase) -> None:
         """Route 2 asked about a σ that route 1 knows: not one bar too short in 21 coefficients."""
         exact = of(case)
-        found = hermite_module._numerical_moments(Activation(case.text), 20)
+        found = numerical_moments(Activation(case.text), 20)
         for c, value, error in zip(exact.coefficients, found.coefficients, found.errors, strict=True):
             assert abs(value - precise(c.exact)) <= error, c.k
             assert error <= 1e-18 * max(scale(exact), 1e-300), c.k  # and none absurdly long
         assert abs(found.second - precise(exact.second_moment.exact)) <= found.second_error
+
+    def test_add_up_where_components_are_removed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hermite_numerical, "_BUDGET", 300)
+        whole, rest = (expand(Activation("log(abs(x))", cut)).second_moment for cut in (0, 3))
+        assert rest.error > whole.error > 1e-14, "few points: errors beyond rounding"
+        assert abs(rest.value - (math.pi**2 / 8 - 0.5)) <= rest.error
+        assert expand(Activation("softplus(x)", 2)).parity == "even", (
+            "seen although c_0 and c_1 are known to 1e-12 only"
+        )
+
+    def test_count_the_mass_that_no_point_sees(self) -> None:
+        """E |Z|^(−7/8): 1e-11 of it lies closer to 0 than the first point, at 1e-83."""
+        root = "sqrt(sqrt(abs(x)))"
+        found = numerical_moments(Activation(f"1/({root}*sqrt({root})*sqrt(sqrt({root})))"), 0)
+        p = -mpmath.mpf(7) / 8
+        exact = 2 ** (p / 2) * mpmath.gamma((p + 1) / 2) / mpmath.sqrt(mpmath.pi)
+        assert abs(found.second - exact) <= found.second_error <= 1e-10 * exact
 
     def test_include_the_rounding_of_the_value(self) -> None:
         for c in expansion("tanh(x)").coefficients:
@@ -233,9 +229,7 @@ class TestErrorBars:
 
 
 class TestLaws:
-    @pytest.mark.parametrize(
-        ("f", "g"), [("abs(x - 1)", "cos(2*x)"), ("tanh(x)", "h3"), ("log(abs(x))", "exp(-abs(x))"), ("h5", "x**4")]
-    )
+    @pytest.mark.parametrize(("f", "g"), [("abs(x - 1)", "cos(2*x)"), ("tanh(x)", "h3")])
     def test_linear(self, f: str, g: str) -> None:
         left, right, both = expansion(f), expansion(g), expansion(f"2*({f}) - ({g})/3")
         bars = 2 * errors(left) + errors(right) / 3 + errors(both)
@@ -244,7 +238,7 @@ class TestLaws:
 
     @pytest.mark.parametrize(
         ("text", "mirrored"),
-        [("max(x, -1)", "max(-x, -1)"), ("exp(x/2)", "exp(-x/2)"), ("softplus(x)", "softplus(-x)"), ("h3+h4", "h4-h3")],
+        [("max(x, -1)", "max(-x, -1)"), ("softplus(x)", "softplus(-x)")],
     )
     def test_reflection(self, text: str, mirrored: str) -> None:
         there, back = expansion(text), expansion(mirrored)
@@ -253,7 +247,7 @@ class TestLaws:
 
     @pytest.mark.parametrize(
         ("text", "slope"),
-        [("sin(3*x)", "3*cos(3*x)"), ("log(cosh(x))", "tanh(x)"), ("abs(x)", "sign(x)"), ("relu(x)**2/2", "relu(x)")],
+        [("log(cosh(x))", "tanh(x)"), ("relu(x)**2/2", "relu(x)")],
     )
     def test_derivative(self, text: str, slope: str) -> None:
         """``E[σ' h_k] = √(k+1) c_{k+1}``."""
@@ -263,7 +257,7 @@ class TestLaws:
         rounding = 2e-16 * np.abs(values(lowered)[:20])  # of the product in doubles
         assert (np.abs(values(lowered)[:20] - root * values(whole)[1:]) <= bars + rounding).all()
 
-    @named([c for c in CASES if c.name in ("abs", "cosine", "shifted bump", "tanh squared", "deep cut", "x^40")])
+    @named([c for c in CASES if c.name in ("abs", "deep cut", "x^40")])
     def test_parseval(self, case: HermiteCase) -> None:
         gaps = []
         for degree in (0, 20, 60, 100):
@@ -275,10 +269,10 @@ class TestLaws:
             gaps.append(gap)
         assert all(b.value <= a.value + a.error + b.error for a, b in pairwise(gaps))
 
-    @named([c for c in CASES if "polynomial" in c.tags])
+    @named([c for c in CASES if c.name in ("x^40", "even after the cut")])
     def test_gap_of_a_polynomial_closes(self, case: HermiteCase) -> None:
         gap = expansion(case.text, case.cut, 60).parseval_gap
-        assert gap == hermite_module.Quantity(0.0, 0.0, sympy.Integer(0))
+        assert gap == Quantity(0.0, 0.0, sympy.Integer(0))
 
     def test_gap_survives_cancellation(self) -> None:
         """``Σ_{k>20} c_k²`` of cos(x/100) is c_22² (1 + 2e-11), a 1e-110th of E σ²."""
@@ -286,7 +280,7 @@ class TestLaws:
         rest = expansion("cos(x/100)").parseval_gap.value
         assert rest == pytest.approx(found.coefficients[22].value ** 2, rel=1e-10)  # next term: 1e-8/552
 
-    @named([c for c in CASES if (c.is_exact and not c.cut) or c.name in ("gelu", "log of abs")])
+    @named([c for c in CASES if c.name in ("h39 and h40", "ramp from -1", "growing sine", "gelu", "log of abs")])
     def test_high_pass(self, case: HermiteCase) -> None:
         """Below the cut exact zeros; above it nothing changes."""
         whole, cut = of(case), expansion(case.text, 6)
@@ -298,7 +292,7 @@ class TestLaws:
         if cut.information_exponent is not None:
             assert cut.information_exponent >= 6
 
-    @hypothesis_settings(max_examples=25)
+    @hypothesis_settings(max_examples=8)
     @given(
         slopes=st.lists(st.fractions(-3, 3, max_denominator=6), min_size=1, max_size=4),
         knots=st.lists(st.fractions(-3, 3, max_denominator=6), min_size=4, max_size=4),
@@ -321,7 +315,7 @@ class TestSeries:
         assert found.phi(s) == pytest.approx(s**4, abs=1e-15)  # rounding of one power
         assert found.phi_slope(s) == pytest.approx(4 * s**3, abs=4e-15)
 
-    @pytest.mark.parametrize("text", ["abs(x)", "tanh(x)", "relu(x)", "cos(x)"])
+    @pytest.mark.parametrize("text", ["abs(x)", "relu(x)"])
     def test_truncation_bounds(self, text: str) -> None:
         """The longer series lies within the bound that the shorter one states."""
         short, long = expansion(text, 0, 10), expansion(text, 0, 100)
@@ -348,27 +342,22 @@ class TestInformationExponent:
         [
             ("h30", 0, 30),
             ("x**40", 0, 2),
-            ("abs(x)", 6, 6),
             ("sin(x)", 64, 65),
             ("tanh(x)", 20, 21),
+            ("erf(x) - 2*x/sqrt(3*pi) + h4", 0, 3),  # c_1 is 0, known to 1e-26
             ("h6 + x/10**30", 0, 1),
-            ("h40*h40", 0, 2),
-            ("tanh(x)**2 + 5", 0, 2),
             ("sin(x)**2 + cos(x)**2", 0, None),
             ("max(x, -20)", 2, 2),
         ],
     )
-    @pytest.mark.parametrize("max_degree", [0, 20])
-    def test_does_not_depend_on_the_listed_degrees(
-        self, text: str, cut: int, expected: int | None, max_degree: int
-    ) -> None:
-        assert expansion(text, cut, max_degree).information_exponent == expected
+    def test_does_not_depend_on_the_listed_degrees(self, text: str, cut: int, expected: int | None) -> None:
+        for max_degree in (0, 20):
+            assert expansion(text, cut, max_degree).information_exponent == expected
 
     def test_constants_that_cancel_are_zero(self) -> None:
         """√(3 − 2√2) = √2 − 1, which no rule of SymPy applies by itself."""
-        root = sympy.sqrt(3 - 2 * sympy.sqrt(2), evaluate=False)
-        found = expand(Activation((root - sympy.sqrt(2) + 1) * x + h(3, x)))
-        assert found.coefficients[1] == hermite_module.Coefficient(1, sympy.Integer(0), 0.0, 0.0)
+        found = expand(Activation("(sqrt(3 - 2*sqrt(2)) - sqrt(2) + 1)*x + h3"))
+        assert found.coefficients[1] == Coefficient(1, sympy.Integer(0), 0.0, 0.0)
         assert found.information_exponent == 3
 
 
@@ -379,15 +368,15 @@ class TestClosedForms:
             "tanh(x)",
             "abs(x**3 - 2)",
             "cos(x**2)",
-            "exp(-x**4)",
-            "abs(sin(x))",
             "1/(1 + x**2)",
+            "sign((x + h3/7 + pi*x**2 + cosh(x) + sinh(3*x)) - (x + h3/7 + pi*x**2 + cosh(x) + sinh(3*x)))",  # sign(0)
+            "exp(x**2)*Heaviside(2 - abs(x))",  # outgrows the Gaussian on a bounded piece
             "abs(x**2-x-1)*sin(pi*x)",
         ],
     )
     def test_refuses(self, text: str) -> None:
         with pytest.raises(NoClosedForm):
-            closed_form(Activation(text).expression, 4)
+            closed_form(parse(text), 4)
 
     @pytest.mark.parametrize(
         "text",
@@ -450,7 +439,7 @@ class TestResult:
         card = str(expansion("gelu(x)", 0, 1))
         assert "numerical" in card and "exactly 0" not in card and "parity none" in card
 
-    @pytest.mark.parametrize("max_degree", [-1, 101, 2.5, "20", None, True])
+    @pytest.mark.parametrize("max_degree", [-1, 101, 2.5, True])
     def test_bad_max_degree(self, max_degree: Any) -> None:
         with pytest.raises(ValueError, match=r"`max_degree` must be an integer between 0 and 100"):
             expand(Activation("h4"), max_degree)

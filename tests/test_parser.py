@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import string
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,75 +17,54 @@ from sympy import Rational
 
 from emergence.problem import Activation
 from emergence.problem.hermite_polynomials import h, hermite_value
-from emergence.problem.numeric import mpmath_function
+from emergence.problem.numeric import mpmath_function, tail_size
 from emergence.problem.parser import FUNCTIONS, MAX_CHARACTERS, MAX_HERMITE, parse, x
 
 POINTS = np.array([-2.3, -0.7, 0.4, 1.9])
 
-# text → the same function in NumPy
-READ: dict[str, Callable[[np.ndarray], Any]] = {
-    "x": lambda z: z,
-    "pi*x": lambda z: np.pi * z,
-    " x\t+ 1 ": lambda z: z + 1,
-    "\n x \n": lambda z: z,
-    "-x": lambda z: -z,
-    "+x": lambda z: z,
-    "--x": lambda z: z,
-    "2": lambda z: 2,
-    "2.": lambda z: 2,
-    ".5": lambda z: 0.5,
-    "1e2": lambda z: 100,
-    "1E-2": lambda z: 0.01,
-    "2.5e+1": lambda z: 25,
-    "1 - 2 - 3": lambda z: -4,
-    "8/4/2": lambda z: 1,
-    "2*3 + 4": lambda z: 10,
-    "2 + 3*4": lambda z: 14,
-    "2*(3 + 4)": lambda z: 14,
-    "-x**2": lambda z: -(z**2),
-    "(-x)**2": lambda z: z**2,
-    "2**3**2": lambda z: 512,
-    "x**-0 + 1": lambda z: 2,
-    "(1 + x**2)**-2": lambda z: (1 + z**2) ** -2,
-    "x**(1 + 1)": lambda z: z**2,
-    "x**4.0": lambda z: z**4,
-    "-x/-2": lambda z: z / 2,
-    "abs(x)": np.abs,
-    "sign(x)": np.sign,
-    "Heaviside(x)": lambda z: np.heaviside(z, 0.5),
-    "max(x, 1)": lambda z: np.maximum(z, 1),
-    "min(x, 1)": lambda z: np.minimum(z, 1),
-    "relu(x)": lambda z: np.maximum(z, 0),
-    "exp(x)": np.exp,
-    "log(1 + x**2)": lambda z: np.log1p(z**2),
-    "sqrt(x**2)": np.abs,
-    "sqrt(1 + x**2)": lambda z: np.hypot(1, z),
-    "sin(x)": np.sin,
-    "cos(x)": np.cos,
-    "tan(sin(x))": lambda z: np.tan(np.sin(z)),
-    "tan(sin(x)/9 + pi/3)": lambda z: np.tan(np.sin(z) / 9 + np.pi / 3),
-    "sinh(x)": np.sinh,
-    "cosh(x)": np.cosh,
-    "tanh(x)": np.tanh,
-    "erf(x)": lambda z: np.array([float(mpmath.erf(v)) for v in z]),
-    "sigmoid(x)": lambda z: 1 / (1 + np.exp(-z)),
-    "softplus(x)": lambda z: np.log1p(np.exp(z)),
-    "gelu(x)": lambda z: z * np.array([float(mpmath.ncdf(v)) for v in z]),
-    "exp(x*log(2))": lambda z: 2**z,
-    "exp(pi*log(abs(x)))": lambda z: np.abs(z) ** np.pi,
-    "cos(10**30)*x": lambda z: np.cos(1e30) * z,  # an integer beyond 64 bits
-    "h0": lambda z: 1,
-    "h1": lambda z: z,
-    "h2": lambda z: (z**2 - 1) / np.sqrt(2),
-    "h3 - h1*h2": lambda z: (z**3 - 3 * z) / np.sqrt(6) - z * (z**2 - 1) / np.sqrt(2),
-    "relu(relu(x))": lambda z: np.maximum(z, 0),
+# text → why it is easy to get wrong, and the same function in NumPy
+READ: dict[str, tuple[str, Callable[[np.ndarray], Any]]] = {
+    " \n x\t+ 1 ": ("blanks", lambda z: z + 1),
+    "--x": ("signs", lambda z: z),
+    "2.*.5 + 1E-2*2.5e+1": ("forms of a number", lambda z: 1.25),
+    "1 - 2 - 3": ("leans left", lambda z: -4),
+    "8/4/2 + 3*4": ("leans left; precedence", lambda z: 13),
+    "2*(3 + 4)": ("parentheses", lambda z: 14),
+    "-x**2": ("the power binds first", lambda z: -(z**2)),
+    "2**3**2": ("leans right", lambda z: 512),
+    "x**-0 + 1": ("a power of zero", lambda z: 2),
+    "(1 + x**2)**-2": ("a negative power", lambda z: (1 + z**2) ** -2),
+    "x**(1 + 1.0)": ("a power that is computed, an integer as a decimal", lambda z: z**2),
+    "x**40*(x/3)**39*3**39": ("the highest degree but one, powers merged", lambda z: z**79),
+    "pi*abs(x)": ("the only constant", lambda z: np.pi * np.abs(z)),
+    "sign(x)": ("a jump", np.sign),
+    "Heaviside(x)": ("a jump", lambda z: np.heaviside(z, 0.5)),
+    "max(x, min(x**2, 1))": ("two arguments, nested", lambda z: np.maximum(z, np.minimum(z**2, 1))),
+    "relu(relu(x))": ("simplified away", lambda z: np.maximum(z, 0)),
+    "exp(x)": ("a function", np.exp),
+    "log(1 + x**2)": ("a domain", lambda z: np.log1p(z**2)),
+    "sqrt(x**2)": ("a domain; simplified", np.abs),
+    "sin(x)": ("a function", np.sin),
+    "cos(x)": ("a function", np.cos),
+    "tan(sin(x)/9 + pi/3)": ("SymPy has identities", lambda z: np.tan(np.sin(z) / 9 + np.pi / 3)),
+    "sinh(x)": ("a function", np.sinh),
+    "cosh(x)": ("a function", np.cosh),
+    "tanh(x)": ("a function", np.tanh),
+    "erf(x)": ("a function", lambda z: np.array([float(mpmath.erf(v)) for v in z])),
+    "sigmoid(x)": ("written with tanh", lambda z: 1 / (1 + np.exp(-z))),
+    "softplus(x)": ("written with max", lambda z: np.log1p(np.exp(z))),
+    "gelu(x)": ("written with erf", lambda z: z * np.array([float(mpmath.ncdf(v)) for v in z])),
+    "exp(x*log(2))": ("a power of 2", lambda z: 2**z),
+    "exp(pi*log(abs(x)))": ("SymPy makes a power of it", lambda z: np.abs(z) ** np.pi),
+    "cos(10**30)*x": ("an integer beyond 64 bits", lambda z: np.cos(1e30) * z),
+    "h3 - h1*h2 + h0": ("products of polynomials", lambda z: (z**3 - 3 * z) / 6**0.5 - z * (z**2 - 1) / 2**0.5 + 1),
 }
 
 
-@pytest.mark.parametrize("text", READ)
+@pytest.mark.parametrize("text", READ, ids=ascii)
 def test_text_means_what_numpy_computes(text: str) -> None:
     values = Activation(text)(POINTS)
-    expected = np.broadcast_to(READ[text](POINTS), POINTS.shape)
+    expected = np.broadcast_to(READ[text][1](POINTS), POINTS.shape)
     assert values == pytest.approx(expected, rel=1e-13, abs=1e-15)  # a dozen roundings
 
 
@@ -97,181 +75,124 @@ def test_every_function_has_a_row() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("0.1", Rational(1, 10)),
-        ("1e-3", Rational(1, 1000)),
-        ("1.50", Rational(3, 2)),
-        ("3/7", Rational(3, 7)),
+        ("0.1 + 1e-3", Rational(101, 1000)),  # not the nearest double
         ("10**20 + 1", sympy.Integer(10**20 + 1)),
         ("sqrt(2)**2", sympy.Integer(2)),
-        ("pi", sympy.pi),
         ("h4 + h6/2", h(4, x) + h(6, x) / 2),
         ("x*x/x", x),
-        ("sqrt(x**2)", sympy.Abs(x)),
         ("abs(-3*x)", 3 * sympy.Abs(x)),
         ("max(x, max(1, x))", sympy.Max(1, x)),
-        ("relu(x)", sympy.Max(0, x)),
     ],
 )
 def test_numbers_are_exact_and_short_forms_merge(text: str, expected: sympy.Expr) -> None:
     assert parse(text) == expected
 
 
-@pytest.mark.parametrize("k", range(MAX_HERMITE + 1))
-def test_shorthand_is_the_normalised_polynomial(k: int) -> None:
-    assert parse(f"h{k}") == h(k, x)
-    assert Activation(f"h{k}")(POINTS) == pytest.approx(hermite_value(k, POINTS), rel=1e-13, abs=1e-13)
+def test_shorthand_is_the_normalised_polynomial() -> None:
+    assert all(parse(f"h{k}") == h(k, x) for k in range(MAX_HERMITE + 1))
+    for k in (2, 3, 17, 40):
+        assert Activation(f"h{k}")(POINTS) == pytest.approx(hermite_value(k, POINTS), rel=1e-13, abs=1e-13)
 
 
 # text → what the one-sentence message must name
-REFUSED: list[tuple[Any, str]] = [
-    ("", "empty"),
-    (" \t\n", "empty"),
-    (None, "NoneType"),
-    (4, "int"),
-    (b"x", "bytes"),
-    (["x"], "list"),
-    ("y", "'y'"),
-    ("X", "'X'"),
-    ("e", "'e'"),
-    ("inf", "'inf'"),
-    ("nan", "'nan'"),
-    ("h", "'h'"),
-    ("h41", "'h41'"),
-    ("h04", "'h04'"),
-    ("h-1", "'h'"),
-    ("h4(x)", "'h4'"),
-    ("h99999999999999999999", "'h99999999999999999999'"),
-    ("abs", "write abs(…)"),
-    ("abs + 1", "write abs(…)"),
-    ("exp(gamma(x))", "'gamma'"),
-    ("floor(x)", "'floor'"),
-    ("abs()", "abs takes 1 argument"),
-    ("abs(x, x)", "abs takes 1 argument"),
-    ("max(x)", "max takes 2 arguments"),
-    ("min(x, 1, 2)", "min takes 2 arguments"),
-    ("max(" + ",".join(["x"] * 200) + ")", "max takes 2 arguments"),
-    ("abs(x=1)", "'abs(x=1)'"),
-    ("abs(*x)", "'abs(*x)'"),
-    ("abs(**x)", "'abs(**x)'"),
-    ("Heaviside(x, 1)", "Heaviside takes 1 argument"),
-    ("(abs)(x)(x)", "'(abs)(x)(x)'"),
-    ("x(1)", "'x'"),
-    ("pi(x)", "'pi'"),
-    ("x.real", "'x.real'"),
-    ("x.__class__", "'x.__class__'"),
-    ("x[0]", "'x[0]'"),
-    ("[x]", "'[x]'"),
-    ("{x}", "'{x}'"),
-    ("{x: 1}", "'{x: 1}'"),
-    ("x,", "not allowed"),
-    ("(x, 1)", "'(x, 1)'"),
-    ("lambda: x", "'lambda: x'"),
-    ("x if x else 1", "'x if x else 1'"),
-    ("[x for x in x]", "'[x for x in x]'"),
-    ("x and x", "'x and x'"),
-    ("not x", "'not x'"),
-    ("x < 1", "'x < 1'"),
-    ("x == 1", "'x == 1'"),
-    ("~x", "'~x'"),
-    ("x // 2", "'x // 2'"),
-    ("x % 2", "'x % 2'"),
-    ("x @ x", "'x @ x'"),
-    ("x << 2", "'x << 2'"),
-    ("x | 1", "'x | 1'"),
-    ("x ^ 2", "write **"),
-    ("(y := x)", "'y := x'"),
-    ("y = x", "cannot read"),
-    ("x; x", "cannot read"),
-    ("import os", "cannot read"),
-    ("await x", "'await x'"),
-    ("x y", "cannot read"),
-    ("2x", "cannot read"),
-    ("x +", "cannot read"),
-    ("* x", "cannot read"),
-    ("(x", "cannot read"),
-    ("x)", "cannot read"),
-    ("x(", "cannot read"),
-    ("x\\", "cannot read"),
-    ("x # note", "'#'"),
-    ("x\ny", "'\\n'"),
-    ("x\x00", "'\\x00'"),
-    ("\x00", "'\\x00'"),
-    ("x\x7f", "'\\x7f'"),
-    ("x²", "'²'"),
-    ("π*x", "'π'"),
-    ("σ", "'σ'"),
-    ("ｘ", "'ｘ'"),  # full width: Python itself would read it as x
-    ("h４", "'４'"),
-    ("x − 1", "'−'"),
-    ("x\u200b", "'\\u200b'"),
-    ("\ud800", "'\\ud800'"),
-    ("True", "'True'"),
-    ("None*x", "'None'"),
-    ("...", "'...'"),
-    ("'x'", "not a number"),
-    ("b'x'", "not a number"),
-    ("f'{x}'", "not allowed"),
-    ("1j*x", "'1j'"),
-    ("0x10", "'0x10'"),
-    ("0b1", "'0b1'"),
-    ("0o7", "'0o7'"),
-    ("1_000", "'1_000'"),
-    ("007", "cannot read"),
-    ("1e400", "'1e400'"),
-    ("1e-400", "'1e-400'"),
-    ("1e999999999", "'1e999999999'"),
-    ("1" + "0" * 400, "too large"),
-    ("1e300*1e300", "too large"),
-    ("2**40**1*2**1e3", "'2**1e3'"),
-    ("x**41", "'x**41'"),
-    ("x**-41", "'x**-41'"),
-    ("x**0.5", "'x**0.5'"),
-    ("x**(1/2)", "'x**(1/2)'"),
-    ("x**x", "'x**x'"),
-    ("2**x", "'2**x'"),
-    ("x**pi", "'x**pi'"),
-    ("9**9**9**9", "'9**9**9'"),
-    ("(x**40)**40", "degree"),
-    ("x**40*x**41", "'x**41'"),
-    ("x**40*x**40*x", "degree"),
-    ("h40*h40*x", "degree"),
-    ("(1 + x**2)**-40/(1 + x**2)", "degree"),
-    ("((cos(x)**40)**40)**2", "power"),
-    ("1/0", "'1/0' divides by zero"),
-    ("x/0", "'x/0' divides by zero"),
-    ("1/(x - x)", "divides by zero"),
-    ("0**-1", "divides by zero"),
-    ("(x - x)**-2", "divides by zero"),
-    ("log(0)", "'log(0)'"),
-    ("log(-1)", "'log(-1)'"),
-    ("sqrt(-1)", "'sqrt(-1)'"),
-    ("tan(pi/2)", "'tan(pi/2)'"),
-    ("sqrt(1 - exp(1))*x", "1 - E"),
-    ("__import__('os').system('true')", "not allowed"),
-    ("__import__('os')", "'__import__'"),
-    ("eval('x')", "'eval'"),
-    ("exp.__globals__", "not allowed"),
-    ("(" * 31 + "x" + ")" * 31, "nested deeper than 30"),
-    ("abs(" * 31 + "x" + ")" * 31, "nested deeper than 30"),
-    ("-" * 31 + "x", "nested deeper than 30"),
-    ("+" * 499 + "x", "nested deeper than 30"),
-    ("x**" * 40 + "1", "nested deeper than 30"),
-    ("(" * 250 + ")" * 250, "nested deeper than 30"),
-    ("gelu(" * 8 + "x" + ")" * 8, "terms"),
-    ("softplus(" * 12 + "x" + ")" * 12, "terms"),
-    ("cos(pi/" * 20 + "7" + ")" * 20, "constant"),
-    ("sinh(1e8)*x + abs(sinh(1e8))", "too large"),
-    ("x" * (MAX_CHARACTERS + 1), "501 characters"),
-]
+REFUSED: dict[str, list[tuple[Any, str]]] = {
+    "nothing there, or no text": [(" \t\n", "empty"), (None, "NoneType"), (4, "int"), (x, "Symbol")],
+    "unknown names": [("y", "'y'"), ("X", "'X'"), ("inf", "'inf'"), ("floor(x)", "'floor'")],
+    "h of another degree": [("h", "'h'"), ("h41", "'h41'"), ("h04", "'h04'"), ("h-1", "'h'"), ("h4(x)", "'h4'")],
+    "arguments": [
+        ("abs + 1", "write abs(…)"),
+        ("abs()", "abs takes 1 argument"),
+        ("max(x)", "max takes 2 arguments"),
+        ("Heaviside(x, 1)", "Heaviside takes 1 argument"),
+        ("abs(x=1)", "'abs(x=1)'"),
+        ("abs(*x)", "'abs(*x)'"),
+        ("(abs)(x)(x)", "'(abs)(x)(x)'"),
+        ("pi(x)", "'pi'"),
+    ],
+    "Python beyond arithmetic": [
+        ("x.__class__", "'x.__class__'"),
+        ("x[0]", "'x[0]'"),
+        ("x,", "not allowed"),
+        ("{x: 1}", "'{x: 1}'"),
+        ("lambda: x", "'lambda: x'"),
+        ("x if x else 1", "'x if x else 1'"),
+        ("[x for x in x]", "'[x for x in x]'"),
+        ("x < 1", "'x < 1'"),
+        ("~x", "'~x'"),
+        ("x // 2", "'x // 2'"),
+        ("x ^ 2", "write **"),
+        ("(y := x)", "'y := x'"),
+        ("__import__('os').system('true')", "not allowed"),
+        ("eval('x')", "'eval'"),
+    ],
+    "no expression": [("y = x", "cannot read"), ("2x", "cannot read"), ("(x", "cannot read"), ("x\\", "cannot read")],
+    "characters": [
+        ("x # note", "'#'"),
+        ("x\ny", "'\\n'"),
+        ("x\x00", "'\\x00'"),
+        ("x²", "'²'"),
+        ("ｘ", "'ｘ'"),  # full width: Python itself would read it as x
+        ("x\u200b", "'\\u200b'"),
+        ("\ud800", "'\\ud800'"),
+    ],
+    "constants that are no plain numbers": [
+        ("True", "'True'"),
+        ("...", "'...'"),
+        ("'x'", "not a number"),
+        ("1j*x", "'1j'"),
+        ("0x10", "'0x10'"),
+        ("1_000", "'1_000'"),
+        ("007", "cannot read"),
+    ],
+    "numbers beyond a double": [
+        ("1e400", "'1e400'"),
+        ("1e-400", "'1e-400'"),
+        ("1e999999999", "'1e999999999'"),  # before it is built
+        ("1" + "0" * 400, "too large"),
+        ("1e300*1e300", "too large"),
+        ("sinh(1e8)*x + abs(sinh(1e8))", "too large"),
+        ("max(exp(exp(exp(100))), 1)", "too large"),
+    ],
+    "powers": [
+        ("x**41", "'x**41'"),
+        ("x**-41", "'x**-41'"),
+        ("x**(1/2)", "'x**(1/2)'"),
+        ("2**x", "'2**x'"),
+        ("9**9**9**9", "'9**9**9'"),
+        ("(x**40)**40", "degree"),
+        ("x**40*x**40*x", "degree"),
+        ("h40*h40*x", "degree"),
+        ("(1 + x**2)**-40/(1 + x**2)", "degree"),
+        ("((cos(x)**40)**40)**2", "power"),
+    ],
+    "zero and undefined constants": [
+        ("x/0", "'x/0' divides by zero"),
+        ("1/(x - x)", "divides by zero"),
+        ("(x - x)**-2", "divides by zero"),
+        ("log(0)", "'log(0)'"),
+        ("sqrt(-1)", "'sqrt(-1)'"),
+        ("tan(pi/2)", "'tan(pi/2)'"),
+        ("sqrt(1 - exp(1))*x", "1 - E"),
+    ],
+    "size": [
+        ("(" * 31 + "x" + ")" * 31, "nested deeper than 30"),
+        ("-" * 31 + "x", "nested deeper than 30"),
+        ("x**" * 40 + "1", "nested deeper than 30"),
+        ("gelu(" * 8 + "x" + ")" * 8, "terms"),
+        ("cos(pi/" * 20 + "7" + ")" * 20, "constant"),
+        ("x" * (MAX_CHARACTERS + 1), "501 characters"),
+    ],
+}
 
 
-@pytest.mark.parametrize(("text", "fragment"), REFUSED, ids=lambda value: ascii(value)[:40])
-def test_anything_else_is_refused_by_name(text: Any, fragment: str) -> None:
-    with pytest.raises(ValueError) as refusal:
-        Activation(text)
-    message = str(refusal.value)
-    assert fragment in message
-    assert message.count("\n") == 0 and not message.endswith("."), "one sentence, one line"
+@pytest.mark.parametrize("why", REFUSED)
+def test_anything_else_is_refused_by_name(why: str) -> None:
+    for text, fragment in REFUSED[why]:
+        with pytest.raises(ValueError) as refusal:
+            Activation(text)
+        message = str(refusal.value)
+        assert fragment in message
+        assert message.count("\n") == 0 and not message.endswith("."), "one sentence, one line"
 
 
 @pytest.mark.parametrize(
@@ -280,16 +201,11 @@ def test_anything_else_is_refused_by_name(text: Any, fragment: str) -> None:
         "x" + " " * (MAX_CHARACTERS - 3) + "+1",
         "(" * 30 + "x" + ")" * 30,
         "abs(" * 30 + "x" + ")" * 30,
-        "-" * 30 + "x",
         "+".join(["x"] * 250),  # long is not deep
-        "*".join(["x"] * 80),
-        "x**40",
         "(1 + abs(x))**-40",
-        "x**40*x**40/1e60",
         "h40*h40",
         "(cos(x)**40)**40",
         "1e300/1e300*x",
-        "2**40**1*x",
         "softplus(" * 6 + "x" + ")" * 6,
     ],
     ids=lambda text: text[:30],
@@ -298,100 +214,51 @@ def test_limits_themselves_are_allowed(text: str) -> None:
     assert np.isfinite(Activation(text)(POINTS)).all()
 
 
-def join(operator: str, piece: str, count: int) -> str:
-    """``piece`` for k = 1 … count joined, but never beyond the character limit."""
-    out = piece.replace("@", "1")
-    for k in range(2, count + 1):
-        longer = f"{out}{operator}{piece.replace('@', str(k))}"
-        if len(longer) > MAX_CHARACTERS:
-            return out
-        out = longer
-    return out
+# No text takes long: what could is refused before any work, or left as it stands.
 
 
-def nest(piece: str, core: str = "x", times: int = 29) -> str:
-    """``piece`` with @ replaced by itself, never beyond the character limit."""
-    out = core
-    for _ in range(times):
-        longer = piece.replace("@", out)
-        if len(longer) > MAX_CHARACTERS:
-            return out
-        out = longer
-    return out
+def test_sympy_leaves_long_expressions_as_they_stand() -> None:
+    """It can take minutes over them.  Short ones are simplified (above)."""
+    long, hyperbolic = "x + h3/7 + pi*x**2 + 5*cos(x) + sin(3*x)", "x + h3/7 + pi*x**2 + 5*cosh(x) + sinh(3*x)"
+    assert parse(f"abs(-({long}))").args == (-parse(long),)
+    assert parse(f"exp(log(1 + ({long})**2))").func is sympy.exp
+    assert parse(f"({long}) + ({long})") == 2 * parse(long), "sums of others are easy"
+    assert parse(f"({hyperbolic}) + ({hyperbolic})").args == (parse(hyperbolic), parse(hyperbolic))
+    assert parse(f"({hyperbolic})*({hyperbolic})").args == (parse(hyperbolic), parse(hyperbolic))
 
 
-NASTY = [
-    "9**9**9**9",
-    *(nest(f"{name}(@)") for name in FUNCTIONS if name not in ("max", "min")),
-    nest("sqrt(sigmoid(@))", times=14),
-    nest("log(sigmoid(@))", times=14),
-    nest("softplus(cos(@))", times=14),
-    nest("max(@, x*2)"),
-    nest("max(abs(@), min(x, @))"),
-    nest("max(@, -(@))"),
-    nest("abs(abs(x) - @)"),
-    nest("(@)*(@ + 1)"),
-    nest("sin(@)*cos(@)"),
-    nest("1/(1 + (@)**2)"),
-    nest("sqrt(2 + @)", "2"),
-    nest("cos(pi/(@))", "7"),
-    nest("(@)**40", "cos(x)"),
-    nest("(@)**40", "1 + sqrt(2)"),
-    nest("(@ + 1)**40", "sin(x)"),
-    nest("tan(@) + x"),
-    join("+", "h@", 40),
-    join("*", "h@", 12),
-    join("*", "sin(@*x)", 60),
-    join("/", "sin(h@)", 40),
-    join("/", "cosh(h@)", 40),
-    join("+", "tan(h@)", 40),
-    join("+", "softplus(h@)", 40),
-    join("*", "(x - @)", 80),
-    join("*", "abs(x - @)", 60),
-    join("+", "1/(x - @)", 60),
-    join("-", "abs(x - @)", 60),
-    join("*", "exp(x/@)", 60),
-    "((x + 1)**2 + 1)**40",
-    "(sin(x) + cos(x))**40",
-    "((tanh(x) + x)**3 + h3)**9",
-    "((sin(x)**40 + 1)**40 + 1)**40",
-    "exp(exp(exp(exp(100))))",
-    "max(exp(exp(100)), 1)",
-    "abs(x - exp(exp(exp(3))))",
-    "sin(exp(x**2/4))",
-    "exp(exp(exp((x/53)**40)) - 8)",
-    "sin(1e300*x)",
-    "sign(sin(10000*x))",
-    "abs(sin(1000*x))",
-    "1/(sqrt(2) + sqrt(3) - sqrt(5 + 2*sqrt(6)))",
-    "max(sin(1)**2 + cos(1)**2, 1)*x",
-    "softplus(gelu(sinh(1e8)))",
-    "sqrt(" + "1234567" * 40 + ")*x",
-    "log(" + "1234567" * 40 + ")*x",
-    "cos(pi/" + "9" * 300 + ")*x",
-    "sin(pi*12345/65537)*x",
-    "x*" + "9" * 480,
-    # found by random search: each took SymPy from five seconds to minutes
-    "(max(x,tanh((sin((sin((h40*1e-3)))**-1)+((0.1+min((x*-x),pi))/softplus(relu((h3+x)))))))*1/3)",
-    "sigmoid((2-(tanh(((((x)**-2*tanh(2))*((h3*1/3))**2)-cos((tanh(h40))**-2)))/((gelu((Heaviside(h2)-(2/h3)))"
-    "*((pi*(h3*x))/softplus((x)**-1)))+gelu(1e-3)))))",
-    "exp(min((tanh(-x)*min((min(sigmoid((x)**-1),sqrt((10)**40))+(cos(h3)*((0.1+1)*1e-3))),(((sqrt(1e-3)+softplus(x))"
-    "*Heaviside((x/3/7))))**-2)),(gelu(erf(max(exp((x+x)),sigmoid(min(0.1,1)))))+0.1)))",
-    "gelu((sqrt((((x*x))**4*softplus((h40+h3)))))**3)",
-]
+@pytest.mark.parametrize(
+    ("text", "size"), [("exp(exp(x))", mpmath.inf), ("exp(-exp(x))", 0), ("sin(exp(x))", 1), ("tanh(exp(x))", 1)]
+)
+def test_huge_arguments_count_as_infinite(text: str, size: Any) -> None:
+    """mpmath would take minutes over the digits of exp(10^400)."""
+    assert tail_size(parse(text))(1e3) == size
 
 
-@pytest.mark.parametrize("text", NASTY, ids=lambda text: text[:40])
-def test_no_text_takes_long(text: str) -> None:
-    """Two seconds are promised; 5 s of processor time leave room for a slow machine (most take 0.1 s)."""
-    assert len(text) <= MAX_CHARACTERS
-    start = time.process_time()
+NASTY = {
+    "poles without end": "/".join(f"sin(h{k})" for k in range(1, 41)),
+    "breaks in every scan cell": "sign(sin(10000*x))",
+    "a tower of powers": "((sin(x)**40 + 1)**40 + 1)**40",
+    "digits": "sin(pi*12345/65537)*x + sqrt(" + "1234567" * 40 + ")",
+    "a constant that is 0/0 for SymPy only": "1/(sqrt(2) + sqrt(3) - sqrt(5 + 2*sqrt(6)))",
+    "a tail that looks harmless up to 53": "exp(exp(exp((x/53)**40)) - 8)",
+    "found by random search": "gelu((sqrt((((x*x))**4*softplus((h40+h3)))))**3)",
+    "found by random search, hyperbolic": (
+        "sigmoid((2-(tanh(((((x)**-2*tanh(2))*((h3*1/3))**2)-cos((tanh(h40))**-2)))/((gelu((Heaviside(h2)-(2/h3)))"
+        "*((pi*(h3*x))/softplus((x)**-1)))+gelu(1e-3)))))"
+    ),
+}
+
+
+@pytest.mark.parametrize("why", NASTY)
+def test_nasty_texts_are_taken_or_refused(why: str) -> None:
+    """Each took SymPy or the scan for break points minutes once; a limit in the code ends it at once now."""
     try:
-        sigma = Activation(text)
-        _ = sigma.irregularity, sigma.parity, sigma.information_exponent, sigma.name
+        sigma = Activation(NASTY[why])
+        assert np.isfinite(sigma.second_moment)
+        _ = sigma.irregularity, sigma.parity, sigma.information_exponent
     except ValueError as refusal:
         assert str(refusal)
-    assert time.process_time() - start < 5
 
 
 def test_nothing_is_executed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +294,7 @@ def reads_or_refuses(text: str) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=300)
+@settings(max_examples=60)
 def test_any_text_is_read_or_refused(text: str) -> None:
     reads_or_refuses(text)
 
@@ -440,13 +307,13 @@ TOKENS = [
 
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=40))
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_any_run_of_tokens_is_read_or_refused(tokens: list[str]) -> None:
     reads_or_refuses("".join(tokens))
 
 
 @given(st.sampled_from(list(READ)), st.integers(0, 40), st.sampled_from([*string.printable, "\x00", "²", "ｘ"]))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_slip_of_the_pen_is_read_or_refused(text: str, place: int, slip: str) -> None:
     place = min(place, len(text))
     reads_or_refuses(text[:place] + slip + text[place:])
@@ -512,7 +379,7 @@ EXPRESSIONS = st.recursive(leaf(), grown, max_leaves=8)
 
 
 @given(EXPRESSIONS)
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 def test_random_expressions_keep_their_meaning(pair: Pair) -> None:
     """Simplification, break at most the last of 60 digits; 30 are asked for."""
     text, meaning = pair

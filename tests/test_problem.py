@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from activation_cases import CASES, COMPOSED, Case
+from activation_cases import CASES, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import SeedSequence
@@ -22,6 +22,7 @@ from emergence.problem.seeds import CHECK, DATA, DIRECTIONS, generator
 
 H4 = Activation("h4")
 THREE = Teacher.power_law(3, beta=1.0)
+IRREGULAR = [case for case in CASES if not case.is_regular]
 
 
 def problem(**changes: Any) -> Problem:
@@ -31,52 +32,31 @@ def problem(**changes: Any) -> Problem:
 # Which activations can be learned
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_exactly_the_regular_ones_are_admitted_once_centred(case: Case) -> None:
-    centred = Activation(case.text).high_pass(1)
-    if case.is_regular:
-        assert problem(activation=centred).activation.second_moment > 0
-    else:
-        with pytest.raises(ValueError, match=r"cannot be trained|no Hermite component"):
-            problem(activation=centred)
+@pytest.mark.parametrize("case", IRREGULAR, ids=[case.name for case in IRREGULAR])
+def test_irregular_ones_are_refused_even_when_centred(case: Case) -> None:
+    with pytest.raises(ValueError, match=r"cannot be trained|no Hermite component"):
+        problem(activation=Activation(case.text).high_pass(1))
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.coefficients.get(0, 0)], ids=lambda case: case.name)
-def test_a_mean_is_refused_with_the_remedy(case: Case) -> None:
-    if "constant" in case.tags:
-        return
-    with pytest.raises(ValueError) as refusal:
-        problem(activation=Activation(case.text))
-    assert "--high-pass 1" in str(refusal.value) and "high_pass(1)" in str(refusal.value)
-    assert f"c_0 = {case.coefficients[0]:.6g}" in str(refusal.value)
-
-
-@pytest.mark.parametrize("text", COMPOSED)
-def test_composed_ones_are_admitted_once_centred(text: str) -> None:
-    sigma = Activation(text).high_pass(1)
-    if sigma.information_exponent is None:  # min(1e-3, …) is flat wherever a Gaussian goes
-        with pytest.raises(ValueError, match="no Hermite component of degree ≥ 1"):
-            problem(activation=sigma)
-    else:
-        assert problem(activation=sigma).activation == sigma
+@pytest.mark.parametrize(
+    "text", ["abs(x)", "x*sign(x)", "(x**2 - 1)*Heaviside(x - 1)", "abs(x)*sqrt(abs(x))", "exp(x)", "sin(x)/x"]
+)
+def test_kinks_growth_and_removable_points_are_fine_once_centred(text: str) -> None:
+    assert problem(activation=Activation(text).high_pass(1)).activation.second_moment > 0
 
 
 @pytest.mark.parametrize(
     ("text", "cut", "fragment"),
     [
-        ("sign(x)", 0, "jumps at x = 0"),
         ("Heaviside(x)", 1, "jumps at x = 0"),
-        ("Heaviside(x) - 1/2", 0, "jumps at x = 0"),
-        ("sqrt(abs(x))", 1, "E[σ'²] is infinite"),
-        ("log(abs(x))", 1, "E[σ'²] is infinite"),
         ("log(abs(x - 1))", 1, "E[σ'²] is infinite"),
         ("x*sin(1/x)", 1, "E[σ'²] is infinite"),
-        ("sin(1e10*x)", 0, "no Hermite component"),
+        ("sin(1e10*x)", 0, "no Hermite component"),  # none but noise
+        ("min(1e-3, exp((1 - x)**40))", 1, "no Hermite component"),  # flat wherever a Gaussian goes
         ("tanh(1e6*x)", 0, "too fast"),
         ("x + 1e-6", 0, "c_0"),
-        ("abs(x)", 0, "c_0 = 0.797885"),
+        ("abs(x)", 0, "c_0 = 0.797885, which the norms would run off to fit; centre it with --high-pass 1"),
         ("3", 0, "no Hermite component"),
-        ("x - x", 0, "no Hermite component"),
         ("h2", 3, "no Hermite component"),
     ],
 )
@@ -86,13 +66,6 @@ def test_refused_activations_say_why(text: str, cut: int, fragment: str) -> None
     assert fragment in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["abs(x)", "x*sign(x)", "relu(x)", "(x**2 - 1)*Heaviside(x - 1)", "abs(x)*sqrt(abs(x))"]
-)
-def test_kinks_are_fine(text: str) -> None:
-    assert problem(activation=Activation(text).high_pass(1)).P == 3
-
-
 # Validation of everything else
 
 
@@ -100,28 +73,18 @@ def test_kinks_are_fine(text: str) -> None:
     ("changes", "sentence"),
     [
         ({"activation": "h4"}, "`activation` must be an Activation, but is 'h4'"),
-        ({"activation": None}, "`activation` must be an Activation, but is None"),
         ({"teacher": [1.0]}, "`teacher` must be a Teacher, but is [1.0]"),
         ({"d": 2}, "`d` must be at least P = 3, but is 2"),
         ({"d": 0}, "`d` must be a positive integer, but is 0"),
-        ({"d": -8}, "`d` must be a positive integer, but is -8"),
         ({"d": 8.0}, "`d` must be a positive integer, but is 8.0"),
-        ({"d": "8"}, "`d` must be a positive integer, but is '8'"),
         ({"d": True}, "`d` must be a positive integer, but is True"),
-        ({"d": None}, "`d` must be a positive integer, but is None"),
         ({"d": np.array([8])}, "`d` must be a positive integer, but is array([8])"),
-        ({"m": 0}, "`m` must be a positive integer, but is 0"),
         ({"m": -3}, "`m` must be a positive integer, but is -3"),
         ({"m": 1.5}, "`m` must be a positive integer, but is 1.5"),
-        ({"m": math.nan}, "`m` must be a positive integer, but is nan"),
         ({"init_scale": 0}, "`init_scale` must be a positive number, but is 0"),
-        ({"init_scale": -1e-3}, "`init_scale` must be a positive number, but is -0.001"),
         ({"init_scale": math.inf}, "`init_scale` must be a positive number, but is inf"),
         ({"init_scale": math.nan}, "`init_scale` must be a positive number, but is nan"),
-        ({"init_scale": "1"}, "`init_scale` must be a positive number, but is '1'"),
         ({"init_scale": True}, "`init_scale` must be a positive number, but is True"),
-        ({"init_scale": 1j}, "`init_scale` must be a positive number, but is 1j"),
-        ({"init_scale": None}, "`init_scale` must be a positive number, but is None"),
         ({"init_scale": 1e-101}, "`init_scale` must lie between 1e-100 and 1000, but is 1e-101"),
         ({"init_scale": 1001}, "`init_scale` must lie between 1e-100 and 1000, but is 1001"),
     ],
@@ -190,7 +153,7 @@ def test_statement_is_json_and_states_the_problem() -> None:
 
 
 @given(st.integers(1, 300), st.floats(0, 20))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_power_law(P: int, beta: float) -> None:
     teacher = Teacher.power_law(P, beta)
     a = teacher.a
@@ -202,7 +165,7 @@ def test_power_law(P: int, beta: float) -> None:
 
 
 @given(st.lists(st.floats(0, 1e300), min_size=1, max_size=20).filter(lambda a: max(a) > 0))
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_strengths_are_normalised_whatever_their_scale(strengths: list[float]) -> None:
     teacher = Teacher(strengths)
     assert np.sum(teacher.a**2) == pytest.approx(1.0, rel=1e-14)
@@ -234,13 +197,9 @@ def test_known_strengths() -> None:
         ([1, -0.5], "must not be negative, but holds -0.5"),
         ([0.0, 0], "must not all be zero"),
         (["1", "2"], "list of numbers"),
-        ("12", "list of numbers"),
-        ([1j], "list of numbers"),
         (np.array([1 + 0j]), "list of numbers"),
         ([1, [2]], "list of numbers"),
-        ([None], "must be finite"),
         (None, "shape ()"),
-        ([{}], "list of numbers"),
     ],
     ids=repr,
 )
@@ -250,13 +209,13 @@ def test_bad_strengths(strengths: Any, fragment: str) -> None:
     assert str(refusal.value).startswith("`strengths` must") and fragment in str(refusal.value)
 
 
-@pytest.mark.parametrize("P", [0, -1, 2.0, "2", None, True, math.nan, 10**9])
+@pytest.mark.parametrize("P", [0, 2.0, True, 10**9])
 def test_bad_number_of_directions(P: Any) -> None:
     with pytest.raises(ValueError, match="`P` must be"):
         Teacher.power_law(P, 1.0)
 
 
-@pytest.mark.parametrize("beta", [-0.1, 100.5, math.nan, math.inf, "1", None, True, 1j, np.complex64(1), [1.0]])
+@pytest.mark.parametrize("beta", [-0.1, 100.5, math.nan, "1", True, np.complex64(1)])
 def test_bad_exponent(beta: Any) -> None:
     with pytest.raises(ValueError, match="`beta` must be a number between 0 and 100"):
         Teacher.power_law(3, beta)
@@ -291,7 +250,7 @@ def test_directions_are_unit_rows_and_reproducible() -> None:
     assert np.abs(flat) == pytest.approx(np.ones((5, 1)))
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True, [1], np.random.RandomState(0)])
+@pytest.mark.parametrize("seed", [-1, 1.5, None, True, np.random.RandomState(0)])
 def test_bad_seeds(seed: Any) -> None:
     with pytest.raises(ValueError, match="`seed` must be a non-negative integer"):
         problem().initial_directions(seed)
@@ -363,15 +322,11 @@ def test_given_directions_are_normalised() -> None:
     ("directions", "fragment"),
     [
         (np.ones((4, 19)), "shape (m, d) = (4, 20), but has (4, 19)"),
-        (np.ones((20, 4)), "shape"),
         (np.ones(20), "shape"),
-        (np.ones((1, 4, 20)), "shape"),
         (1.0, "shape"),
         (np.full((4, 20), math.nan), "must be finite"),
-        (np.where(np.eye(4, 20) > 0, math.inf, 1.0), "must be finite"),
         (np.diag([1, 1, 0, 1]) @ np.eye(4, 20), "row 2 of `directions` is zero"),
         (np.ones((4, 20), complex), "array of numbers"),
-        ("rows", "array of numbers"),
         ([[1] * 20, [1] * 19, [1] * 20, [1] * 20], "array of numbers"),
         (None, "shape"),
     ],
@@ -410,7 +365,7 @@ def test_streams_are_reproducible_and_differ() -> None:
     assert generator(seed_stream(1, 0, DATA)).standard_normal(4).tobytes() != generator(1).standard_normal(4).tobytes()
 
 
-@pytest.mark.parametrize(("seed", "index"), [(-1, 0), (0, -1), (1.0, 0), (0, 1.0), (None, 0), (True, 0), ("0", 0)])
+@pytest.mark.parametrize(("seed", "index"), [(-1, 0), (0, -1), (0, 1.0), (True, 0)])
 def test_bad_streams(seed: Any, index: Any) -> None:
     with pytest.raises(ValueError, match=r"`(seed|index)` must be a non-negative integer"):
         seed_stream(seed, index, DATA)

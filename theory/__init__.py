@@ -6,8 +6,9 @@ from .gradient_flow import Flow, flow
 from .prediction import LEVELS, Prediction, predict
 from .random_init import InitQuantiles, init_quantiles
 from .resource_curves import Curve
+from .symbolic_law import TransitionLaw, transition_law
 
 __all__ = [
-    "LEVELS", "Curve", "FiniteLaw", "Flow", "InitQuantiles", "Prediction",
-    "exponents", "finite_law", "flow", "init_quantiles", "predict",
+    "LEVELS", "Curve", "FiniteLaw", "Flow", "InitQuantiles", "Prediction", "TransitionLaw",
+    "exponents", "finite_law", "flow", "init_quantiles", "predict", "transition_law",
 ]  # fmt: skip

@@ -1,17 +1,16 @@
-"""Which student learns which direction, and the paper's closed-form transition times.
+"""The paper's closed-form transition times: the leading order of ``theory.symbolic_law`` in numbers.
 
 With I = k*/2 and s_0 = r_kp(0)², to leading order ṡ = 4 I c² a_p s^I blows up at
 
-    T_p = s_0^{−(I−1)} / (4 I (I − 1) c² a_p),      c = c_{k*},  I ≥ 2
+    T_p = s_0^{−(I−1)} / (4 I (I − 1) c² a_p),      c = c_{k*},  I ≥ 2,
 
-(Ren, Nichani, Wu, Lee 2025, main theorem; T = 1/(8 a s_0) for I = 2, c = 1).  A student's squared
-norm then grows from σ_0² to a_p by the rate 4 a_p φ(1); counting from r² = ½ this takes
+T = 1/(8 a s_0) for I = 2, c = 1: the transition time of Ren, Nichani, Wu, Lee 2025 as second-hand summaries
+state it.  A student's squared norm then grows from σ_0² to a_p by the rate 4 a_p φ(1); counting from r² = ½ this
+takes
 
     ln(a_p/σ_0²) / (4 a_p φ(1)) + K/a_p,   K = (1/φ(1)) ∫ (φ(1)·1[r² ≥ ½] − φ(r)) dτ
 
-for σ_0² ≪ a_p, where τ = a_p t; K = Σ_{j<I} (2^j − 1)/j / (4 I c²) when σ is a single Hermite
-term (derived here).  Who learns what: greedy maximum selection, repeatedly the largest
-a_p |r_kp(0)|^{k*−2} over unused students and directions, among students that move outward.
+for σ_0² ≪ a_p, where τ = a_p t (derived in ``theory.symbolic_law``).  Unit: flow time.
 """
 
 from __future__ import annotations
@@ -20,43 +19,8 @@ import numpy as np
 
 from .._types import Array
 from ..problem.activation import Activation
-from ..problem.problem import Problem
-from . import decoupled
-
-
-def assign(activation: Activation, a: Array, overlaps: Array) -> Array:
-    """Learning student of each direction by greedy maximum selection, shape (P,); −1 for none.
-
-    Parameters
-    ----------
-    a
-        Strengths (P,); directions with a_p = 0 get none.
-    overlaps
-        Initial r_kp, shape (m, P).
-    """
-    exponent = (activation.information_exponent or 2) - 2
-    size = np.abs(overlaps)
-    with np.errstate(divide="ignore", invalid="ignore"):  # log 0, and 0·log 0 where k* = 2
-        score = np.log(a) + max(exponent, 0) * np.log(size)
-    outward = activation.phi_slope(overlaps) * overlaps > 0
-    score = np.where(outward | (exponent < 0), score, -np.inf)
-    order = np.lexsort((-size.ravel(), -score.ravel()))  # ties (k* ≤ 2) go to the larger overlap
-    m, P = overlaps.shape
-    student, free = np.full(P, -1), np.full(m, True)
-    left = min(m, P)
-    for flat in order:
-        k, p = divmod(int(flat), P)
-        if score[k, p] == -np.inf or left == 0:
-            break
-        if free[k] and student[p] < 0:
-            student[p], free[k] = k, False
-            left -= 1
-    return student
-
-
-def student_overlaps(student: Array, overlaps: Array) -> Array:
-    """Initial overlap of each direction with its student as ``assign`` gives it, shape (P,); 0 where there is none."""
-    return np.where(student >= 0, overlaps[student, np.arange(overlaps.shape[1])], 0.0)
+from ..problem.events import ALIGNED
+from .symbolic_law import transition_law
 
 
 def closed_form_refusal(activation: Activation) -> str | None:
@@ -68,40 +32,15 @@ def closed_form_refusal(activation: Activation) -> str | None:
     return None
 
 
-def decoupled_refusal(problem: Problem) -> str | None:
-    """Why one-direction-one-student theory does not apply; None where it does."""
-    exponent = problem.activation.information_exponent
-    if exponent == 1:
-        return "information exponent 1: overlaps of either sign move through zero, students do not specialise"
-    if exponent == 2 and np.count_nonzero(problem.a) > 1:
-        return "information exponent 2 with several directions: students stay mixtures and do not decouple"
-    return None
-
-
 def closed_form_alignment(activation: Activation, a: Array, r0: Array) -> Array:
     """Leading-order flow time to alignment; a and r_0 broadcast, r_0 = 0 or a = 0 gives inf."""
-    order = (activation.information_exponent or 0) // 2
-    c = activation.coefficients[2 * order]
-    with np.errstate(divide="ignore", over="ignore"):
-        blow_up = np.abs(r0) ** (-2.0 * (order - 1)) / (4 * order * (order - 1) * c**2 * a)
-    return np.where((r0**2 >= 0.5) & (a > 0), 0.0, blow_up)
+    s0 = np.asarray(r0) ** 2
+    blow_up = transition_law(activation).evaluate("alignment", a=a, s0=s0)
+    return np.where((s0 >= ALIGNED) & (np.asarray(a) > 0), 0.0, blow_up)
 
 
 def closed_form_recovery(activation: Activation, a: Array, r0: Array, n0: float) -> Array:
     """Leading-order flow time to recovery for squared initial norm n0 ≪ a."""
-    learnable = np.where(a > 0, a, 1.0)
-    growth = (np.log(learnable / n0) / (4 * activation.second_moment) + decoupled.delay(activation)) / learnable
+    learnable = np.where(np.asarray(a) > 0, a, 1.0)
+    growth = transition_law(activation).evaluate("recovery_delay", a=learnable, n0=n0)
     return closed_form_alignment(activation, a, r0) + np.maximum(growth, 0.0)
-
-
-def drift_dominated_step_size(problem: Problem, a: Array, r0: Array, batch: int) -> Array:
-    """Step size below which the drift of overlap r_0 beats the shrinkage by gradient noise.
-
-    ``η < a φ'(r_0)/r_0 · 2B / (d φ(1) φ'(1))``: to leading order
-    ``4 I c² a s_0^{I−1} B / (d φ(1) φ'(1))``, derived from dr = [a φ'(r) − Γ r/2] dt with
-    Γ = η d φ(1) φ'(1)/B (nothing learned yet, leading order in d).
-    """
-    sigma = problem.activation
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pull = a * sigma.phi_slope(r0) / r0
-    return 2 * batch * pull / (problem.d * sigma.second_moment * sigma.slope_second_moment)

@@ -25,10 +25,13 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize.elementwise import find_root
 from scipy.special import expit, logit
 
 from .._types import Array
 from ..problem.activation import Activation
+from ..problem.events import RECOVERED
+from ..problem.problem import Problem
 
 _LOW, _HIGH, _WIDTH = -80.0, 40.0, 0.125
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
@@ -94,17 +97,13 @@ def _edges(activation: Activation, side: float) -> Array:
     uniform = _LOW + _WIDTH * np.arange(round((_HIGH - _LOW) / _WIDTH) + 1)
 
     def outward(y: Array) -> Array:
-        return side * activation.phi_slope(side * np.sqrt(expit(y))) > 0
+        return side * activation.phi_slope(side * np.sqrt(expit(y)))
 
     scan = np.linspace(_LOW, _HIGH, 8 * (len(uniform) - 1) + 1)
-    moves = outward(scan)
+    moves = outward(scan) > 0
     crossing = np.nonzero(moves[:-1] != moves[1:])[0]
-    low, high = scan[crossing], scan[crossing + 1]
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        same = outward(middle) == moves[crossing]
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-    ladder = high[:, None] + _WIDTH * 0.5 ** np.arange(40)
+    zero = find_root(outward, (scan[crossing], scan[crossing + 1])).x if crossing.size else scan[crossing]
+    ladder = zero[:, None] + _WIDTH * 0.5 ** np.arange(40)
     return np.unique(np.concatenate([uniform, ladder[ladder < _HIGH]]))
 
 
@@ -134,6 +133,16 @@ def _table(activation: Activation, side: float) -> _Table:
         from_origin(np.sum(weight * tau_rate * level, axis=1)),
         np.concatenate([bad, [False]]),
     )  # fmt: skip
+
+
+def decoupled_refusal(problem: Problem) -> str | None:
+    """Why one-direction-one-student theory does not apply; None where it does."""
+    exponent = problem.activation.information_exponent
+    if exponent == 1:
+        return "information exponent 1: overlaps of either sign move through zero, students do not specialise"
+    if exponent == 2 and np.count_nonzero(problem.a) > 1:
+        return "information exponent 2 with several directions: students stay mixtures and do not decouple"
+    return None
 
 
 def alignment_time(activation: Activation, a: ArrayLike, r0: ArrayLike) -> Array:
@@ -189,12 +198,16 @@ def _recovery(table: _Table, a: Array, y0: Array, n0: Array) -> Array:
     nu0 = n0 / a
     tau0, growth0, weighted0 = table.at(y0)
 
-    def ratio(y: Array) -> Array:
+    def ratio(y: Array, nu0: Array, growth0: Array, weighted0: Array) -> Array:
         """ν at y."""
         _, growth, weighted = table.at(y)
         decay = 4 * phi_one * nu0 * np.exp(-growth0) * (weighted - weighted0)
         return nu0 * np.exp(growth - growth0) / (1 + decay)
 
+    def excess(y: Array, *start: Array) -> Array:
+        return ratio(y, *start) * expit(y) - RECOVERED
+
+    start = nu0, growth0, weighted0
     low, high = y0.copy(), np.full_like(y0, _HIGH)
     # Where ν s = ½, its slope times s is Σ c_k² (2k s^{k/2} − (2k − 4) s^{k/2+1} − 2), rising in s: it passes
     # ½ once.  With odd terms on the wrong side it may fall again: bracket its first passage.
@@ -204,15 +217,13 @@ def _recovery(table: _Table, a: Array, y0: Array, n0: Array) -> Array:
         seen = np.full(y0.shape, False)
         for fraction in fractions:
             y = y0 + fraction * (_HIGH - y0)
-            now = ~seen & (ratio(y) * expit(y) >= 0.5)
+            now = ~seen & (excess(y, *start) >= 0)
             high[now], seen = y[now], seen | now
             low[~seen] = y[~seen]
-    late = ratio(high)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        reached = ratio(middle) * expit(middle) >= 0.5
-        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-    inside = table.at(high)[0] - tau0
+    late = ratio(high, *start)
+    found = find_root(excess, (low, high), args=start)
+    reached = np.where(found.success, found.x, low)  # no change of sign: there from the start, but for rounding
+    inside = table.at(reached)[0] - tau0
     pull = float(table.activation.phi(table.side))
     limit = pull / phi_one  # of ν; 1 unless σ is not even and the student sits at r = −1
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -19,8 +19,10 @@ with R_p the resource that direction p takes.  A budget C = m R reaches Q = min(
 the first rises with the width m and the second falls, so both are equal at the best width, where
 C ∝ Q^{1+ρ}.  Where ρ = 0 (β = 0, resources that are times) all is learned in one step.
 
-Derived here from the paper's T_p (Ren, Nichani, Wu, Lee 2025); exponents at leading order, without
-logarithms.  k* = 2 with several directions: students stay mixtures, but the loss of σ = c h_2 sees
+Derived here.  The abstract of Ren, Nichani, Wu, Lee 2025 states that there are such laws for samples, steps and
+parameters; that their exponents are these is known from second-hand summaries (time, width, compute m t,
+samples with the step size for a horizon).  Exponents at leading order, without logarithms.
+k* = 2 with several directions: students stay mixtures, but the loss of σ = c h_2 sees
 only the matrix Σ_k n_k v̄_k v̄_kᵀ, whose flow learns one direction after the other; for other σ of
 k* = 2 no law is claimed.  k* = 1: all students turn to Σ_p a_p v*_p, and there is no law in p.
 """

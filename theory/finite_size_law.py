@@ -38,10 +38,11 @@ from scipy.special import expit, logit
 from .._types import Array
 from ..problem.activation import Activation
 from ..problem.checks import nonnegative_integer, positive_integer
+from ..problem.events import ALIGNED
 from ..problem.problem import Problem
 from . import decoupled
-from .closed_form import assign, student_overlaps
 from .greedy_chain import greedy_overlaps, greedy_refusal
+from .greedy_selection import selected_overlaps
 
 _WIDTH = 1 / 64  # of a panel in y
 _SATURATED = 20.0  # beyond ± this in the exponent a transition is 0 or 1 to 4e-9
@@ -49,18 +50,22 @@ _SATURATED = 20.0  # beyond ± this in the exponent a transition is 0 or 1 to 4e
 
 @dataclass(frozen=True, repr=False)
 class FiniteLaw:
-    """Transition times of all directions over ``draws`` random initialisations.
+    """Transition times of all directions over ``draws`` initialisations.
 
     Attributes
     ----------
+    starts
+        Seed of random initialisations, or the overlaps r_kp of given ones, shape (draws, m, P).
+    quantiles
+        Levels over the draws of the bands that ``theory.resource_curves`` gives.
     overlaps
-        Initial |r| of each direction's student, shape (draws, P); 0 where it has none.
+        Initial overlap of each direction's student, shape (draws, P); 0 where it has none.
     alignment, recovery
         Flow times, shape (draws, P); inf where a direction has no student.
     """
 
     problem: Problem
-    seed: int
+    starts: int | Array
     quantiles: tuple[float, ...]
     overlaps: Array
     alignment: Array
@@ -168,23 +173,31 @@ def law_of_starts(problem: Problem, directions: Array) -> FiniteLaw:
     ----------
     directions
         Initial unit rows of every draw, shape (draws, m, P or more); the first P columns are the overlaps r_kp.
+
+    Raises
+    ------
+    ValueError
+        Directions that are not learned one by one.
     """
-    overlaps = directions[:, :, : problem.P]
-    chosen = np.abs([student_overlaps(assign(problem.activation, problem.a, start), start) for start in overlaps])
+    refusal = decoupled.decoupled_refusal(problem)
+    if refusal is not None:
+        raise ValueError(refusal)
+    starts = directions[:, :, : problem.P]
+    chosen = selected_overlaps(problem.activation, problem.a, starts)
     alignment, recovery = transition_times(problem.activation, problem.a, chosen, problem.init_scale**2)
-    return FiniteLaw(problem, 0, (0.5,), chosen, alignment, recovery)
+    return FiniteLaw(problem, starts, (0.5,), chosen, alignment, recovery)
 
 
 def transition_times(activation: Activation, a: Array, overlaps: Array, n0: float) -> tuple[Array, Array]:
-    """Alignment and recovery flow times of ``theory.decoupled`` for overlaps r ≥ 0 (…, P), to about 1e-7.
+    """Alignment and recovery flow times of ``theory.decoupled`` for overlaps r (…, P), to about 1e-7.
 
-    a broadcasts against the overlaps; a = 0 or r = 0 gives inf.  Starts past r² = ½ or with
+    a broadcasts against the overlaps; a = 0 or r = 0 gives inf.  Starts at r < 0, past r² = ½ or with
     n_0 > a/8 are left to ``theory.decoupled`` itself.
     """
     a = np.broadcast_to(a, overlaps.shape)
     align, recover = np.full(overlaps.shape, np.inf), np.full(overlaps.shape, np.inf)
-    live = (a > 0) & (overlaps > 0)
-    late = live & ((overlaps**2 >= 0.5) | (n0 > a / 8))
+    live = (a > 0) & (overlaps != 0)
+    late = live & ((overlaps < 0) | (overlaps**2 >= ALIGNED) | (n0 > a / 8))
     align[late] = decoupled.alignment_time(activation, a[late], overlaps[late])
     recover[late] = decoupled.recovery_time(activation, a[late], overlaps[late], n0)
     live &= ~late

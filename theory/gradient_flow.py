@@ -5,9 +5,8 @@ overlap matrices.  The right-hand side is ``problem.population_loss.velocity``; 
 inside it, so the tangential equation holds whatever rounding does to the lengths.
 
 The solver is stepped by hand (SciPy's DOP853) because its event finder sees only sign changes
-between step ends.  A first passage of one of
-``problem.events`` is looked for at the ends and three interior points of every step and bisected on the step's own
-interpolant.  Unit of time: flow time t = η · steps.
+between step ends.  A first passage of one of ``problem.events`` is looked for at the end and three interior
+points of every step, and found by Brent's method on the step's own interpolant.  Unit: flow time t = η · steps.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import DOP853
 from scipy.interpolate import PchipInterpolator
+from scipy.optimize import brentq
 
 from .._types import Array
 from ..problem import events
@@ -203,11 +203,10 @@ def _find_passages(
     seen = np.array([excess(interpolant(t)) for t in grid[1:]]) >= 0
     for event, p in np.argwhere(seen.any(axis=0) & np.isinf(first) & learnable):
         i = int(np.argmax(seen[:, event, p]))
+
+        def past(t: float, event: int = event, p: int = p) -> float:
+            return float(excess(interpolant(t))[event, p])
+
         low, high = grid[i], grid[i + 1]
-        while high - low > 1e-12 * high:
-            middle = 0.5 * (low + high)
-            if not low < middle < high:
-                break
-            passed = excess(interpolant(middle))[event, p] >= 0
-            low, high = (low, middle) if passed else (middle, high)
-        first[event, p] = high
+        # at ``low`` not there yet, but for the rounding between two steps' interpolants
+        first[event, p] = brentq(past, low, high, xtol=1e-12 * high) if past(low) < 0 else low

@@ -1,7 +1,7 @@
 """Greedy maximum selection at any size, without the m × P overlaps.
 
 Greedy selection repeatedly takes the largest a_p |r_kp(0)|^{k*−2} over unused students and directions
-(``theory.closed_form.assign``).  For directions uniform on the sphere s_kp = r_kp² has distribution
+(``theory.greedy_selection.assign``).  For directions uniform on the sphere s_kp = r_kp² has distribution
 function F, that of Beta(½, (d − 1)/2).  The entries are taken *independent*: the marginals are exact, the
 correlation of two entries of one student, −O(1/d), is left out.  With y_kp = −ln F(s_kp), standard
 exponential and falling in s, the process is then a Markov chain that needs no student's name

@@ -1,6 +1,6 @@
 """The prediction: who learns each direction, and when, at three levels of theory.
 
-    closed_form   the paper's formula (leading order, ``theory.closed_form``)
+    closed_form   the paper's formula (leading order, ``theory.closed_form``; as text, ``theory.symbolic_law``)
     decoupled     one direction, one student, exact quadrature (``theory.decoupled``)
     flow          gradient flow of the whole population loss (``theory.gradient_flow``)
 
@@ -20,15 +20,10 @@ from .._types import Array
 from ..problem.checks import positive_number
 from ..problem.problem import Problem
 from . import decoupled
-from .closed_form import (
-    assign,
-    closed_form_alignment,
-    closed_form_recovery,
-    closed_form_refusal,
-    decoupled_refusal,
-    student_overlaps,
-)
+from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
 from .gradient_flow import Flow, flow
+from .greedy_selection import assign, student_overlaps
+from .symbolic_law import TransitionLaw, law_refusal, transition_law
 
 LEVELS = ("closed_form", "decoupled", "flow")
 
@@ -61,8 +56,14 @@ class Prediction:
     notes: dict[str, str]
     wall_time: float
 
+    @property
+    def law(self) -> TransitionLaw | None:
+        """The formulas of one direction alone; None where directions are not learned by themselves, or σ has none."""
+        return None if law_refusal(self.problem) else transition_law(self.problem.activation)
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form; inf stays inf for the caller to write as null."""
+        law = self.law
         return {
             "problem": self.problem.as_dict(),
             "alignment": {level: self.alignment[level].tolist() for level in LEVELS},
@@ -74,6 +75,7 @@ class Prediction:
             "flow_final_loss": float(self.flow.loss[-1]),
             "flow_status": self.flow.status,
             "notes": dict(self.notes),
+            "law": None if law is None else law.as_dict(),
         }
 
     def __str__(self) -> str:
@@ -93,6 +95,8 @@ class Prediction:
             )
         lines += [f"note: {reason}" for reason in self.notes.values()]
         lines.append(str(self.flow))
+        if self.law is not None:
+            lines.append(self.law.summary)
         return "\n".join(lines)
 
 
@@ -142,7 +146,7 @@ def predict(
         )
     else:
         notes["closed_form"] = refusal
-    refusal = decoupled_refusal(problem)
+    refusal = decoupled.decoupled_refusal(problem)
     learnable = np.isfinite(alone[1])
     if refusal is not None:
         levels["decoupled"] = (unreached, unreached)

@@ -3,7 +3,9 @@
 Directions uniform on the sphere give r_kp² ~ Beta(½, (d − 1)/2), so the best of m free students
 has distribution function F^m.  Later directions choose among the students left over, so their
 law is not F^m: greedy selection is applied to drawn overlaps instead, and the time of each
-direction follows from the overlap of its student.  Times of unlearned directions are inf;
+direction follows from the overlap of its student, as for any given start (``theory.finite_size_law``).
+The overlaps are drawn with their correlations, for information exponents from 2 on; ``finite_law``
+leaves the correlations out and reaches sizes that this does not.  Times of unlearned directions are inf;
 only quantiles are given, because E[T_p] is infinite for m ≤ 2(I − 1).  Derived here.
 """
 
@@ -22,16 +24,10 @@ from .._types import Array
 from ..problem.checks import positive_integer
 from ..problem.problem import Problem
 from ..problem.seeds import generator
-from . import decoupled
-from .closed_form import (
-    assign,
-    closed_form_alignment,
-    closed_form_recovery,
-    closed_form_refusal,
-    decoupled_refusal,
-    drift_dominated_step_size,
-    student_overlaps,
-)
+from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
+from .decoupled import decoupled_refusal
+from .finite_size_law import transition_times
+from .greedy_selection import selected_overlaps
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,11 +80,6 @@ def best_overlap(problem: Problem, quantile: ArrayLike) -> Array:
     return beta_law(0.5, 0.5 * (problem.d - 1)).isf(-np.expm1(np.log(q) / problem.m))
 
 
-def drift_dominated_step_sizes(problem: Problem) -> Array:
-    """Largest step size at batch 1 that learns each direction from the median best overlap, shape (P,)."""
-    return drift_dominated_step_size(problem, problem.a, np.sqrt(best_overlap(problem, 0.5)), 1)
-
-
 def draw_overlaps(problem: Problem, stream: np.random.Generator) -> Array:
     """Initial overlaps r_kp (m, P) of uniform directions in R^d, at a cost free of d."""
     normals = stream.standard_normal((problem.m, problem.P))
@@ -117,11 +108,9 @@ def init_quantiles(
     if positive_integer("draws", draws) < 20:
         raise ValueError(f"`draws` must be at least 20, but is {draws}")
     stream = generator(seed)
-    chosen = np.zeros((draws, problem.P))
-    for i in range(draws):
-        overlaps = draw_overlaps(problem, stream)
-        chosen[i] = student_overlaps(assign(problem.activation, problem.a, overlaps), overlaps)
-    a, n0 = np.broadcast_to(problem.a, chosen.shape), problem.init_scale**2
+    starts = (draw_overlaps(problem, stream) for _ in range(draws))
+    chosen = selected_overlaps(problem.activation, problem.a, starts)
+    a, n0 = problem.a, problem.init_scale**2
     levels: dict[str, tuple[Array, Array]] = {}
     notes: dict[str, str] = {}
     refusal = closed_form_refusal(problem.activation)
@@ -134,10 +123,7 @@ def init_quantiles(
         notes["closed_form"] = refusal
     refusal = decoupled_refusal(problem)
     if refusal is None:
-        levels["decoupled"] = (
-            decoupled.alignment_time(problem.activation, a, chosen),
-            decoupled.recovery_time(problem.activation, a, chosen, n0),
-        )
+        levels["decoupled"] = transition_times(problem.activation, a, chosen, n0)
     else:
         notes["decoupled"] = refusal
     return InitQuantiles(

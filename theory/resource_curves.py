@@ -13,7 +13,7 @@ One function a resource, each returning a ``Curve`` over the draws of a ``theory
 
 Noise enters through one rule.  At step size η a direction is learned only if the drift of its
 student's initial overlap beats the shrinkage by gradient noise, η ≤ η_p
-(``theory.closed_form.drift_dominated_step_size``), and then at its flow time T_p.  That is sharp where
+(``theory.critical_step_size``), and then at its flow time T_p.  That is sharp where
 SGD is gradual: with the shrinkage Γ = (η/η_p) · 4 I c² a s_0^{I−1} kept in ṡ = 4 I c² a s^I − Γ s the
 time is T_p · (−ln(1 − ε)/ε) at ε = η/η_p, so that T_p/η is least, 2.46 T_p/η_p, at ε = 0.72: read the
 samples at the horizon's step size with that factor for their scale.  A batch B allows steps B times
@@ -21,7 +21,8 @@ larger, B times fewer: the same samples.
 
 "Best" minimises the expected loss over widths, and over step sizes on a lattice of 20 a decade;
 x, step sizes and flow times share the lattice, so that one pass over the directions serves all of
-them.  Units: flow time, samples; compute counts students × either.
+them.  A law of given starts has the widths up to its own, of the first m students of each, and its own
+dimension alone.  Units: flow time, samples; compute counts students × either.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from numpy.typing import ArrayLike
 
 from .._types import Array
 from ..problem.checks import nonnegative_integer, positive_integer, positive_number
-from .closed_form import drift_dominated_step_size
-from .finite_size_law import FiniteLaw, finite_law
+from .critical_step_size import drift_dominated_step_size
+from .finite_size_law import FiniteLaw, finite_law, law_of_starts
 
 RATIO = 10 ** (1 / 20)  # of neighbouring points of the lattice
 
@@ -194,15 +195,7 @@ def _best_step(law: FiniteLaw, samples: Array) -> tuple[Array, dict[str, Array]]
 
 def _thresholds(law: FiniteLaw) -> Array:
     """Largest step size at batch 1 that learns each direction, shape (draws, P); 0 without a student."""
-    a = np.broadcast_to(law.problem.a, law.overlaps.shape)
-    eta, matched = np.zeros(law.overlaps.shape), law.overlaps > 0
-    eta[matched] = drift_dominated_step_size(law.problem, a[matched], law.overlaps[matched], 1)
-    return eta
-
-
-def median_thresholds(law: FiniteLaw) -> Array:
-    """Largest step size at batch 1 that learns each direction from its median overlap, shape (P,)."""
-    return drift_dominated_step_size(law.problem, law.problem.a, np.median(law.overlaps, axis=0), 1)
+    return drift_dominated_step_size(law.problem, law.problem.a, law.overlaps, 1)
 
 
 def _samples(law: FiniteLaw) -> Array:
@@ -212,9 +205,15 @@ def _samples(law: FiniteLaw) -> Array:
 
 
 def _again(law: FiniteLaw, **change: Any) -> FiniteLaw:
-    """The law of the same problem at another ``d`` or ``m``."""
+    """The law of the same problem at another ``d`` or ``m``: new draws, or the first m students of given starts."""
     problem = replace(law.problem, **change)
-    return finite_law(problem, draws=law.draws, seed=law.seed, quantiles=law.quantiles)
+    if isinstance(law.starts, int):
+        return finite_law(problem, draws=law.draws, seed=law.starts, quantiles=law.quantiles)
+    if problem.d != law.problem.d:
+        raise ValueError(f"the given starts are directions in dimension {law.problem.d}, there are none in {problem.d}")
+    if problem.m > law.problem.m:
+        raise ValueError(f"the given starts have {law.problem.m} students, so there are none for width {problem.m}")
+    return law_of_starts(problem, law.starts[:, : problem.m])
 
 
 def _curve(resource: str, x: Array, values: Array, law: FiniteLaw, choice: dict[str, Array] | None = None) -> Curve:

@@ -15,7 +15,7 @@ In the block between two compressions the extended samples are the rows of one a
 beyond their columns, and the kernels of the direct sampler run on it unchanged.  Amortised
 cost: O(m (P + m)) a sample.
 
-Sources: Bartlett 1933 (Wishart factor); Marsaglia & Tsang 2000 (χ² as a gamma variate).
+Source: Bartlett 1933 (Wishart factor).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.random import SeedSequence
+from numpy.random import Generator, SeedSequence
 
 from ..._types import Array
 from ...problem.activation import Activation
 from ...problem.problem import Problem
 from . import sgd_step
-from .normals import CHUNK, OPTIONS, filler, numba_available, seeded_state
-from .stack import Stack
+from .normals import CHUNK, OPTIONS, filler, numba_available, restore_sfc64, seeded_state, snapshot_sfc64
+from .stack import Stack, nested, under
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -90,10 +90,8 @@ class ReducedRun:
         self._noise = np.zeros(rows)
         words = stream.spawn(2)
         self._lanes = seeded_state(words[0])
-        self._scalar = seeded_state(words[1])[:, 0].copy()
-        self._pool = np.empty(CHUNK)
-        # left in the pool; next step of the block; steps done
-        self._counts = np.array([0, self._steps, 0], dtype=np.int64)
+        self._remainders = Generator(np.random.SFC64(words[1]))
+        self._counts = np.array([self._steps, 0], dtype=np.int64)  # next step of the block; steps done
         self._run_kernel(0)  # compiles
 
     def advance(self, steps: int) -> int:
@@ -106,11 +104,11 @@ class ReducedRun:
         return steps
 
     def _run_kernel(self, count: int) -> None:
-        run, at = self.run, int(self._counts[2])
+        run, at = self.run, int(self._counts[1])
         etas = run.step_size.rate(np.arange(at, at + count))
         self._kernel(
             self._W, self._n, self._c, self._b, self._old, self._drawn, self._noise, etas, run.problem.a,
-            float(run.problem.d), run.label_noise, self._lanes, self._scalar, self._pool, self._counts,
+            float(run.problem.d), run.label_noise, self._lanes, self._remainders, self._counts,
         )  # fmt: skip
 
     def students(self) -> Array:
@@ -123,59 +121,40 @@ class ReducedRun:
         """A stack of one has nothing to drop until it is empty."""
 
     def snapshot(self) -> dict[str, Array]:
-        """Every array of the run."""
-        return {name: getattr(self, f"_{name}") for name in _STATE}
+        """Every array of the run, and the generator of the remainders."""
+        return {name: getattr(self, f"_{name}") for name in _STATE} | nested(
+            "remainders", snapshot_sfc64(self._remainders)
+        )
 
     def restore(self, saved: dict[str, Array]) -> None:
         """Go on from a ``snapshot``."""
         for name in _STATE:
             getattr(self, f"_{name}")[...] = saved[name]
+        restore_sfc64(self._remainders, under("remainders", saved))
 
 
-_STATE = ("W", "n", "c", "b", "old", "drawn", "noise", "lanes", "scalar", "pool", "counts")
+_STATE = ("W", "n", "c", "b", "old", "drawn", "noise", "lanes", "counts")
 
 
 @lru_cache(maxsize=1)
-def _helpers() -> tuple[Any, Any, Any]:
-    """``(fill, chis, compress)``, compiled."""
+def _lengths() -> Any:
+    """``lengths(out, freedom, generator)``: independent χ variates of freedom, freedom − 1, … degrees; compiled."""
     import numba
 
-    fill = filler()
-    jit = numba.njit(**OPTIONS)
-
-    @jit  # type: ignore[untyped-decorator]
-    def chis(out, d, first, lanes, scalar, pool, counts):  # type: ignore[no-untyped-def]
-        """``out[i]``: independent χ variates of d − first − i ≥ 1 degrees of freedom."""
-        s0, s1, s2, s3 = scalar[0], scalar[1], scalar[2], scalar[3]
-        left = counts[0]
+    @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+    def lengths(out, freedom, generator):  # type: ignore[no-untyped-def]
         for i in range(out.size):
-            freedom = d - first - i
-            shift = freedom / 2 - 1 / 3
-            scale = 1 / math.sqrt(9 * shift) if freedom > 1.5 else 0.0
-            while True:
-                if left == 0:
-                    fill(lanes, pool)
-                    left = CHUNK
-                left -= 1
-                z = pool[left]
-                if freedom < 1.5:
-                    out[i] = abs(z)
-                    break
-                v = 1 + scale * z
-                if v <= 0:
-                    continue
-                v = v * v * v
-                word = s0 + s1 + s3
-                s3 += np.uint64(1)
-                s0 = s1 ^ (s1 >> np.uint64(11))
-                s1 = s2 + (s2 << np.uint64(3))
-                s2 = ((s2 << np.uint64(24)) | (s2 >> np.uint64(40))) + word
-                u = (float(np.int64(word >> np.uint64(11))) + 0.5) * 2.0**-53
-                if u < 1 - 0.0331 * (z * z) * (z * z) or math.log(u) < 0.5 * z * z + shift * (1 - v + math.log(v)):
-                    out[i] = math.sqrt(2 * shift * v)
-                    break
-        scalar[0], scalar[1], scalar[2], scalar[3] = s0, s1, s2, s3
-        counts[0] = left
+            out[i] = math.sqrt(generator.chisquare(freedom - i))
+
+    return lengths
+
+
+@lru_cache(maxsize=1)
+def _compress() -> Any:
+    """``compress(W, P, m, work)``, compiled."""
+    import numba
+
+    jit = numba.njit(**OPTIONS)
 
     @jit  # type: ignore[untyped-decorator]
     def reflect(W, k, start, mirror, twice):  # type: ignore[no-untyped-def]
@@ -223,7 +202,7 @@ def _helpers() -> tuple[Any, Any, Any]:
             for k in range(i + 1, m, 4):
                 reflect(W, k, P + i, mirror, twice)
 
-    return fill, chis, compress
+    return compress
 
 
 @lru_cache(maxsize=32)
@@ -231,12 +210,12 @@ def block_kernel(activation: Activation, batch: int) -> Any:
     """Advance a ``ReducedRun`` by len(etas) steps, compressing and drawing as needed; compiled."""
     import numba
 
-    fill, chis, compress = _helpers()
+    fill, lengths, compress = filler(), _lengths(), _compress()
     single, batched = sgd_step.single(activation), sgd_step.batched(activation)
     _, apply_pending = sgd_step.linear_algebra()
 
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def run(W, n, c, b, old, drawn, noise, etas, a, d, label_noise, lanes, scalar, pool, counts):  # type: ignore[no-untyped-def]
+    def run(W, n, c, b, old, drawn, noise, etas, a, d, label_noise, lanes, remainders, counts):  # type: ignore[no-untyped-def]
         m, width = n.size, W.shape[1]
         P, rows_held = a.size, noise.size
         X = drawn[: rows_held * width].reshape(rows_held, width)
@@ -244,7 +223,7 @@ def block_kernel(activation: Activation, batch: int) -> Any:
         work = np.empty(width)
         done = 0
         while done < etas.size:
-            if counts[1] == steps:
+            if counts[0] == steps:
                 apply_pending(W[:m], c, b, old)
                 c[:] = 0.0
                 b[:] = 0.0
@@ -255,7 +234,7 @@ def block_kernel(activation: Activation, batch: int) -> Any:
                         square += W[k, j] * W[k, j]
                     n[k] = square
                 fill(lanes, drawn)
-                chis(work[:rows_held], d, P + m, lanes, scalar, pool, counts)
+                lengths(work[:rows_held], d - P - m, remainders)
                 for i in range(rows_held):
                     last = P + m + i  # normals before this column, χ in it, nothing after
                     X[i, last] = work[i]
@@ -264,16 +243,16 @@ def block_kernel(activation: Activation, batch: int) -> Any:
                 if label_noise > 0:
                     for i in range(rows_held):
                         noise[i] = label_noise * drawn[X.size + i]
-                counts[1] = 0
-            some = min(etas.size - done, steps - counts[1])
-            rows = X[counts[1] * batch : (counts[1] + some) * batch]
-            xi = noise[counts[1] * batch : (counts[1] + some) * batch]
+                counts[0] = 0
+            some = min(etas.size - done, steps - counts[0])
+            rows = X[counts[0] * batch : (counts[0] + some) * batch]
+            xi = noise[counts[0] * batch : (counts[0] + some) * batch]
             if batch == 1:
                 single(W[:m], n, c, b, old, rows, etas[done : done + some], xi, a)
             else:
                 batched(W[:m], n, rows, batch, etas[done : done + some], xi, a)
-            counts[1] += some
+            counts[0] += some
             done += some
-        counts[2] += done
+        counts[1] += done
 
     return run

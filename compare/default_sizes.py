@@ -1,0 +1,85 @@
+"""Sizes that measure a quantity by a method in reasonable time, where an experiment does not say its own.
+
+P, d and seeds; students, widths and the smaller sizes in units of P, so that they follow a P that is given; and
+what a claim may then ask: ``allowance`` for what theory at that size is off an asymptotic formula, the error of a
+formula that it ``detects``, and whether the finite law's own shift at that size is taken out (``finite_size``).
+Chosen so that the derived exponents and closed-form constants are upheld, and refuted when off by ``detects`` and
+a little more.  Durations: ``compare.claim``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+DIMENSIONS = (256, 1024, 4096, 16384)  # a factor of 64 in the time of k* = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Defaults of one quantity by one method; ``students`` and ``widths`` in units of P, the rest as in ``Claim``."""
+
+    P: int = 1
+    d: int = 4096
+    students: float = 4.0
+    seeds: int = 48
+    widths: tuple[float, ...] = ()
+    dimensions: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
+    step_size: float = 0.05
+    allowance: float = 0.02
+    detects: float = 0.1
+    finite_size: bool = False
+
+
+def _shares(low: float, high: float, count: int) -> tuple[float, ...]:
+    return tuple(np.geomspace(low, high, count).tolist())
+
+
+# No dynamics, so P is large enough for the asymptote
+_LAW = Sizes(P=4000, d=1_000_000, seeds=64)
+_WIDTH_LAW = replace(_LAW, P=20_000, students=1, widths=_shares(1 / 16, 1 / 2, 8), seeds=24, allowance=0.04)
+_ENVELOPE_LAW = replace(
+    _LAW, P=10_000, widths=_shares(1e-3, 4, 25), sizes=(1000, 30_000), seeds=100, allowance=0.03, detects=0.2
+)
+_DIMENSION_LAW = Sizes(students=8, dimensions=(1024, 4096, 16384, 65536), seeds=200)
+# Simulated at small P, and compared with the finite law there
+_RUNS = Sizes(P=32, seeds=48, allowance=0.03, detects=0.2, finite_size=True)
+_FLOWS = replace(_RUNS, P=12, d=1024, seeds=24)
+_ENVELOPE = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
+# One direction
+_ONE = Sizes(students=8, seeds=12)
+_ONE_REDUCED = Sizes(students=16, d=64, step_size=0.005, seeds=48, allowance=0.05, detects=0.4)
+_ONE_LEAP = Sizes(students=16, d=16384, step_size=1e-6, seeds=24, allowance=0.03, detects=0.095)
+
+DEFAULTS: dict[tuple[str, str], Sizes] = {
+    ("flow_time", "finite_law"): _LAW,
+    ("flow_time", "flow"): _FLOWS,
+    ("flow_time", "leap"): _RUNS,
+    ("samples_fixed_step", "leap"): replace(_RUNS, step_size=0.002, seeds=64),
+    ("samples_horizon_step", "finite_law"): _LAW,
+    ("samples_horizon_step", "leap"): replace(_RUNS, P=24, step_size=0.01, seeds=40),
+    ("width", "finite_law"): _WIDTH_LAW,
+    ("width", "leap"): replace(_RUNS, students=1, widths=_shares(1 / 16, 1 / 2, 8), seeds=96),
+    ("compute_width_time", "finite_law"): _ENVELOPE_LAW,
+    ("compute_width_time", "flow"): replace(_FLOWS, widths=_ENVELOPE, allowance=0.05),
+    ("compute_width_time", "leap"): replace(_RUNS, widths=_ENVELOPE, allowance=0.05),
+    ("dimension_time", "finite_law"): _DIMENSION_LAW,
+    ("dimension_time", "flow"): replace(_ONE, dimensions=DIMENSIONS),
+    ("dimension_time", "leap"): replace(_ONE, dimensions=DIMENSIONS, seeds=24),
+    ("dimension_samples", "finite_law"): _DIMENSION_LAW,
+    ("dimension_samples", "reduced"): replace(_ONE, dimensions=(90, 128, 160), allowance=0.1, detects=1.0),
+    ("dimension_samples", "leap"): Sizes(students=8, dimensions=(512, 2048, 8192), step_size=1e-5, allowance=0.03),
+    ("alignment", "flow"): replace(_ONE, d=16384, seeds=24, allowance=0.03, detects=0.095),
+    ("alignment", "reduced"): _ONE_REDUCED,
+    ("alignment", "leap"): _ONE_LEAP,
+    ("recovery_delay", "flow"): _ONE,
+    ("recovery_delay", "reduced"): _ONE_REDUCED,
+    ("recovery_delay", "leap"): _ONE_LEAP,
+}  # fmt: skip
+
+
+def methods(quantity: str) -> list[str]:
+    """How a quantity is measured, the default first; empty where it is none."""
+    return [method for name, method in DEFAULTS if name == quantity]

@@ -1,0 +1,85 @@
+"""Every rule by which theory and measurement are judged; pure functions of numbers.
+
+**Transition times** (``overlay``): for each event the median over seeds of ``T_measured / T_predicted − 1`` has an
+exact 95 % interval (``compare.statistics``), and
+
+    agree          both intervals (alignment, recovery) lie inside ± tolerance
+    disagree       one of them lies wholly outside
+    inconclusive   otherwise, or when no 95 % interval exists
+
+**Claims** (``check``): measured x̂ with standard error e over S independent seeds, predicted x, allowance b for what
+theory at finite size may be off the formula:
+
+    refuted        |x̂ − x| > b + t e,                      t = Student's quantile of S − 1 at ALARM, two-sided
+    inconclusive   finds = |x̂ − x| + b + (t + u) e > detects,    u = Student's quantile of S − 1 at POWER
+                   (or nothing could be measured)
+    upheld         otherwise
+
+For normal rows a claim within its allowance, |E x̂ − x| ≤ b, is refuted with probability ALARM at most.
+An error of |E x̂ − x| + b + (t + u) e in the formula, of either sign, is found with probability POWER at least:
+the first term is what finite size takes away from an error of its own sign.  ``finds`` puts the measured
+|x̂ − x| for it, so a formula off by more, one way or the other, is refuted by the very measurement that
+upholds this one.  Bootstrapped fits are normal rows only about, and far out in the tail no one can check that:
+there the allowance is the protection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scipy.stats import t as student
+
+from .statistics import MedianEstimate
+from .texts import estimate_text
+
+ALARM = 1e-8  # false alarms of one claim; a suite of a hundred stays below 1e-6
+POWER = 0.99
+AGREEMENT = ("agree", "disagree", "inconclusive")
+JUDGEMENT = ("upheld", "refuted", "inconclusive")
+
+
+def agreement(errors: Mapping[str, MedianEstimate], tolerance: float) -> tuple[str, str]:
+    """One of ``AGREEMENT`` and the reason, from the median relative error of each event."""
+    if not all(estimate.count for estimate in errors.values()):
+        return "inconclusive", "no transition is predicted within the simulated flow time; simulate more samples"
+    medians = ", ".join(f"{event} {estimate_text(estimate)}" for event, estimate in errors.items())
+    text = f"median relative error against the flow: {medians}; tolerance ±{tolerance:g}"
+    if not all(estimate.certified for estimate in errors.values()):
+        count = min(estimate.count for estimate in errors.values())
+        return "inconclusive", f"{text}; {count} seeds give no 95 % interval, 6 do"
+    intervals = [estimate.interval for estimate in errors.values()]
+    if any(high < -tolerance or low > tolerance for low, high in intervals):
+        return "disagree", text
+    inside = all(-tolerance <= low and high <= tolerance for low, high in intervals)
+    return "agree" if inside else "inconclusive", text
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``verdict`` is one of ``JUDGEMENT``, ``interval`` the 95 % one, ``finds`` the smallest error that is found."""
+
+    verdict: str
+    reason: str
+    interval: tuple[float, float]
+    finds: float
+
+
+def judgement(
+    predicted: float, measured: float, error: float, seeds: int, *, allowance: float, detects: float, doubt: str = ""
+) -> Judgement:
+    """Judge a measured number; ``doubt``, where there is one, says why it is no measurement."""
+    quantile = float(student.isf(ALARM / 2, seeds - 1))
+    half = float(student.ppf(0.975, seeds - 1)) * error
+    off = abs(measured - predicted)
+    finds = off + allowance + (quantile + float(student.ppf(POWER, seeds - 1))) * error
+    if doubt or not math.isfinite(measured + error):
+        verdict, reason = "inconclusive", doubt or "nothing could be measured"
+    elif off > allowance + quantile * error:
+        verdict, reason = "refuted", f"off by {off:.3f} ± {half:.2g}"
+    elif finds > detects:
+        verdict, reason = "inconclusive", f"off by {off:.3f} and cannot surely find an error of {detects:g}"
+    else:
+        verdict, reason = "upheld", f"off by {off:.3f}"
+    return Judgement(verdict, reason, (measured - half, measured + half), finds)
