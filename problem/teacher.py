@@ -51,7 +51,7 @@ class Teacher:
             raise ValueError(f"`strengths` must not be negative, but holds {values[values < 0][0]:g}")
         if not values.any():
             raise ValueError("`strengths` must not all be zero")
-        if abs(np.sum(values**2) - 1) > 1e-15 * values.size:  # what is normalised stays as it is, to the last bit
+        if values.max() > 1 or abs(np.sum(values**2) - 1) > 1e-15 * values.size:  # else it stays, to the last bit
             values = values / values.max()
             values /= np.linalg.norm(values)
         object.__setattr__(self, "strengths", tuple(values.tolist()))

@@ -43,7 +43,7 @@ class Mutant:
 
     def defect(self) -> str:
         """Why the mutant does not apply to this checkout; empty if it does."""
-        missing = [path for path in (self.file, *self.tests) if not (ROOT / path).is_file()]
+        missing = [name for name in (self.file, *self.tests) if not (ROOT / name.split("::")[0]).is_file()]
         if missing:
             return f"no file {missing}"
         count = (ROOT / self.file).read_text(encoding="utf-8").count(self.old)

@@ -21,7 +21,7 @@ import sympy
 from PIL import Image
 
 from emergence.cli import commands, main
-from emergence.cli.settings import integer
+from emergence.cli.flags import integer
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem.seeds import DIRECTIONS, seed_stream
 
@@ -795,7 +795,7 @@ def spawned(*words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         ["--help"],
         ["hermite", "--help"],
         ["exponents", "--help"],
-        ["compare", "--help"],
+        ["compare", "--beta", "nan"],
         ["predict", "--beta", "nan"],
         [],
     ],

@@ -224,7 +224,7 @@ def test_bad_exponent(beta: Any) -> None:
 def test_teachers_compare_and_print() -> None:
     assert Teacher.power_law(3, 1) == THREE and hash(Teacher.power_law(3, 1.0)) == hash(THREE)
     assert Teacher([1, 2]) == Teacher([2, 4]) != Teacher([2, 1])
-    assert repr(THREE) == "Teacher.power_law(P=3, beta=1)" and eval(repr(THREE)) == THREE
+    assert repr(THREE) == "Teacher.power_law(P=3, beta=1.0)" and eval(repr(THREE)) == THREE
     assert eval(repr(Teacher([3, 4]))).a == pytest.approx([0.6, 0.8])
     assert pickle.loads(pickle.dumps(THREE)) == THREE
     with pytest.raises(FrozenInstanceError):

@@ -1,0 +1,186 @@
+"""Laws that a macro-step of leap keeps exactly, however long it is, and the variates that samplers make by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from conftest import NUMBA
+from numpy.random import SeedSequence
+from scipy.integrate import solve_ivp
+from scipy.stats import chi, kstest, norm
+
+from emergence.problem import Activation, Problem, Teacher
+from emergence.problem.population_loss import velocity
+from emergence.simulate import Leap, Reduced, Run
+from emergence.simulate.drive import drive
+from emergence.simulate.samplers.leap import LeapRun, _drifted
+from emergence.simulate.samplers.reduced import ReducedRun
+
+ALARM = 1e-9  # false-alarm rate of every statistical assertion below
+Z = float(norm.isf(ALARM / 2))
+H4 = Activation("h4")
+
+
+def started(
+    problem: Problem, start: np.ndarray, control: Leap, *, eta: float = 1e-9, label_noise: float = 0.0
+) -> LeapRun:
+    run = Run(problem, eta, 10**15, label_noise=label_noise, records=1, sampler=control)
+    return LeapRun(run, start, SeedSequence(6), control)
+
+
+# --- the drift ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reach", [0.3, 1.0, 3.0])
+def test_a_learned_norm_relaxes_as_the_linear_problem_does(reach: float) -> None:
+    """n = a (1 + ε) on the teacher's direction: ε(Δt) = ε e^{−4 φ(1) a Δt}, exactly but for O(ε)."""
+    problem, epsilon = Problem(H4, Teacher([1.0]), d=40, m=1), 1e-6
+    leap = started(problem, np.array([[math.sqrt(1 + epsilon), 0.0]]), Leap())
+    moved = _drifted(problem, leap._here(), reach / 4)
+    # 1e-4: ε² over ε is 1e-6, and 1 + ε is held to 1e-16/ε = 1e-10
+    assert (np.sum(moved**2) - 1) / epsilon == pytest.approx(math.exp(-reach), rel=1e-4)
+
+
+@pytest.mark.parametrize("reach", [0.3, 1.0, 3.0])
+def test_a_learned_direction_turns_as_the_linear_problem_does(reach: float) -> None:
+    """At a small angle θ to the teacher's direction: θ(Δt) = θ e^{−a φ'(1) Δt}, exactly but for O(θ²)."""
+    problem, theta = Problem(H4, Teacher([1.0]), d=40, m=1), 1e-4
+    leap = started(problem, np.array([[math.cos(theta), math.sin(theta)]]), Leap())
+    moved = _drifted(problem, leap._here(), reach / 4)
+    assert moved[0, 1] / moved[0, 0] / theta == pytest.approx(math.exp(-reach), rel=1e-4)  # θ² = 1e-8 and ε of n
+
+
+def test_the_drift_is_of_second_order() -> None:
+    """Several students on the way: against a tight integration, halving the step quarters the error and more."""
+    problem = Problem(Activation("h4 + h6/2"), Teacher.power_law(2, 1.0), d=40, m=3, init_scale=0.5)
+    rows = problem.initial_coordinates(3)
+    rows[:, :2] += 0.6 * np.eye(3, 2)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    start = 0.5 * rows
+    leap = started(problem, start, Leap())
+
+    def right(_: float, y: np.ndarray) -> np.ndarray:
+        W = y.reshape(start.shape)
+        n = np.sum(W**2, axis=1)
+        unit = W / np.sqrt(n)[:, None]
+        F, tangent = velocity(problem, n, unit)
+        return (np.sqrt(n)[:, None] * (2 * F[:, None] * unit + tangent)).ravel()
+
+    errors = []
+    for dt in (0.04, 0.02, 0.01):
+        exact = solve_ivp(right, (0, dt), start.ravel(), rtol=1e-11, atol=1e-13).y[:, -1].reshape(start.shape)
+        errors.append(np.abs(_drifted(problem, leap._here(), dt) - exact).max())
+    # one step is wrong by O(Δt³): ratios near 8; first order would show 4
+    assert errors[0] / errors[1] > 6 and errors[1] / errors[2] > 6
+    assert errors[0] > 1e-8, "there is something to see"
+
+
+# --- the noise ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reach", [0.5, 4.0])
+def test_the_jitter_of_what_is_learned_does_not_depend_on_the_macro_step(reach: float) -> None:
+    """A learned student, a = 1, under label noise τ: stationary θ² = (d − 1) η τ²/2 and Var ln n = 2 η τ².
+
+    Per step a direction turns by η ξ σ'(u) in each of d − 1 dimensions and relaxes at λ = φ'(1): in each its mean
+    square is η τ² φ'(1)/(2λ).  ln n moves by 4 η ξ σ(u) and relaxes at Λ = 4 φ(1): 16 η τ² φ(1)/(2Λ).
+    Blocks of macro-steps are the independent units, 60 of them; a factor g(z)/g(2z) is 1.76 at λΔt = 2.
+    """
+    d, eta, tau = 60, 1e-6, 1.0
+    problem = Problem(H4, Teacher([1.0]), d=d, m=1)
+    control = Leap(virtual=16, macro_samples=int(reach / 4 / eta))  # λ = Λ = 4
+    leap = started(problem, np.array([[1.0, 0.0]]), control, eta=eta, label_noise=tau)
+    steps, blocks = 20 if reach > 1 else 60, 60
+    turns, sizes = np.zeros(blocks), np.zeros(blocks)
+    for _ in range(3 * steps):
+        leap.advance(10**15)
+    for block in range(blocks):
+        for _ in range(steps):
+            leap.advance(10**15)
+            W = leap.students()[0, 0]
+            turns[block] += (W[1] / W[0]) ** 2 / steps
+            sizes[block] += np.log(np.sum(W**2)) ** 2 / steps
+    for found, expected in ((turns, (d - 1) * eta * tau**2 / 2), (sizes, 2 * eta * tau**2)):
+        error = found.std(ddof=1) / math.sqrt(blocks)
+        assert error < 0.06 * expected, "sharp enough for the factors that matter"
+        assert abs(found.mean() - expected) < Z * error + 0.02 * expected  # 2 %: terms of order θ² and ητ²
+
+
+@pytest.mark.parametrize("virtual", [1, 2, 3, 5])
+def test_weights_of_virtual_samples_restore_the_law_of_the_data(virtual: int) -> None:
+    """E w = 1, E w x_1² = 1, E w x_1⁴ = 3 over 20,000 draws, for odd and even numbers of virtual samples."""
+    problem = Problem(H4, Teacher.power_law(2, 1.0), d=40, m=2)
+    leap = started(problem, problem.initial_coordinates(1), Leap(virtual=virtual))
+    here, draws = leap._here(), 20_000
+    found = np.empty((draws, 3))
+    for i in range(draws):
+        drawn = leap._draw(here.unit, 1)
+        weight = drawn.signs**2 * virtual / 1e-9**2  # signs² = w η²/(b B)
+        found[i] = [np.mean(weight * drawn.X[:, 0] ** k) for k in (0, 2, 4)]
+    error = found.std(axis=0, ddof=1) / math.sqrt(draws)
+    assert (error < [0.02, 0.05, 0.25]).all()
+    # B = 1 is all tilted, and its weights have no bound: the tails of the third are the heaviest
+    assert (np.abs(found.mean(axis=0) - [1, 1, 3]) < Z * error).all()
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+class Straight:
+    """A coarse sampler of one student whose squared overlap grows by the same amount every step."""
+
+    coarse = True
+
+    def __init__(self, slope: float, stride: int) -> None:
+        self.slope, self.stride, self.at = slope, stride, 0
+
+    def advance(self, steps: int) -> int:
+        count = min(steps, self.stride)
+        self.at += count
+        return count
+
+    def students(self) -> np.ndarray:
+        s = self.slope * self.at
+        return np.array([[[math.sqrt(s), math.sqrt(1 - s)]]])
+
+    def keep(self, alive: np.ndarray) -> None: ...
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def restore(self, saved: dict[str, np.ndarray]) -> None: ...
+
+
+@pytest.mark.parametrize("stride", [1, 7, 60])
+def test_a_straight_passage_is_found_where_it_is(stride: int) -> None:
+    """s = 0.01 · step passes ½ at step 50 and n s passes a/2 there too: whatever the length of the steps."""
+    problem = Problem(H4, Teacher([1.0]), d=10, m=1, init_scale=1.0)
+    run = Run(problem, 0.1, 90, records=1, sampler=Leap())
+    measured, _ = drive(
+        run, Straight(0.01, stride), 1, checkpoint=None, progress=lambda _: None, stopping=lambda: False
+    )
+    assert measured.alignment[0, 0] == pytest.approx(5.0, rel=1e-12)  # rounding
+    assert measured.recovery[0, 0] == pytest.approx(5.0, rel=1e-12)
+
+
+# --- variates made by hand ------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not NUMBA, reason="no numba")
+@pytest.mark.parametrize("batch", [1, 4])
+def test_remainders_of_the_reduced_sampler_are_chi(batch: int) -> None:
+    """The i-th buffered column is χ with d − P − m − i degrees of freedom: Kolmogorov–Smirnov on 3000 of them."""
+    problem = Problem(H4, Teacher.power_law(2, 1.0), d=40, m=3)
+    run = Run(problem, 1e-12, 10**9 * batch, batch=batch, records=1, sampler=Reduced())
+    stack = ReducedRun(run, 1e-3 * problem.initial_coordinates(0), SeedSequence(8))
+    rows, width = stack._noise.size, stack._W.shape[1]
+    uniform = []
+    while len(uniform) < 3000:
+        stack.advance(stack._steps)
+        X = stack._drawn[: rows * width].reshape(rows, width)
+        column = 5 + np.arange(rows)
+        uniform += chi(40 - column).cdf(X[np.arange(rows), column]).tolist()
+        assert not np.triu(X[:, 5:], 1).any(), "nothing lies beyond a sample's own column"
+    assert kstest(uniform, "uniform").pvalue > ALARM
