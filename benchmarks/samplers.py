@@ -1,15 +1,17 @@
 """Speed of every sampler, all in one run: µs a sample, and ratios to plain loops and to the limit.
 
-    python benchmarks/samplers.py            # needs the extras fast and bench
+    python benchmarks/samplers.py                # needs the extras fast and bench; about a minute
+    python benchmarks/samplers.py --repeats 1    # a look
 
 Baselines, written as a user would: a PyTorch autograd loop, a NumPy loop, a compiled loop that
 draws with NumPy's generator.  The limit is the time for the normals alone plus the time for the
-floating-point work alone.  Every figure is the best of several repetitions of CPU time on one
+floating-point work alone.  Every number is the best of several repetitions of CPU time on one
 core (``time.process_time``), so that other work on the machine matters little.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import time
@@ -21,89 +23,81 @@ for library in ("OPENBLAS", "OMP", "MKL"):
 import numpy as np
 from numpy.random import SeedSequence
 
-from emergence.problem import Activation, Problem, Teacher
+from emergence import Activation, Direct, Problem, Reduced, Run, Teacher
+from emergence.simulate.samplers import Sampler
 from emergence.simulate.samplers import sgd_step as kernels
-from emergence.simulate.samplers.direct import DirectRun, DirectStack
 from emergence.simulate.samplers.normals import FastNormals
-from emergence.simulate.samplers.reduced import ReducedRun
-from emergence.simulate.samplers.stack import Setting
-from emergence.simulate.schedule import constant
 
-ETA = 1e-7
+ETA = 1e-7  # a step size at which nothing happens
 H4 = Activation("h4")
+REPEATS = 7
 
 
-def best(work: Callable[[], object], samples: int, repeats: int = 7) -> float:
+def best(work: Callable[[], object], samples: int) -> float:
     """Least CPU time of ``work`` in µs a sample."""
     work()
     times = []
-    for _ in range(repeats):
+    for _ in range(REPEATS):
         started = time.process_time()
         work()
         times.append(time.process_time() - started)
     return min(times) / samples * 1e6
 
 
-def setting(d: int, m: int, P: int, dtype: str = "float64", batch: int = 1) -> Setting:
-    """h_4, β = 1, a step size at which nothing happens."""
-    return Setting(Problem(H4, Teacher.power_law(P, 1.0), d=d, m=m), constant(ETA), batch, 0.0, dtype)
+def problem(d: int, m: int, P: int) -> Problem:
+    """h_4, β = 1."""
+    return Problem(H4, Teacher.power_law(P, 1.0), d=d, m=m)
 
 
-def start(of: Setting, reduced: bool = False) -> np.ndarray:
-    """Initial students of norm 1e-3."""
-    problem = of.problem
-    if reduced and problem.d * problem.m > 10**7:
-        rows = np.random.default_rng(0).standard_normal((problem.m, problem.P + problem.m))
-        return 1e-3 * rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = problem.initial_directions(0)
-    return 1e-3 * (problem.coordinates(rows) if reduced else rows)
+def rows(of: Problem, whole: bool = True) -> np.ndarray:
+    """Initial unit rows; their coordinates, drawn without the rows, where d of them are not needed."""
+    return (of.initial_directions if whole else of.initial_coordinates)(0)
 
 
-def direct(d: int, m: int, P: int, dtype: str = "float64") -> float:
-    """Compiled direct sampler."""
-    of = setting(d, m, P, dtype)
-    run = DirectRun.seeded(of, start(of), SeedSequence(1))
-    count = max(200, 20_000_000 // (d * m))
-    return best(lambda: run.advance(count), count)
-
-
-def batched(d: int, m: int, P: int, batch: int, dtype: str = "float64") -> float:
-    """Mini-batches through BLAS."""
-    of = setting(d, m, P, dtype, batch)
-    stack = DirectStack.seeded(of, start(of)[None], [SeedSequence(1)])
-    count = max(20, 20_000_000 // (d * m * batch))
+def timed(sampler: Sampler, of: Problem, work: int, batch: int = 1) -> float:
+    """A sampler's µs a sample, over about ``work`` multiplications."""
+    run = Run(of, ETA, 10**15 * batch, batch=batch, records=1, sampler=sampler)
+    stack = run.sampler.begin(run, of.init_scale * rows(of, sampler.whole)[None], [SeedSequence(1)])
+    width = of.d if sampler.whole else of.P + 3 * of.m
+    count = max(20, work // (width * of.m * batch))
     return best(lambda: stack.advance(count), count * batch)
+
+
+def direct(d: int, m: int, P: int) -> float:
+    """Compiled direct sampler."""
+    return timed(Direct("compiled"), problem(d, m, P), 20_000_000)
+
+
+def batched(d: int, m: int, P: int, batch: int) -> float:
+    """Mini-batches through BLAS."""
+    return timed(Direct("numpy"), problem(d, m, P), 20_000_000, batch)
 
 
 def reduced(d: int, m: int, P: int, batch: int = 1) -> float:
     """Reduced sampler."""
-    of = setting(d, m, P, batch=batch)
-    run = ReducedRun(of, start(of, reduced=True), SeedSequence(1))
-    count = max(500, 50_000_000 // (m * (P + 3 * m) * batch))
-    return best(lambda: run.advance(count), count * batch)
+    return timed(Reduced(), problem(d, m, P), 50_000_000, batch)
 
 
-def normals_alone(d: int, dtype: str) -> float:
+def normals_alone(d: int) -> float:
     """Our normals, d a sample."""
-    source, out = FastNormals(SeedSequence(1), dtype), np.empty((64, d), dtype)
+    source, out = FastNormals(SeedSequence(1)), np.empty((64, d))
     return best(lambda: [source.fill(out) for _ in range(50)], 64 * 50)
 
 
-def numpy_normals(d: int, dtype: str) -> float:
+def numpy_normals(d: int) -> float:
     """NumPy's default generator, d normals a sample."""
-    generator, out = np.random.default_rng(1), np.empty((64, d), dtype)
-    return best(lambda: [generator.standard_normal(out=out, dtype=out.dtype.type) for _ in range(20)], 64 * 20)
+    generator, out = np.random.default_rng(1), np.empty((64, d))
+    return best(lambda: [generator.standard_normal(out=out) for _ in range(20)], 64 * 20)
 
 
-def flops_alone(d: int, m: int, P: int, dtype: str) -> float:
+def flops_alone(d: int, m: int, P: int) -> float:
     """The kernel on samples that are already there."""
-    of = setting(d, m, P, dtype)
-    V = start(of).astype(dtype)
-    n, (c, b), old = np.sum(V.astype(float) ** 2, axis=1), np.zeros((2, m), dtype), np.zeros(d, dtype)
-    X = np.random.default_rng(1).standard_normal((32, d)).astype(dtype)
+    of = problem(d, m, P)
+    V = of.init_scale * rows(of)
+    n, (c, b), old = np.sum(V**2, axis=1), np.zeros((2, m)), np.zeros(d)
+    X = np.random.default_rng(1).standard_normal((32, d))
     etas, noise, run = np.full(32, ETA), np.zeros(32), kernels.single(H4)
-    zero = V.dtype.type(0)
-    return best(lambda: [run(V, n, c, b, old, X, etas, noise, of.problem.a, zero) for _ in range(50)], 32 * 50)
+    return best(lambda: [run(V, n, c, b, old, X, etas, noise, of.a) for _ in range(50)], 32 * 50)
 
 
 def h4(u: np.ndarray) -> np.ndarray:
@@ -114,7 +108,7 @@ def h4(u: np.ndarray) -> np.ndarray:
 def numpy_loop(d: int, m: int, P: int) -> float:
     """The literal algorithm as a NumPy loop."""
     a, rng = Teacher.power_law(P, 1.0).a, np.random.default_rng(1)
-    V = start(setting(d, m, P)).copy()
+    V = 1e-3 * rows(problem(d, m, P))
 
     def work() -> None:
         for _ in range(500):
@@ -134,7 +128,7 @@ def compiled_loop(d: int, m: int, P: int) -> float:
     import numba
 
     a, rng = Teacher.power_law(P, 1.0).a, np.random.default_rng(1)
-    V = start(setting(d, m, P)).copy()
+    V = 1e-3 * rows(problem(d, m, P))
 
     @numba.njit(fastmath=True)
     def work(V, a, rng, steps):  # type: ignore[no-untyped-def]
@@ -172,7 +166,7 @@ def torch_loop(d: int, m: int, P: int) -> float | None:
         return None
     torch.set_num_threads(1)
     a = torch.tensor(Teacher.power_law(P, 1.0).a, dtype=torch.float32)
-    V = torch.tensor(start(setting(d, m, P)), dtype=torch.float32, requires_grad=True)
+    V = torch.tensor(1e-3 * rows(problem(d, m, P)), dtype=torch.float32, requires_grad=True)
     optimiser = torch.optim.SGD([V], lr=ETA)
 
     def sigma(u):  # type: ignore[no-untyped-def]
@@ -188,35 +182,34 @@ def torch_loop(d: int, m: int, P: int) -> float | None:
             loss.backward()
             optimiser.step()
 
-    return best(work, 300, repeats=5)
+    return best(work, 300)
 
 
 def main() -> None:
     """Print the tables."""
+    global REPEATS
+    parser = argparse.ArgumentParser(description="Speed of every sampler, in µs a sample.")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="repetitions of which the best counts (default 7)")
+    REPEATS = parser.parse_args().repeats
     d, m, P = 1000, 16, 8
-    print(f"d = {d}, m = {m}, P = {P}, batch 1, h4; µs a sample, one core, best of 7")
-    limit32 = numpy_normals(d, "float32")
-    ours = {dtype: direct(d, m, P, dtype) for dtype in ("float64", "float32")}
-    rows: list[tuple[str, float | None]] = [
+    print(f"d = {d}, m = {m}, P = {P}, batch 1, h4; µs a sample, one core, best of {REPEATS}")
+    limit, ours = numpy_normals(d), direct(d, m, P)
+    table: list[tuple[str, float | None]] = [
         ("PyTorch autograd loop, float32", torch_loop(d, m, P)),
-        ("plain NumPy loop, float64", numpy_loop(d, m, P)),
+        ("plain NumPy loop", numpy_loop(d, m, P)),
+        ("NumPy's generator alone: d normals", limit),
         ("plain numba loop, NumPy's generator", compiled_loop(d, m, P)),
-        ("NumPy's generator alone, float32", limit32),
-        ("direct, float64", ours["float64"]),
-        ("direct, float32", ours["float32"]),
-        ("direct, float64, batch 64 (BLAS)", batched(d, m, P, 64)),
+        ("direct", ours),
+        ("direct, batch 64 (BLAS)", batched(d, m, P, 64)),
         ("reduced", reduced(d, m, P)),
     ]
-    for name, value in rows:
+    for name, value in table:
         if value is None:
-            print(f"  {name:<38} needs the extra bench")
+            print(f"  {name:<36} needs the extra bench")
         else:
-            ratio = f"{ours['float64'] / value:8.3g} × direct float64, {limit32 / value:8.3g} × NumPy's normals"
-            print(f"  {name:<38} {value:9.3f}   {ratio}")
-    for dtype, value in ours.items():
-        parts = normals_alone(d, dtype), flops_alone(d, m, P, dtype)
-        share = value / sum(parts)
-        print(f"  direct {dtype}: {value:.3f} = {share:.2f} × (normals {parts[0]:.3f} + flops {parts[1]:.3f})")
+            print(f"  {name:<36} {value:9.3f}   {ours / value:8.3g} × direct, {limit / value:8.3g} × NumPy's normals")
+    parts = normals_alone(d), flops_alone(d, m, P)
+    print(f"  direct: {ours:.3f} = {ours / sum(parts):.2f} × (normals {parts[0]:.3f} + flops {parts[1]:.3f})")
     print("\nµs a sample against d, m, P (reduced also at batch 8)")
     print(f"  {'m':>4} {'P':>4} {'d':>9} {'direct':>10} {'reduced':>10} {'ratio':>8} {'batch 8':>9}")
     for m, P in ((16, 8), (64, 16), (128, 64)):
