@@ -46,7 +46,7 @@ def archive(arrays: dict[str, Array], identity: dict[str, Any]) -> bytes:
     members[_IDENTITY] = np.array(json.dumps(identity, sort_keys=True))
     members[_DIGEST] = np.array(_digest(members))
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **members)  # type: ignore[arg-type]
+    np.savez(buffer, **members)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

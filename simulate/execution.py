@@ -234,14 +234,15 @@ def _processes(count: int, board: Board) -> list[_Pool]:
         return []
     environment = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
     with _held_back():
-        executor = get_reusable_executor(max_workers=count, initializer=_deaf, env=environment, timeout=60)
+        executor = get_reusable_executor(
+            max_workers=count, initializer=_deaf, initargs=(os.getpid(),), env=environment, timeout=60
+        )
     return [_Pool(executor, count, board, set())]
 
 
-def _deaf() -> None:
+def _deaf(parent: int) -> None:
     """A worker hears of an interrupt by the board, not from the terminal; and it ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
