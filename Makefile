@@ -19,7 +19,7 @@ figures: $(INSTALLED)
 	$(BIN)/emergence figures --all --out results/figures
 
 test: lint
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -191,6 +191,8 @@ def _gather(
             wait([future for future, (pool, i) in tasks.items() if pool.board is not None and board.at_work(i)])
             if executor is None:
                 pools[0].executor.shutdown(wait=False, cancel_futures=True)
+                for pool in pools[1:]:  # what has not begun there has nothing to save
+                    pool.executor.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg]
             if isinstance(error, BrokenExecutor):
                 raise ChildProcessError(f"a worker process died: {error}") from error
             unsent = isinstance(error, pickle.PicklingError | AttributeError | TypeError)

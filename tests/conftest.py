@@ -63,6 +63,8 @@ def small_problem() -> Problem:
 @pytest.fixture(scope="session")
 def small_simulation(small_problem: Problem) -> Simulation:
     """Nine seeds (so that the interval may leave out the extremes) at a step size where noise is a few per cent."""
+    if not NUMBA:
+        pytest.skip("minutes without numba")
     directions = tilted_directions(small_problem, seeds=9)
     return sgd(small_problem, 5e-6, 700_000, seeds=9, directions=directions, records=100)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pickle
@@ -215,6 +216,7 @@ class _Killer:
 
 
 @pytest.mark.usefixtures("apart")
+@pytest.mark.skipif(importlib.util.find_spec("loky") is None, reason="no loky")
 def test_dead_worker_is_reported() -> None:
     run = LEAP | {"samples": 10**6}  # long enough here for the other process to begin
     with pytest.raises(ChildProcessError, match="a worker process died"):

@@ -142,7 +142,10 @@ def test_the_download_is_the_table(small_comparison: Comparison) -> None:
 def test_everything_from_outside_is_escaped(small_comparison: Comparison) -> None:
     evil = "<script>alert('x')</script>&\""
     agreement = dataclasses.replace(small_comparison.agreement, reason=evil)
-    run = dataclasses.replace(small_comparison.simulation, warning=evil, method=evil)
+    step_size = lambda s: np.full(np.shape(s), 1e-6)  # noqa: E731
+    step_size.__qualname__ = evil  # what a schedule that is a callable is called
+    described = dataclasses.replace(small_comparison.simulation.run, step_size=step_size)
+    run = dataclasses.replace(small_comparison.simulation, warning=evil, run=described)
     changed = dataclasses.replace(small_comparison, agreement=agreement, simulation=run)
     text = made(changed, command=evil, settings={evil: evil}, step_check=evil)
     assert evil not in text and "<script>alert" not in text
