@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .compare import Claim, Comparison, ExponentFit, check, fit_exponent, overlay, read_claims
+    from .compare import (
+        Claim,
+        Comparison,
+        Experiment,
+        ExponentFit,
+        check,
+        fit_exponent,
+        measure,
+        overlay,
+        read_claims,
+    )
     from .problem import Activation, Problem, Teacher
     from .simulate import (
         Auto,
@@ -31,18 +41,21 @@ if TYPE_CHECKING:
         FiniteLaw,
         Flow,
         Prediction,
+        TransitionLaw,
         exponents,
         finite_law,
         flow,
         init_quantiles,
         predict,
+        resource_curves,
+        transition_law,
     )
 
 __all__ = [
-    "Activation", "Auto", "Claim", "Comparison", "Constant", "Direct", "ExponentFit", "FiniteLaw", "Flow", "Leap",
-    "Piecewise", "PowerDecay", "Prediction", "Problem", "Reduced", "Run", "Simulation", "Teacher", "__version__",
-    "check", "execute", "exponents", "finite_law", "fit_exponent", "flow", "init_quantiles", "overlay", "predict",
-    "read_claims", "sgd",
+    "Activation", "Auto", "Claim", "Comparison", "Constant", "Direct", "Experiment", "ExponentFit", "FiniteLaw", "Flow",
+    "Leap", "Piecewise", "PowerDecay", "Prediction", "Problem", "Reduced", "Run", "Simulation", "Teacher",
+    "TransitionLaw", "__version__", "check", "execute", "exponents", "finite_law", "fit_exponent", "flow",
+    "init_quantiles", "measure", "overlay", "predict", "read_claims", "resource_curves", "sgd", "transition_law",
 ]  # fmt: skip
 _PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
 

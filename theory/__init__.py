@@ -1,5 +1,6 @@
 """What the theory says: Hermite coefficients, population loss, gradient flow, transition times."""
 
+from . import resource_curves
 from .exponent_table import exponents
 from .finite_size_law import FiniteLaw, finite_law
 from .gradient_flow import Flow, flow
@@ -10,5 +11,5 @@ from .symbolic_law import TransitionLaw, transition_law
 
 __all__ = [
     "LEVELS", "Curve", "FiniteLaw", "Flow", "InitQuantiles", "Prediction", "TransitionLaw",
-    "exponents", "finite_law", "flow", "init_quantiles", "predict", "transition_law",
+    "exponents", "finite_law", "flow", "init_quantiles", "predict", "resource_curves", "transition_law",
 ]  # fmt: skip
