@@ -217,6 +217,12 @@ def test_a_finished_run_resumed_gives_its_result_without_work(tmp_path: Path) ->
     assert sum(done) == 3 * 600  # as read from the checkpoints
 
 
+def test_a_checkpoint_of_another_accuracy_is_refused_by_name(tmp_path: Path) -> None:
+    kept(tmp_path)
+    with pytest.raises(CheckpointError, match="belongs to another run: its sampler is"):
+        execute(run(Leap(8)), out=tmp_path, resume=True)
+
+
 def test_exchanged_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     made, _ = kept(tmp_path)
     one, other = tmp_path / "checkpoint-0000.npz", tmp_path / "checkpoint-0002.npz"
