@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import threading
 from collections.abc import Iterator
 
 import matplotlib
@@ -15,6 +17,8 @@ from emergence.problem import Activation, Problem, Teacher
 from emergence.simulate import Simulation, sgd
 
 matplotlib.use("Agg")
+if threading.current_thread() is threading.main_thread():  # a job in the background is started deaf to interrupts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
