@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,14 @@ def document(text: str) -> dict[str, Any]:
     return out
 
 
+@cache
+def uninterrupted() -> str:
+    return subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_command_resumes_where_it_was(how: signal.Signals, tmp_path: Path) -> None:
-    whole = subprocess.run(COMMAND, capture_output=True, text=True, check=True)
+    whole = uninterrupted()
     out = tmp_path / "run"
     process = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -171,7 +177,7 @@ def test_killed_command_resumes_where_it_was(how: signal.Signals, tmp_path: Path
         assert "--resume" in words
     assert not (out / "simulate.json").exists()
     again = subprocess.run([*COMMAND, "--out", str(out), "--resume"], capture_output=True, text=True, check=True)
-    assert document(again.stdout) == document(whole.stdout)
+    assert document(again.stdout) == document(whole)
     assert not list(out.glob("checkpoint-*"))
     assert (out / "simulate.json").exists()
 

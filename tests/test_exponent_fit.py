@@ -110,7 +110,7 @@ def test_width_counts_directions_from_one_half() -> None:
 # Intervals
 
 
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("known", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_intervals_cover_and_are_no_wider_than_that_takes(known: bool) -> None:
     """n = 100 draws of 8 seeds, β = 1, P = 256, nominal 95 %; each assertion raises a false alarm below 1e-9."""
     n, fits = 100, []

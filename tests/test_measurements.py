@@ -30,6 +30,7 @@ def test_samples_at_one_step_size_follow_the_law_of_their_starts() -> None:
     assert_like_its_law(measured)
 
 
+@pytest.mark.slow
 def test_samples_at_the_step_size_of_the_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurements, "HORIZONS", 3)
     experiment = Experiment("samples_horizon_step", P=16, m=24, step_size=1e-3, **LEAP)

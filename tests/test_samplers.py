@@ -366,7 +366,7 @@ def test_leap_bias_falls_with_the_macro_step() -> None:
 def test_leap_warns_where_direct_diverges(d: int) -> None:
     """Below half the safe step size no direct run of 20 diverges; at 13 times it most do, and leap says so."""
     problem = Problem(Activation("h4"), Teacher([1.0]), d=d, m=2)
-    samples = 200_000
+    samples = 60_000
     safe = SAFE / largest_kick(problem, 1.0, 1, samples)
     calm = sgd(problem, 0.5 * safe, samples, seeds=20, sampler=Direct(), records=1)
     wild = sgd(problem, 13 * safe, samples, seeds=20, sampler=Direct(), records=1)
