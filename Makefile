@@ -7,6 +7,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: compare check figures test test-slow lint clean
 
 compare: $(INSTALLED)
+	mkdir -p results
 	$(BIN)/emergence compare --resume --out results --report results/report.html
 	$(BIN)/emergence compare --resume --out results/direct --method direct --d 64 --P 4 --m 16 \
 	  --step-size 3e-6 --samples 9.3e6
