@@ -111,12 +111,12 @@ def execute(
     try:
         groups = sorted(groups if store is None else store.groups(groups))
         with _one_blas_thread():
-            parts = _gather(run, groups, starts, store, executor, count, progress)
+            parts, began = _gather(run, groups, starts, store, executor, count, progress)
     finally:
         if store is not None:
             store.release()
     order = np.argsort([i for group in groups for i in group])
-    return _simulation(run, starts, parts, order, time.perf_counter() - started)
+    return _simulation(run, starts, parts, order, time.perf_counter() - (began or started))
 
 
 _EXECUTION = {name for name in execute.__annotations__ if name not in ("run", "return")}
@@ -149,8 +149,8 @@ class _Pool:
 def _gather(
     run: Run, groups: list[list[int]], starts: Array, store: Store | None, executor: Executor | None, workers: int,
     progress: Progress | None,
-) -> list[Part]:  # fmt: skip
-    """The results of all tasks, in their order."""
+) -> tuple[list[Part], float | None]:  # fmt: skip
+    """The results of all tasks, in their order, and when the first of ours had compiled (None: not known)."""
     workers = min(workers, len(groups))
     apart = executor is None and run.sampler.locks and workers > 1
     with _scratch(apart) as scratch:
@@ -203,7 +203,7 @@ def _gather(
             raise
         if executor is None:
             pools[0].executor.shutdown()
-    return [part for part in results if part is not None]
+    return [part for part in results if part is not None], board.began()
 
 
 @contextmanager

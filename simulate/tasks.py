@@ -6,6 +6,7 @@ processes map into memory.  An executor of someone else's has none: there a task
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,17 @@ class Board:
         return bool(self._cells[0, -1])
 
     def begin(self, task: int) -> None:
-        """The task is at work: from now on it has something to save."""
-        self._cells[1, task] = 1
+        """The task is at work: compiled, and from now on with something to save."""
+        self._cells[1, task] = time.perf_counter_ns()
 
     def at_work(self, task: int) -> bool:
         """Has it begun?"""
         return bool(self._cells[1, task])
+
+    def began(self) -> float | None:
+        """When the first task began, by ``time.perf_counter``; None where none has."""
+        times = self._cells[1, :-1]
+        return float(times[times > 0].min()) / 1e9 if times.any() else None
 
     def add(self, task: int, samples: int) -> None:
         """So many more samples are done."""

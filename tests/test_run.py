@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -266,3 +267,19 @@ def test_files_of_the_user_are_left_alone(tmp_path: Path) -> None:
     clear(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(mine)
     assert math.isclose(first.t_end, 0.06)
+
+
+@COMPILED
+def test_the_rate_leaves_out_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of a result starts when the first task is ready to step, whatever it took to get there."""
+    ready: list[float] = []
+
+    def begin(self: Run, starts: np.ndarray, indices: list[int], real: Any = Run.begin) -> Any:
+        stack = real(self, starts, indices)
+        ready.append(time.perf_counter())
+        return stack
+
+    monkeypatch.setattr(Run, "begin", begin)
+    result = execute(run(Reduced()), workers=1)
+    assert result.wall_time <= time.perf_counter() - ready[0]
+    assert result.samples_per_second == pytest.approx(3 * 600 / result.wall_time)
