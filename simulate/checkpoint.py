@@ -107,6 +107,9 @@ class Store:
     def release(self) -> None:
         """Give the directory free."""
         if self._lock is not None:
+            import fcntl
+
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # closing alone would not: a worker being started may hold a copy
             os.close(self._lock)
             self._lock = None
 
