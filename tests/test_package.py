@@ -80,24 +80,6 @@ def test_no_module_has_the_name_of_a_function_that_its_package_exports() -> None
             assert not hidden, f"{package}.{name}"
 
 
-def test_arrows_point_one_way() -> None:
-    """problem → {theory, simulate} → compare → figures → cli, by the import statements themselves."""
-    allowed = {
-        "problem": set(), "theory": {"problem"}, "simulate": {"problem"}, "compare": {"problem", "theory", "simulate"},
-        "figures": {"problem", "theory", "simulate", "compare"}, "cli": set(PACKAGES[:5]),
-    }  # fmt: skip
-    import ast
-
-    for package, below in allowed.items():
-        for path in (ROOT / package).rglob("*.py"):
-            depth = len(path.relative_to(ROOT).parts)
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and node.level == depth and node.module:
-                    other = node.module.split(".")[0]
-                    assert other in {*below, package} or other.startswith("_"), f"{path}: {other}"
-                assert not (isinstance(node, ast.ImportFrom) and node.level == 0 and node.module in PACKAGES), path
-
-
 @pytest.mark.slow
 def test_the_wheel_holds_one_package_with_types_and_claims(tmp_path: Path) -> None:
     done = spawned(ROOT, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT))
