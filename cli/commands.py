@@ -6,7 +6,9 @@ is written.
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ from .progress import progress
 from .settings import build_problem, build_run, read_directions, resolve
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..compare import Comparison
     from ..problem import Problem
     from ..simulate import Run, Simulation
@@ -46,25 +50,29 @@ def predict(flags: dict[str, Any]) -> int:
     from ..theory import predict as predict_from
     from ..theory.symbolic_law import law_refusal
 
-    values = resolve(flags, names("problem", "predict"))
+    values = resolve(flags, names("problem", "predict", "quantiles", "noise"))
     if values["t_max"] is not None:
         positive_number("t_max", values["t_max"])
     problem = build_problem(values)
     refusal = law_refusal(problem) if flags["latex"] else None
     if refusal is not None:
         raise ValueError(refusal)
-    rows = read_directions(values["directions"], problem)
+    given = rows = read_directions(values["directions"], problem)
     if rows is None:
         rows = problem.initial_coordinates(seed_stream(values["seed"], 0, DIRECTIONS))
     quantiles = None
     if values["quantiles"] is not None:
         quantiles = init_quantiles(problem, values["quantiles"], seed=values["seed"])
+    noise = _noise(values)
     out = _directory(flags)
     prediction = predict_from(problem, rows, t_max=values["t_max"])
     document, card = prediction.as_dict(), str(prediction)
     if quantiles is not None:
         document["quantiles"] = quantiles.as_dict()
         card += f"\n\n{quantiles}"
+    if values["step_size"] is not None:
+        document["sgd"], text = _sgd(problem, values, noise, given)
+        card += f"\n\n{text}"
     if flags["latex"]:
         card = transition_law(problem.activation).latex()
     header = ["p", "a_p", "student", "status"]
@@ -78,14 +86,106 @@ def predict(flags: dict[str, Any]) -> int:
     return 0
 
 
+def _noise(values: dict[str, Any]) -> dict[str, Any]:
+    """Batch and label noise, checked; the step size too, where there is one."""
+    from ..problem.checks import nonnegative_number, positive_integer, positive_number
+
+    if values["step_size"] is not None:
+        positive_number("step_size", values["step_size"])
+    return {
+        "batch": positive_integer("batch", values["batch"]),
+        "label_noise": nonnegative_number("label_noise", values["label_noise"]),
+    }
+
+
+def _levels(values: dict[str, Any], default: Sequence[float]) -> list[float]:
+    levels = list(default) if values["quantiles"] is None else values["quantiles"]
+    if not all(0 < q < 1 for q in levels):
+        raise ValueError(f"`quantiles` must lie strictly between 0 and 1, but are {levels}")
+    return levels
+
+
+def _sgd(
+    problem: Problem, values: dict[str, Any], noise: dict[str, Any], directions: np.ndarray | None
+) -> tuple[dict[str, Any], str]:
+    """The law of SGD as a document and as text; where there is none, with the reason."""
+    from ..theory.finite_step_law import LEVELS, sgd_law, sgd_law_refusal
+
+    levels = _levels(values, LEVELS)
+    refusal = sgd_law_refusal(problem)
+    if refusal is not None:
+        nothing = [[math.inf] * problem.P for _ in levels]
+        start = "random" if directions is None else "given"
+        document = {
+            "step_size": values["step_size"], **noise, "levels": levels, "alignment": nothing, "recovery": nothing,
+            "learned_probability": [math.inf] * problem.P, "start": start, "t_max": values["t_max"], "valid": False,
+            "reason": refusal,
+        }  # fmt: skip
+        return document, f"no law of SGD: {refusal}"
+    law = sgd_law(
+        problem, values["step_size"], **noise, directions=directions, t_max=values["t_max"], seed=values["seed"]
+    )
+    return law.as_dict(levels), law.text(levels)
+
+
+def law(flags: dict[str, Any]) -> int:
+    """``emergence law RESOURCE``."""
+    from ..theory.laws import law_of
+
+    values = resolve(flags, names("problem", "quantiles", "noise"))
+    problem, noise = build_problem(values), _noise(values)
+    levels = _levels(values, (0.1, 0.5, 0.9))
+    for name in ("step_size", "batch", "label_noise", "draws", "dimensions"):
+        noise[name] = flags.get(name)
+    curve = law_of(
+        flags["resource"], problem, directions=read_directions(values["directions"], problem), quantiles=levels,
+        seed=values["seed"], given={k: v for k, v in noise.items() if v is not None},
+    )  # fmt: skip
+    out = _directory(flags)
+    document = {"problem": problem.as_dict(), **curve.as_dict()}
+    header = ["x", "value", *(f"q{q:g}" for q in levels), *curve.choice]
+    table = [list(row) for row in zip(curve.x, curve.value, *curve.bands, *curve.choice.values(), strict=True)]
+    lines = [str(curve)] + [
+        f"{x:>12.4g} {value:>12.4g}   {band[0]:.4g} … {band[-1]:.4g}"
+        for x, value, band in list(zip(curve.x, curve.value, curve.bands.T, strict=True))[:: max(1, curve.x.size // 20)]
+    ]
+    _finish(flags, out, "law", document, "\n".join(lines), csv_text(header, table))
+    return 0
+
+
+def step_size(flags: dict[str, Any]) -> int:
+    """``emergence step-size``."""
+    from ..theory.finite_step_law import LEVELS
+    from ..theory.step_advice import advise
+
+    values = resolve(flags, names("problem", "quantiles", "noise"))
+    if flags.get("step_size") is not None:
+        raise ValueError("--step-size has no part in step-size, which finds one")
+    problem, noise, levels = build_problem(values), _noise(values), _levels(values, LEVELS)
+    if values["directions"] is not None:
+        raise ValueError("--directions has no part in step-size: its law is over random starts")
+    advice = advise(problem, flags["learn"], **noise, levels=levels, seed=values["seed"])
+    out = _directory(flags)
+    learn = flags["learn"] or int((problem.a > 0).sum())
+    document = {"problem": problem.as_dict(), "learn": learn, **noise}
+    document |= {name: one.as_dict() for name, one in advice.items()}
+    card = "\n".join([f"step size to learn the {learn} strongest directions", *map(str, advice.values())])
+    header = ["rule", "step_size", *(f"samples_q{q:g}" for q in levels), "divergence_probability", "valid"]
+    table = [[n, one.step_size, *one.samples, one.divergence_probability, one.valid] for n, one in advice.items()]
+    _finish(flags, out, "step-size", document, card, csv_text(header, table))
+    return 0
+
+
 def exponents(flags: dict[str, Any]) -> int:
     """``emergence exponents``."""
     if flags["latex"] and flags["json"]:
         raise ValueError("--latex and --json exclude each other")
+    from ..problem.checks import nonnegative_number
     from ..theory.exponent_table import exponents as derive
     from ..theory.exponent_table import latex, table
 
-    laws = derive(flags["beta"], flags["information_exponent"])
+    noise = nonnegative_number("label_noise", flags["label_noise"]) > 0
+    laws = derive(flags["beta"], flags["information_exponent"], label_noise=noise)
     out = _directory(flags)
     document = {"exponents": {name: law.as_dict() for name, law in laws.items()}}
     rows = [[name, law.formula, law.value, law.assumes, law.reason] for name, law in laws.items()]
@@ -154,7 +254,7 @@ def figures(flags: dict[str, Any]) -> int:
 
 def simulate(flags: dict[str, Any]) -> int:
     """``emergence simulate``."""
-    values = resolve(flags, names("problem", "simulation"))
+    values = resolve(flags, names("problem", "noise", "simulation"))
     problem = build_problem(values)
     run = _checked_run(problem, values, flags)
     out = _directory(flags)
@@ -176,7 +276,7 @@ def simulate(flags: dict[str, Any]) -> int:
 
 def compare(flags: dict[str, Any]) -> int:
     """``emergence compare``."""
-    values = resolve(flags, names("problem", "simulation", "compare"))
+    values = resolve(flags, names("problem", "noise", "simulation", "compare"))
     from ..compare import overlay
     from ..compare.comparison import TABLE, comparison_rows
     from ..problem.checks import positive_number

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .._version import __version__
-from .flags import add_settings, integer, number
+from .flags import add_settings, integer, number, numbers
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
             if action.help is not None and "{default}" in action.help:
                 from .settings import defaults
 
-                value = defaults(self.prog.split()[-1])[action.dest]
+                value = defaults(self.prog.split()[-1].replace("-", "_"))[action.dest]
                 action.help = action.help.format(default=value if isinstance(value, str) else f"{value:g}")
         return super().format_help()
 
@@ -51,6 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="transition times: closed form, decoupled, gradient flow")
     _add_problem(predict)
     add_settings(predict, "predict")
+    add_settings(predict, "quantiles")
+    add_settings(predict, "noise", "law of SGD at a finite step size (with --step-size)")
     predict.add_argument("--latex", action="store_true", help="print the transition law as LaTeX")
     _add_output(predict)
 
@@ -59,8 +61,29 @@ def build_parser() -> argparse.ArgumentParser:
     exponents.add_argument(
         "--information-exponent", type=integer, metavar="K", help="k* of the activation (default: symbolic, above 2)"
     )
+    exponents.add_argument(
+        "--label-noise", type=number, default=0.0, metavar="SD", help="laws at the best step size with noisy labels"
+    )
     exponents.add_argument("--latex", action="store_true", help="print a LaTeX tabular")
     _add_output(exponents)
+
+    law = commands.add_parser("law", help="the expected loss against a resource, or time and samples against dimension")
+    law.add_argument("resource", metavar="RESOURCE", help="one of: flow_time, samples_fixed_step, samples_best_step, …")
+    _add_problem(law)
+    add_settings(law, "quantiles")
+    add_settings(law, "noise", "SGD")
+    law.add_argument("--draws", type=integer, metavar="N", help="random starts of a law without noise (default 200)")
+    law.add_argument("--dimensions", type=numbers, metavar="D,…", help="dimension_*: input dimensions")
+    _add_output(law)
+
+    step_size = commands.add_parser(
+        "step-size", help="which step size learns with the fewest samples, and what it takes"
+    )
+    step_size.add_argument("--learn", type=integer, metavar="Q", help="strongest directions to learn (default all)")
+    _add_problem(step_size)
+    add_settings(step_size, "quantiles")
+    add_settings(step_size, "noise", "SGD")
+    _add_output(step_size)
 
     simulate = commands.add_parser("simulate", help="online SGD at finite d, measured transition times")
     _add_problem(simulate)
@@ -101,7 +124,8 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, "simulation", "simulation")
+    add_settings(parser, "noise", "simulation")
+    add_settings(parser, "simulation")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
     parser.add_argument("--check-step", action="store_true", help="leap: also run half the step, twice the batch")
 
@@ -120,13 +144,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     if flags["command"] is None:
-        build_parser().error("a command is needed: hermite, predict, exponents, simulate, compare, check or figures")
+        build_parser().error(
+            "a command is needed: hermite, predict, exponents, law, step-size, simulate, compare, check or figures"
+        )
     for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # would only get in each other's way
     try:
         from . import commands
 
-        return int(getattr(commands, flags["command"])(flags))
+        return int(getattr(commands, flags["command"].replace("-", "_"))(flags))
     except (ValueError, ImportError, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of stdout went away: not our error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -36,10 +36,11 @@ SETTINGS = (
     Setting("problem", "seed", int, "seed of all random streams (default {default})"),
     Setting("problem", "directions", str, "m × d initial directions instead of random ones", "FILE.npy"),
     Setting("predict", "t_max", float, "horizon in flow time", "T"),
-    Setting("predict", "quantiles", list, "also quantiles over random inits", "Q,…"),
-    Setting("simulation", "step_size", float, "η (default {default})"),
+    Setting("quantiles", "quantiles", list, "quantiles over random inits, and of the law of SGD", "Q,…"),
+    Setting("noise", "step_size", float, "η of SGD (default {default})"),
+    Setting("noise", "batch", int, "mini-batch size (default {default})"),
+    Setting("noise", "label_noise", float, "standard deviation of noise on the labels (default {default})", "SD"),
     Setting("simulation", "samples", int, "samples a seed, also as 6e6 (default {default})"),
-    Setting("simulation", "batch", int, "mini-batch size (default {default})"),
     Setting("simulation", "seeds", int, "number of runs (default {default})"),
     Setting("simulation", "records", int, "records a run (default {default})"),
     Setting("simulation", "spacing", str, "spacing of the records (default {default})", "log|linear"),
@@ -47,7 +48,6 @@ SETTINGS = (
         "simulation", "schedule", str,
         "step size over steps: constant, power:HORIZON:POWER, piecewise:STEP=ETA,… (default {default})", "TEXT",
     ),
-    Setting("simulation", "label_noise", float, "standard deviation of noise on the labels (default {default})", "SD"),
     Setting(
         "simulation", "method", str, "sampler (default {default}; auto says what it chose)", "auto|direct|reduced|leap"
     ),

@@ -27,6 +27,7 @@ EMBEDDED: dict[str, Any] = {  # the problem and the run of the main job
     "step_size": 1e-8, "samples": 70_000_000_000,
 }  # fmt: skip
 SEEDS = {"compare": 12}  # of the main job; other commands have the default of a run
+NO_STEP_SIZE = ("predict", "law", "step_size")  # commands that speak of SGD only where one is given
 METHODS = ("auto", "direct", "reduced", "leap")
 
 
@@ -44,7 +45,8 @@ def defaults(command: str = "") -> dict[str, Any]:
         for name, parameter in inspect.signature(function).parameters.items():
             if name in found:
                 found[name] = parameter.default
-    return found | EMBEDDED | ({"seeds": SEEDS[command]} if command in SEEDS else {})
+    own = {"seeds": SEEDS[command]} if command in SEEDS else {}
+    return found | EMBEDDED | own | ({"step_size": None} if command in NO_STEP_SIZE else {})
 
 
 def read_config(path: str, allowed: set[str]) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def resolve(flags: dict[str, Any], names: set[str]) -> dict[str, Any]:
     """Merge defaults, config and flags; ``strengths`` displaces ``beta`` and ``P`` of weaker sources."""
     config = read_config(flags["config"], names) if flags.get("config") else {}
     given = {k: v for k, v in flags.items() if k in names and v is not None}
-    known = defaults(flags["command"])
+    known = defaults(flags["command"].replace("-", "_"))
     merged = {name: known[name] for name in names}
     for source in (config, given):
         if "strengths" in source and ("beta" in source or "P" in source):

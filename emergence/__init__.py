@@ -41,21 +41,26 @@ if TYPE_CHECKING:
         FiniteLaw,
         Flow,
         Prediction,
+        SgdLaw,
         TransitionLaw,
+        advise,
         exponents,
         finite_law,
         flow,
         init_quantiles,
         predict,
         resource_curves,
+        sample_curves,
+        sgd_law,
         transition_law,
     )
 
 __all__ = [
     "Activation", "Auto", "Claim", "Comparison", "Constant", "Direct", "Experiment", "ExponentFit", "FiniteLaw", "Flow",
-    "Leap", "Piecewise", "PowerDecay", "Prediction", "Problem", "Reduced", "Run", "Simulation", "Teacher",
-    "TransitionLaw", "__version__", "check", "execute", "exponents", "finite_law", "fit_exponent", "flow",
-    "init_quantiles", "measure", "overlay", "predict", "read_claims", "resource_curves", "sgd", "transition_law",
+    "Leap", "Piecewise", "PowerDecay", "Prediction", "Problem", "Reduced", "Run", "SgdLaw", "Simulation",
+    "Teacher", "TransitionLaw", "__version__", "advise", "check", "execute", "exponents", "finite_law", "fit_exponent",
+    "flow", "init_quantiles", "measure", "overlay", "predict", "read_claims", "resource_curves", "sample_curves", "sgd",
+    "sgd_law", "transition_law",
 ]  # fmt: skip
 _PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
 

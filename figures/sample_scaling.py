@@ -70,7 +70,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     unit = float(problem.d) ** 3
     best = resource_curves.samples_horizon_step(law)
     steps = _step_sizes(law, sizes["steps"])
-    fixed = [resource_curves.samples_fixed_step(law, eta, best.x) for eta in steps]
+    fixed = [resource_curves.samples_sufficient_step(law, eta, best.x) for eta in steps]
     fits = [fit_exponent(best.x / unit, curve.rows) for curve in (best, fixed[0])]
     data = {
         "x": best.x / unit, "best": 2 * best.value, "low": 2 * best.bands[0], "high": 2 * best.bands[-1],

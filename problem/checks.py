@@ -33,3 +33,10 @@ def positive_number(name: str, value: Any) -> float:
     if not is_real_number(value) or not 0 < value < np.inf:
         raise ValueError(f"`{name}` must be a positive number, but is {value!r}")
     return float(value)
+
+
+def nonnegative_number(name: str, value: Any) -> float:
+    """A finite number ≥ 0 as a float."""
+    if not is_real_number(value) or not 0 <= value < np.inf:
+        raise ValueError(f"`{name}` must be a non-negative number, but is {value!r}")
+    return float(value)

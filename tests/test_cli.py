@@ -10,7 +10,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -193,6 +192,75 @@ def test_quantiles_over_random_inits(cli: Cli) -> None:
     assert "quantiles" in document
 
 
+def test_predict_at_a_finite_step_size(cli: Cli) -> None:
+    words = ["predict", *SMALL, "--step-size", "1e-5"]
+    document = cli.json(*words)
+    check_predict(document, P=2, m=4)
+    sgd = document["sgd"]
+    assert sgd["levels"] == [0.05, 0.25, 0.5, 0.75, 0.95] and sgd["start"] == "random" and sgd["valid"] is True
+    for event in ("alignment", "recovery"):
+        assert len(sgd[event]) == 5 and all(is_times(row, 2) for row in sgd[event])
+    assert len(sgd["learned_probability"]) == 2 and isinstance(sgd["reason"], str) and is_number(sgd["t_max"])
+    given = cli.json(*words, "--quantiles", "0.5", "--t-max", "7", "--batch", "2", "--label-noise", "0.5")["sgd"]
+    assert (given["levels"], given["t_max"], given["batch"], given["label_noise"]) == ([0.5], 7.0, 2, 0.5)
+    assert "first passage" in cli(*words).out and "sgd" not in cli.json("predict", *SMALL)
+
+
+def test_predict_says_why_there_is_no_law_of_sgd(cli: Cli) -> None:
+    sgd = cli.json("predict", *SMALL, "--activation", "h3", "--step-size", "1e-5")["sgd"]
+    assert sgd["valid"] is False and "even activation" in sgd["reason"] and sgd["learned_probability"] == [None, None]
+    above = cli.json("predict", *SMALL, "--step-size", "1e-3", "--t-max", "5")["sgd"]
+    assert above["valid"] is False and "of the ceiling" in above["reason"]
+
+
+def test_predict_from_given_directions_at_a_finite_step_size(cli: Cli, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(1).standard_normal((4, 24)))
+    words = ["--directions", str(tmp_path / "rows.npy"), "--step-size", "1e-5", "--d", "24"]
+    assert cli.json("predict", *SMALL, *words)["sgd"]["start"] == "given"
+
+
+# --- laws, step sizes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "choice"),
+    [
+        (["flow_time"], set()),
+        (["samples_fixed_step", "--step-size", "1e-5", "--label-noise", "0.5", "--batch", "2"], set()),
+        (["samples_best_step"], {"step_size"}),
+        (["samples_horizon_step", "--draws", "30"], {"step_size"}),
+        (["width"], set()),
+        (["compute_width_time"], {"width"}),
+        (["compute_width_samples"], {"width", "step_size"}),
+        (["compute_width_samples_best_step"], {"width", "step_size"}),
+        (["dimension_time", "--dimensions", "32,64"], set()),
+        (["dimension_samples"], set()),
+    ],
+)
+def test_law_documents(cli: Cli, tmp_path: Path, words: list[str], choice: set[str]) -> None:
+    out = tmp_path / "out"
+    document = json.loads(cli("law", *words, *SMALL, "--quantiles", "0.25,0.75", "--json", "--out", str(out)).out)
+    assert {"resource", "x", "value", "quantiles", "bands", "choice"} <= set(document)
+    assert document["resource"] == words[0] and document["quantiles"] == [0.25, 0.75]
+    size = len(document["x"])
+    assert size > 1 and len(document["value"]) == size and [len(band) for band in document["bands"]] == [size] * 2
+    assert set(document["choice"]) == choice and all(len(chosen) == size for chosen in document["choice"].values())
+    assert all(low is None or high is None or low <= high for low, high in zip(*document["bands"], strict=True))
+    assert {path.name for path in out.iterdir()} == {"law.json", "law.csv", "law.txt"}
+    assert len((out / "law.csv").read_text().splitlines()) == size + 1
+
+
+def test_step_size_document(cli: Cli) -> None:
+    document = cli.json("step-size", *SMALL, "--learn", "1", "--quantiles", "0.5,0.9")
+    assert document["learn"] == 1
+    for rule in ("best", "sufficient"):
+        found = document[rule]
+        assert found["step_size"] > 0 and found["levels"] == [0.5, 0.9] and len(found["samples"]) == 2
+        assert 0 <= found["divergence_probability"] <= 1 and isinstance(found["valid"], bool)
+    assert document["best"]["divergence_probability"] <= 0.1
+    assert "fewest samples" in cli("step-size", *SMALL).out
+
+
 # --- exponents ------------------------------------------------------------------------------------
 
 
@@ -201,11 +269,15 @@ def test_exponents_document(cli: Cli) -> None:
     assert set(document) == {"exponents"}
     assert {name: entry["value"] for name, entry in document["exponents"].items()} == {
         "flow_time": -0.75, "steps": -0.75, "samples_fixed_step": -0.75, "samples_horizon_step": -0.375, "width": -0.6,
-        "compute_width_time": -1 / 3, "compute_width_samples": -3 / 13, "dimension_time": 1.0, "dimension_samples": 3.0,
+        "compute_width_time": -1 / 3, "compute_width_samples": -3 / 13, "samples_best_step": -0.6,
+        "compute_width_samples_best_step": -0.3, "dimension_time": 1.0, "dimension_samples": 3.0,
     }  # fmt: skip
     assert all(set(entry) == {"formula", "value", "assumes"} for entry in document["exponents"].values())
     assert document["exponents"]["flow_time"]["formula"] == "(1 - 2*beta)/beta"
     assert document["exponents"]["dimension_time"]["formula"] == "k/2 - 1"
+    assert document["exponents"]["samples_best_step"]["formula"] == "1 - 2*beta"
+    noisy = cli.json("exponents", "--beta", "0.8", "--label-noise", "0.1")["exponents"]
+    assert (noisy["samples_best_step"]["value"], noisy["compute_width_samples_best_step"]["value"]) == (-0.375, -3 / 13)
 
 
 @pytest.mark.parametrize("words", [[], ["--beta", "0.5"], ["--beta", "0"], ["--information-exponent", "2"]])
@@ -542,6 +614,26 @@ REFUSED = [
     (["predict", "--quantiles", "0.5,1.5"], "quantile"),
     (["predict", "--quantiles", "a"], "'a' is not a number"),
     (["predict", "--samples", "10"], "--samples"),
+    (["predict", "--step-size", "0"], "`step_size` must be a positive number, but is 0.0"),
+    (["predict", "--step-size", "1e-5", "--batch", "0"], "`batch` must be a positive integer, but is 0"),
+    (["predict", "--step-size", "1e-5", "--label-noise", "-1"], "`label_noise` must be a non-negative number"),
+    (["predict", "--step-size", "1e-5", "--quantiles", "1"], "quantiles"),
+    (["exponents", "--label-noise", "-1"], "`label_noise` must be a non-negative number, but is -1.0"),
+    (["law", "bogus"], "RESOURCE must be one of flow_time"),
+    (["law", "flow_time", "--step-size", "1e-5"], "`step_size` has no part in flow_time"),
+    (["law", "samples_best_step", "--step-size", "1e-5"], "`step_size` has no part in samples_best_step"),
+    (["law", "samples_fixed_step"], "samples_fixed_step needs a step size"),
+    (["law", "samples_best_step", "--draws", "5"], "`draws` has no part in samples_best_step"),
+    (["law", "samples_best_step", "--activation", "h3"], "even activation"),
+    (["law", "flow_time", "--activation", "h2"], "information exponent"),
+    (["law", "flow_time", "--dimensions", "32,64"], "`dimensions` has no part in flow_time"),
+    (["law", "dimension_time", "--dimensions", "32.5,64"], "`dimensions` must be whole numbers"),
+    (["law", "dimension_time", "--dimensions", "64,32"], "`dimensions` must be ascending"),
+    (["law", "flow_time", "--quantiles", "0"], "`quantiles` must lie strictly between 0 and 1"),
+    (["step-size", "--learn", "9"], "`learn` must be at most the 8 directions of positive strength, but is 9"),
+    (["step-size", "--learn", "0"], "`learn` must be a positive integer, but is 0"),
+    (["step-size", "--step-size", "1e-5"], "--step-size has no part in step-size"),
+    (["step-size", "--activation", "h2"], "even activation"),
     (["exponents", "--beta", "-0.1"], "`beta` must be a non-negative number, but is -0.1"),
     (["exponents", "--beta", "inf"], "argument --beta: 'inf' is not a finite number"),
     (["exponents", "--information-exponent", "0"], "`information_exponent` must be a positive integer, but is 0"),
@@ -572,10 +664,8 @@ REFUSED = [
 def test_bad_input_is_refused(
     cli: Cli, tmp_path: Path, arguments: list[str], message: str, json_flag: list[str]
 ) -> None:
-    started = time.process_time()
     outcome = cli(*arguments, "--out", str(tmp_path / "out"), *json_flag)
     assert_refused(outcome, message, tmp_path / "out")
-    assert time.process_time() - started < 2
 
 
 def test_latex_and_json_exclude_each_other(cli: Cli, tmp_path: Path) -> None:
@@ -758,11 +848,10 @@ def test_bad_claims_are_refused(cli: Cli, tmp_path: Path, content: str | list[st
     path = claims_file(tmp_path, *content) if isinstance(content, list) else str(tmp_path / "claims.toml")
     if isinstance(content, str):
         Path(path).write_text(content, encoding="utf-8")
-    started, out = time.process_time(), tmp_path / "out"
+    out = tmp_path / "out"
     flags = ["--out", str(out), "--json", str(tmp_path / "a.json"), "--junit", str(tmp_path / "a.xml")]
     assert_refused(cli("check", "--claims", path, *flags), message, out)
     assert [file.name for file in tmp_path.iterdir()] == ["claims.toml"]
-    assert time.process_time() - started < 5  # SymPy is imported at most once
 
 
 def test_bad_files_of_check_are_refused_before_any_work(cli: Cli, tmp_path: Path) -> None:

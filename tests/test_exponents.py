@@ -29,7 +29,8 @@ LOSSES = {  # what is spent, what directions 1 and P take of it, its growth in Q
     "compute_width_time": ("C", "C_1", "C_P", lambda beta: 1 + beta),
     "compute_width_samples": ("C", "C_1", "C_P", lambda beta: 1 + 2 * beta),
 }
-NAMES = [*LOSSES, "dimension_time", "dimension_samples"]
+BEST = ["samples_best_step", "compute_width_samples_best_step"]
+NAMES = [*LOSSES, *BEST, "dimension_time", "dimension_samples"]
 OWN = {name: sympy.Symbol(name) for name in ("beta", "N")}  # SymPy has functions of these names
 BETAS = [0.51, 0.8, 1.0, 1.7]
 
@@ -113,6 +114,33 @@ def test_students_of_h2_learn_the_matrix_direction_by_direction() -> None:
     # m students end at the best matrix of rank m; by t = 600 mixtures with weaker directions leave 2e-4
     assert losses(m, 75)[-1] == pytest.approx(np.sum(a[m:] ** 2), rel=1e-3)
     assert all("h2" in laws[name].assumes for name in LOSSES)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_best_step_size_by_sums(beta: float, noise: float) -> None:
+    """n(Q) ∝ (Σ_{p>Q} a_p² + τ²)/a_Q², and a budget m n with m = Q."""
+    laws = exponents(beta, 4, label_noise=noise > 0)
+
+    def samples(Q: float) -> Any:
+        return (tail(Q, beta) + noise) * Q ** (2 * beta)
+
+    Q = 1e60 if noise and beta < 0.6 else 1e9  # the noise of the labels must win over a tail of Q^{−0.02}
+    loss = 1 - 2 * beta if noise else slope(lambda Q: tail(Q, beta), Q)
+    spent = slope(samples, Q)
+    near = 5e-2 if noise and beta < 0.6 else 1e-4
+    assert laws["samples_best_step"].value == pytest.approx(loss / spent, abs=near)
+    assert laws["compute_width_samples_best_step"].value == pytest.approx(loss / (1 + spent), abs=near)
+    assert "not in the paper" in laws["samples_best_step"].assumes
+    assert {law.name for law in exponents(beta, 4).values() if law != laws[law.name]} == (set(BEST) if noise else set())
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.5])
+def test_no_law_at_the_best_step_size_up_to_one_half_without_label_noise(beta: float) -> None:
+    for name in BEST:
+        assert exponents(beta, 4)[name].law is None and "noise that is left" in str(exponents(beta, 4)[name].reason)
+    noisy = exponents(beta, 4, label_noise=True)
+    assert str(noisy[BEST[0]].law) == str(noisy["samples_horizon_step"].law)
 
 
 # --- β ≤ ½: no power law ---------------------------------------------------------------------------
@@ -199,8 +227,8 @@ def test_symbols_stay_where_nothing_is_given() -> None:
     assert list(laws) == NAMES and all(law.name == name for name, law in laws.items())
     assert all(law.value is None and "is not given" in str(law.reason) for law in laws.values())
     assert [str(s) for s in laws["width"].expression.free_symbols] == ["beta"]
-    assert [law.value for law in exponents(None, 6).values()] == [None] * 7 + [2.0, 5.0]
-    assert [law.value is None for law in exponents(0.8).values()] == [False] * 7 + [True] * 2
+    assert [law.value for law in exponents(None, 6).values()] == [None] * 9 + [2.0, 5.0]
+    assert [law.value is None for law in exponents(0.8).values()] == [False] * 9 + [True] * 2
 
 
 @pytest.mark.parametrize("beta", [*BETAS, 1, np.float64(0.7)])
@@ -240,7 +268,7 @@ def test_latex_and_text(beta: float | None, k: int | None) -> None:
         assert share == cells[1].startswith(("$L/L(0) = 1 - ", r"$L/L(0) = \theta\left(1 - "))
         assert (r" \propto " in cells[1]) == (law.law is not None and not share)
     text = table(laws).splitlines()
-    assert max(map(len, text)) <= 140 and sum(line[:1] in "LTn" and " against " in line for line in text) == 9
+    assert max(map(len, text)) <= 140 and sum(line[:1] in "LTn" and " against " in line for line in text) == 11
     assert all(any(law.formula in line for line in text) for law in laws.values())
     assert {law.reason for law in laws.values() if law.reason} == {
         line.removeprefix("no value: ") for line in text if line.startswith("no value: ")

@@ -217,28 +217,28 @@ def test_default_axes_reach_from_before_the_first_to_after_the_last_transition(l
 
 def test_small_fixed_steps_are_the_flow_and_large_ones_learn_nothing(law: FiniteLaw) -> None:
     times = np.array([10.0, 50.0, 300.0])
-    small = curves.samples_fixed_step(law, 1e-20, times / 1e-20)
+    small = curves.samples_sufficient_step(law, 1e-20, times / 1e-20)
     np.testing.assert_allclose(small.value, curves.flow_time(law, times).value, rtol=1e-9)  # x·η rounds
-    assert curves.samples_fixed_step(law, 1.0, [1e6]).value[0] == pytest.approx(0.5, rel=1e-14)  # rounding
+    assert curves.samples_sufficient_step(law, 1.0, [1e6]).value[0] == pytest.approx(0.5, rel=1e-14)  # rounding
 
 
 def test_a_batch_allows_steps_larger_by_itself(law: FiniteLaw) -> None:
     eta, x = float(np.median(curves._thresholds(law))), np.geomspace(1e6, 1e11, 9)
-    one, many = curves.samples_fixed_step(law, eta, x), curves.samples_fixed_step(law, 8 * eta, x, batch=8)
+    one, many = curves.samples_sufficient_step(law, eta, x), curves.samples_sufficient_step(law, 8 * eta, x, batch=8)
     assert (one.value == many.value).all()
     unlearned = np.where(curves._thresholds(law) < eta, law.problem.a**2, 0.0).sum(axis=1)
-    last = curves.samples_fixed_step(law, eta, [1e20])
+    last = curves.samples_sufficient_step(law, eta, [1e20])
     assert last.value[0] == pytest.approx(0.5 * unlearned.mean(), rel=1e-12)  # rounding
 
 
 def test_horizon_steps_are_the_envelope_of_fixed_steps(law: FiniteLaw) -> None:
     best = curves.samples_horizon_step(law)
     for i in range(0, best.x.size, 12):
-        chosen = curves.samples_fixed_step(law, best.choice["step_size"][i] * (1 - 1e-8), [best.x[i]])
+        chosen = curves.samples_sufficient_step(law, best.choice["step_size"][i] * (1 - 1e-8), [best.x[i]])
         # the same sum in another order; flow times differ by 1e-8, widths of transitions are 1/20 of a time
         assert chosen.value[0] == pytest.approx(best.value[i], rel=1e-5, abs=1e-9)
     for eta in np.unique(best.choice["step_size"])[::10]:
-        other = curves.samples_fixed_step(law, eta * (1 - 1e-8), best.x)
+        other = curves.samples_sufficient_step(law, eta * (1 - 1e-8), best.x)
         assert (best.value <= other.value * (1 + 1e-5) + 1e-9).all()  # as above
 
 
@@ -385,7 +385,7 @@ def test_bad_input_is_refused() -> None:
         (lambda: finite_law(replace(problem, activation=Activation("h4 + h5"))), "needs an even activation"),
         (lambda: greedy_overlaps(H4, problem.a, d=16, m=-3, draws=1), "`m` must be a positive integer, but is -3"),
         (lambda: curves.flow_time(law, [1.0, 1.0]), "`times` must be ascending"),
-        (lambda: curves.samples_fixed_step(law, 0.0), "`step_size` must be a positive number"),
+        (lambda: curves.samples_sufficient_step(law, 0.0), "`step_size` must be a positive number"),
         (lambda: curves.width(law, [4, 2]), "`widths` must be ascending"),
         (lambda: curves.width(law, [0]), "`widths` must be a positive integer, but is 0"),
         (lambda: curves.dimension_time(law, [2]), "`d` must be at least P = 3, but is 2"),

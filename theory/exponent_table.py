@@ -96,9 +96,12 @@ class _Resource:
     symbol: str
     growth: sympy.Expr
     assumes: str
+    noiseless: bool = False  # does the growth hold without label noise, for beta > ½, alone
 
 
-def exponents(beta: float | None = None, information_exponent: int | None = None) -> dict[str, Exponent]:
+def exponents(
+    beta: float | None = None, information_exponent: int | None = None, *, label_noise: bool = False
+) -> dict[str, Exponent]:
     """Scaling laws by name, for strengths a_p ∝ p^{−beta} and k* = ``information_exponent``.
 
     Parameters
@@ -108,6 +111,8 @@ def exponents(beta: float | None = None, information_exponent: int | None = None
         symbolic, for beta > ½.
     information_exponent
         k* ≥ 1; None keeps it symbolic, for even σ and k* > 2.
+    label_noise
+        Are the labels noisy?  Decides the laws at the best step size.
 
     Raises
     ------
@@ -122,7 +127,7 @@ def exponents(beta: float | None = None, information_exponent: int | None = None
     if information_exponent is not None:
         given[_K] = sympy.Integer(positive_integer("information_exponent", information_exponent))
     order = _order(given.get(_K))
-    laws = [_loss_law(resource, order, given) for resource in _resources(order)]
+    laws = [_loss_law(resource, order, given) for resource in _resources(order, label_noise)]
     laws += [_dimension_law(name, order, given) for name in ("dimension_time", "dimension_samples")]
     return {law.name: law for law in laws}
 
@@ -159,14 +164,24 @@ def _at_best_width(rho: sympy.Expr) -> sympy.Expr:
 
 
 @lru_cache
-def _resources(order: sympy.Expr) -> list[_Resource]:
+def _best_step_growth(samples: sympy.Expr, label_noise: bool) -> sympy.Expr:
+    """Growth in Q of the samples at the best step size: those at the horizon's, times the noise left when Q is due."""
+    left = sympy.S.One if label_noise else _Q ** (1 - 2 * _BETA)  # E2: τ², or Σ_{p>Q} p^{−2β} for β > ½
+    return sympy.expand(_growth(left, _Q) + samples)
+
+
+@lru_cache
+def _resources(order: sympy.Expr, label_noise: bool) -> list[_Resource]:
     """The resources that buy loss."""
     time = _growth(_time(order).subs(_A, _Q**-_BETA), _Q)
     samples = _growth(_samples(order).subs(_A, _Q**-_BETA), _Q)
     fixed = "step size fixed, with drift above noise for all directions that count"
-    horizon = "step size constant, the largest with drift above noise for the last direction learned"
+    horizon = "step size constant, the largest with drift above initial noise for the last direction learned"
     best = "width and duration end at the same direction"
-    rows = [
+    at_best = _best_step_growth(samples, label_noise)
+    noisy = "label noise" if label_noise else "no label noise"
+    free = f"the best constant step size, below the ceiling; {noisy}; p* > 20; batch fixed; not in the paper"
+    rows: list[tuple[Any, ...]] = [
         ("flow_time", "flow time t", "t", time, "a student for every direction learned"),
         ("steps", "SGD steps N, step size fixed", "N", time, fixed),
         ("samples_fixed_step", "samples n, step size fixed", "n", time, f"{fixed}; batch fixed"),
@@ -176,6 +191,11 @@ def _resources(order: sympy.Expr) -> list[_Resource]:
         (
             "compute_width_samples", "compute m n, best width and step", "C", _at_best_width(samples),
             f"{best}; {horizon}; batch fixed",
+        ),
+        ("samples_best_step", "samples n, best step size", "n", at_best, free, not label_noise),
+        (
+            "compute_width_samples_best_step", "compute m n, best width, best step", "C", _at_best_width(at_best),
+            f"{best}; {free}", not label_noise,
         ),
     ]  # fmt: skip
     return [_Resource(*row) for row in rows]
@@ -211,6 +231,8 @@ def _loss_law(resource: _Resource, order: sympy.Expr, given: Given) -> Exponent:
     elif beta is None or beta > _HALF:
         exponent = sympy.together(_growth(_unlearned("above"), _Q).subs(_EXCESS, 2 * _BETA - 1) / rho)
         return _power_law(resource.name, resource.words, "reducible loss", spent, exponent, assumes, given)
+    elif resource.noiseless:
+        law, reason = None, "beta ≤ 1/2 without label noise: the noise that is left depends on P all the way"
     elif beta == _HALF:
         share = _unlearned("half").subs({_Q: ratio ** (1 / rho), _P: range_ ** (1 / rho)})
         law = sympy.expand_log(share, force=True).subs({ratio: spent / first, range_: last / first})

@@ -3,15 +3,16 @@
 One function a resource, each returning a ``Curve`` over the draws of a ``theory.finite_size_law.FiniteLaw``:
 
     flow_time               L(t)
-    samples_fixed_step      x = B t/η at step size η and batch B
-    samples_horizon_step    x = t/η, the step size the best for each x
+    samples_sufficient_step x = B t/η at step size η and batch B, directions above their threshold left out
+    samples_horizon_step    x = t/η, the step size the best for each x by that rule
     width                   L after all time
     compute_width_time      x = m t, the best width for each x
     compute_width_samples   x = m n, the best width and step size for each x
     dimension_time          median T_p against d
     dimension_samples       median T_p/η_p against d
 
-Noise enters through one rule.  At step size η a direction is learned only if the drift of its
+Noise enters through one rule, that of the paper's horizon; what SGD really needs is in ``theory.sample_curves``.
+At step size η a direction is learned only if the drift of its
 student's initial overlap beats the shrinkage by gradient noise, η ≤ η_p
 (``theory.critical_step_size``), and then at its flow time T_p.  That is sharp where
 SGD is gradual: with the shrinkage Γ = (η/η_p) · 4 I c² a s_0^{I−1} kept in ṡ = 4 I c² a s^I − Γ s the
@@ -90,30 +91,32 @@ class Curve:
 
 def flow_time(law: FiniteLaw, times: ArrayLike | None = None) -> Curve:
     """Loss against flow time; default from before the first to after the last median recovery."""
-    x = _lattice(*_span(law.recovery)) if times is None else _axis("times", times)
+    x = lattice(*_span(law.recovery)) if times is None else axis("times", times)
     return _curve("flow_time", x, law.loss_at(x), law)
 
 
-def samples_fixed_step(law: FiniteLaw, step_size: float, samples: ArrayLike | None = None, *, batch: int = 1) -> Curve:
+def samples_sufficient_step(
+    law: FiniteLaw, step_size: float, samples: ArrayLike | None = None, *, batch: int = 1
+) -> Curve:
     """Loss against samples (steps × batch) at a fixed step size; directions with η_p < η stay unlearned."""
     eta, batch = positive_number("step_size", step_size), positive_integer("batch", batch)
     scale = eta / batch
-    x = _lattice(*_span(law.recovery / scale)) if samples is None else _axis("samples", samples)
+    x = lattice(*_span(law.recovery / scale)) if samples is None else axis("samples", samples)
     learned = (_thresholds(law) >= scale).astype(int)
     loss = law.remaining(np.concatenate([[-np.inf], x * scale]), learned, 2)
-    return _curve("samples_fixed_step", x, loss[:, 0, :1] + loss[:, 1, 1:], law)
+    return _curve("samples_sufficient_step", x, loss[:, 0, :1] + loss[:, 1, 1:], law)
 
 
 def samples_horizon_step(law: FiniteLaw) -> Curve:
     """Loss against samples, for each the step size of least expected loss."""
-    x = _lattice(*_span(_samples(law)))
+    x = lattice(*_span(_samples(law)))
     loss, choice = _best_step(law, x)
     return _curve("samples_horizon_step", x, loss, law, choice)
 
 
 def width(law: FiniteLaw, widths: Iterable[int] | None = None) -> Curve:
     """Loss after all time against the number of students."""
-    x = _widths(law, widths)
+    x = width_list(law.problem.m, widths)
     floors = np.stack([_again(law, m=m).floor() for m in x], axis=1)
     return _curve("width", np.array(x, dtype=float), floors, law)
 
@@ -121,14 +124,14 @@ def width(law: FiniteLaw, widths: Iterable[int] | None = None) -> Curve:
 def compute_width_time(law: FiniteLaw, widths: Iterable[int] | None = None) -> Curve:
     """Loss against width × flow time, for each the width of least expected loss."""
     first, last = _span(law.recovery)
-    x = _lattice(first, law.problem.m * last)
+    x = lattice(first, law.problem.m * last)
     return _frontier("compute_width_time", law, x, widths, lambda narrow, t: (narrow.loss_at(t), {}))
 
 
 def compute_width_samples(law: FiniteLaw, widths: Iterable[int] | None = None) -> Curve:
     """Loss against width × samples, for each the width and the step size of least expected loss."""
     first, last = _span(_samples(law))
-    x = _lattice(first, law.problem.m * last)
+    x = lattice(first, law.problem.m * last)
     return _frontier("compute_width_samples", law, x, widths, _best_step)
 
 
@@ -151,7 +154,7 @@ def _against_dimension(
         raise ValueError(f"`direction` must be below P = {law.problem.P}, but is {direction}")
     x = [positive_integer("dimensions", d) for d in dimensions]
     values = np.stack([quantity(_again(law, d=d))[:, direction] for d in x], axis=1)
-    return replace(_curve(resource, _axis("dimensions", x), values, law), value=_quantile(values, 0.5))
+    return replace(_curve(resource, axis("dimensions", x), values, law), value=_quantile(values, 0.5))
 
 
 def _frontier(
@@ -163,7 +166,7 @@ def _frontier(
 ) -> Curve:
     """Lower envelope over widths of the expected loss at x/m."""
     best, choice = np.full((law.draws, x.size), np.inf), {"width": np.zeros(x.size)}
-    for m in _widths(law, widths):
+    for m in width_list(law.problem.m, widths):
         loss, chosen = loss_against(_again(law, m=m), x / m)
         better = loss.mean(axis=0) < (1 - 1e-9) * best.mean(axis=0)  # the narrowest of equals
         best[:, better] = loss[:, better]
@@ -179,7 +182,7 @@ def _best_step(law: FiniteLaw, samples: Array) -> tuple[Array, dict[str, Array]]
     j + 1 and up, at flow times that are lattice points themselves.
     """
     thresholds, spacing = _thresholds(law), np.log(RATIO)
-    steps = _lattice(*_extremes(thresholds))
+    steps = lattice(*_extremes(thresholds))
     with np.errstate(divide="ignore"):
         cell = np.floor(np.log(thresholds / steps[0]) / spacing + 1e-9)
     group = np.clip(cell + 1, 0, steps.size).astype(int)
@@ -238,22 +241,22 @@ def _span(values: Array) -> tuple[float, float]:
     return 0.5 * first, 2 * last
 
 
-def _lattice(low: float, high: float) -> Array:
+def lattice(low: float, high: float) -> Array:
     """Powers of RATIO that cover low to high."""
     low, high = np.floor(np.log(low) / np.log(RATIO)), np.ceil(np.log(high) / np.log(RATIO))
     return RATIO ** np.arange(low, high + 1)
 
 
-def _widths(law: FiniteLaw, widths: Iterable[int] | None) -> list[int]:
-    """Given widths, or 1, 2, 4, … up to the law's own."""
+def width_list(m: int, widths: Iterable[int] | None) -> list[int]:
+    """Given widths, or 1, 2, 4, … up to m."""
     if widths is None:
-        return sorted({*(2**i for i in range(law.problem.m.bit_length())), law.problem.m})
+        return sorted({*(2**i for i in range(m.bit_length())), m})
     chosen = [positive_integer("widths", m) for m in widths]
-    _axis("widths", chosen)
+    axis("widths", chosen)
     return chosen
 
 
-def _axis(name: str, values: ArrayLike) -> Array:
+def axis(name: str, values: ArrayLike) -> Array:
     """Ascending finite non-negative numbers."""
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or x.size == 0 or not np.isfinite(x).all() or (x < 0).any() or (np.diff(x) <= 0).any():

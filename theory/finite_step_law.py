@@ -1,0 +1,390 @@
+"""The law of transition times of online SGD at a finite step size, and of its loss, without simulating it.
+
+Gradient noise does three things at once (constants in ``theory.gradient_noise``): it diffuses the overlaps of the
+students that have learned nothing, shrinks them, and makes their norms grow.  It is that of the moment, in
+proportion to E2 = E δ², and so falls with the loss; and it renews the overlaps within about 1/Γ, so that a direction
+too weak for the noise of the start is learned once the noise has fallen.
+
+* *Passage.*  For every strength the density of one overlap is followed to r² = ½ (``theory.first_passage``); the rate
+  of leaving is the hazard h_p(t) of direction p for each free student.  Overlaps are taken independent.
+* *Competition.*  Given the hazards, alignments are a race: direction p fires at the rate (free students) × h_p(t); a
+  firing takes a student; p stays open until it is recovered, and students that fire for it before that are used
+  up too.  As η → 0 this is greedy selection with that redundancy in it.  The race is run for many draws at once.
+* *Norms.*  A free student has ṅ = n (Γ_0 − 4φ(1) n) with Γ_0 = (η/B) d φ'(1) E2.  Alignment done, it enters
+  ṅ = n [4φ(1)(a_p − n) + Γ_0] at n_free e^{−4φ(1)K}, K the delay of ``theory.decoupled``, and n = a_p/2 is recovery.
+* *Error.*  U = φ(1) Σ_p a_p² (1 − n_p/a_p)² + φ(1) Σ_free n², and with the jitter of what is learned
+  E2 = (U + τ²)/(1 − Σ_p φ'(1) n_p² θ_p²/E2), in the mean over the draws; for direction p while it is open its own
+  share is there whole.
+
+Where it stops (``valid`` and ``reason`` say so): above ``VALID`` of the ceiling, where the mean square error of what
+is learned is no longer typical; σ that is not even or of information exponent below 4; steps too large for flow time.
+It is a diffusion limit: single rare samples, which end runs at large steps, are not in it
+(``theory.divergence`` estimates them).  Derived here.  Unit: flow time t = η · steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.integrate import cumulative_trapezoid
+
+from .._types import Array
+from ..problem.checks import nonnegative_number, positive_integer, positive_number
+from ..problem.events import RECOVERED
+from ..problem.problem import Problem
+from ..problem.seeds import generator
+from . import decoupled
+from .divergence import divergence_rate
+from .first_passage import FirstPassage
+from .gradient_noise import ceiling, jitter_share
+from .random_init import best_overlap
+
+VALID = 0.9  # of the ceiling
+LARGEST_ANGLE = 0.25  # mean square, of what is learned
+STEP = 0.012  # time step over time
+NODES = 32  # strengths that are solved for; those between are interpolated
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+_LARGEST_JITTER = 0.95  # share of E2; beyond the ceiling, where the law is not valid
+
+
+@dataclass(frozen=True, repr=False)
+class SgdLaw:
+    """Transition times over draws of the noise, and of the start where it is random.
+
+    Attributes
+    ----------
+    start
+        ``"given"`` or ``"random"``.
+    alignment, recovery
+        Flow times, shape (draws, P); inf where not reached by ``t_max``.
+    times, loss
+        Flow times (T,) and the expected population loss there, (T,).
+    rows
+        Loss of each draw, shape (draws, T); the jitter of what is learned enters in its mean.
+    survival
+        Estimated probability that direct SGD has not diverged yet, (T,) (``theory.divergence``).
+    valid, reason
+        Does the law claim to hold here, and if not, why.
+    """
+
+    problem: Problem
+    step_size: float
+    batch: int
+    label_noise: float
+    start: str
+    alignment: Array
+    recovery: Array
+    times: Array
+    loss: Array
+    rows: Array
+    survival: Array
+    valid: bool
+    reason: str
+
+    @property
+    def t_max(self) -> float:
+        """Flow time at which the law ends."""
+        return float(self.times[-1])
+
+    @property
+    def learned_probability(self) -> Array:
+        """Probability that each direction is recovered by ``t_max``, shape (P,)."""
+        return np.isfinite(self.recovery).mean(axis=0)
+
+    def quantiles(self, event: str, levels: ArrayLike = LEVELS) -> Array:
+        """Quantiles (Q, P) of ``"alignment"`` or ``"recovery"``; inf where not reached with that probability."""
+        return np.quantile(getattr(self, event), np.asarray(levels), axis=0, method="inverted_cdf")
+
+    def loss_at(self, times: ArrayLike) -> Array:
+        """Expected loss at flow times up to ``t_max``."""
+        return np.exp(np.interp(np.asarray(times, dtype=float), self.times, np.log(np.maximum(self.loss, 1e-300))))
+
+    def survival_at(self, times: ArrayLike) -> Array:
+        """Probability of no divergence up to flow times; that at ``t_max`` beyond."""
+        return np.interp(np.asarray(times, dtype=float), self.times, self.survival)
+
+    def as_dict(self, levels: ArrayLike = LEVELS) -> dict[str, Any]:
+        """JSON-ready form; inf stays inf for the caller to write as null."""
+        return {
+            "step_size": self.step_size,
+            "batch": self.batch,
+            "label_noise": self.label_noise,
+            "levels": np.asarray(levels, dtype=float).tolist(),
+            "alignment": self.quantiles("alignment", levels).tolist(),
+            "recovery": self.quantiles("recovery", levels).tolist(),
+            "learned_probability": self.learned_probability.tolist(),
+            "start": self.start,
+            "t_max": self.t_max,
+            "draws": len(self.alignment),
+            "divergence_probability": float(1 - self.survival[-1]),
+            "valid": self.valid,
+            "reason": self.reason,
+        }
+
+    def text(self, levels: ArrayLike = LEVELS) -> str:
+        """The quantiles as a table."""
+        q = np.asarray(levels, dtype=float)
+        lines = [
+            f"SGD at step size {self.step_size:g}, batch {self.batch}, label noise {self.label_noise:g}: alignment by "
+            f"first passage ({self.start} start, {len(self.alignment)} draws, to t = {self.t_max:.4g})"
+        ]
+        table, probability = self.quantiles("alignment", q), self.learned_probability
+        for p in range(self.problem.P):
+            cells = [f"q{level:g}: " + _text(table[i, p]) for i, level in enumerate(q)]
+            lines.append(f"  p = {p + 1}:  " + "   ".join(cells) + f"   recovered {probability[p]:.0%}")
+        lines.append(f"  direct SGD diverges by then with probability {1 - self.survival[-1]:.2g} (estimated)")
+        return "\n".join([*lines, "  " + ("valid: " if self.valid else "not valid: ") + self.reason])
+
+
+def sgd_law(
+    problem: Problem,
+    step_size: float,
+    *,
+    batch: int = 1,
+    label_noise: float = 0.0,
+    directions: ArrayLike | None = None,
+    t_max: float | None = None,
+    draws: int | None = None,
+    seed: int = 0,
+) -> SgdLaw:
+    """Transition times and loss of SGD at a constant step size.
+
+    Parameters
+    ----------
+    step_size, batch, label_noise
+        η, B and the standard deviation τ of noise on the labels.
+    directions
+        Initial unit rows (m, d) or coordinates; None for the law over random ones.
+    t_max
+        Horizon in flow time; default twice the largest median recovery, where there is one.
+    draws
+        Of the race; default some 60,000/P, between 16 and 1000, for given starts 200.
+    seed
+        Of the race.
+
+    Raises
+    ------
+    ValueError
+        Bad values; a problem that the theory does not know (``sgd_law_refusal``).
+    """
+    eta, size = positive_number("step_size", step_size), positive_integer("batch", batch)
+    tau = nonnegative_number("label_noise", label_noise)
+    refusal = sgd_law_refusal(problem)
+    if refusal is not None:
+        raise ValueError(refusal)
+    if t_max is not None:
+        positive_number("t_max", t_max)
+    rows = None if directions is None else problem.checked_directions(directions)
+    count = int(np.clip(60_000 // problem.P, 16, 1000 if rows is None else 200)) if draws is None else draws
+    race = _Race(problem, eta, size, tau, rows, positive_integer("draws", count), seed)
+    race.run(t_max)
+    times = np.array(race.times)
+    lost = divergence_rate(problem, eta / size, np.array(race.rest), np.array(race.aligned)) * size / eta
+    valid, reason = validity(problem, eta, size, tau)
+    return SgdLaw(
+        problem, eta, size, tau, "random" if rows is None else "given", race.alignment, race.recovery, times,
+        np.array(race.loss), np.array(race.rows).T, np.exp(-cumulative_trapezoid(lost, times, initial=0)),
+        valid, reason,
+    )  # fmt: skip
+
+
+def sgd_law_refusal(problem: Problem) -> str | None:
+    """Why there is no law of SGD for a problem; None where there is."""
+    if problem.activation.parity != "even" or (problem.activation.information_exponent or 0) < 4:
+        return "the law of SGD needs an even activation of information exponent ≥ 4"
+    return None
+
+
+def validity(problem: Problem, step_size: float, batch: int, label_noise: float) -> tuple[bool, str]:
+    """Does the law claim to hold at this step size, and the reason."""
+    top = ceiling(problem)
+    share = step_size / batch / top
+    if share > VALID:
+        return False, f"the step size is {share:.3g} of the ceiling {top * batch:.3g} (valid up to {VALID})"
+    a, one = problem.a.max(), problem.activation.second_moment
+    error = one * (1 - a**2) + label_noise**2
+    angle = step_size / batch * problem.d * error / (2 * a)
+    angle /= 1 - share
+    if angle > LARGEST_ANGLE:
+        return (
+            False,
+            f"a student that has learned strays by a mean square angle of {angle:.2g} (valid to {LARGEST_ANGLE})",
+        )
+    turn = step_size * a * problem.activation.slope_second_moment
+    if turn > 0.2:
+        return False, f"one step turns a learned student by {turn:.2g} of its error: no flow time (valid up to 0.2)"
+    return True, f"the step size is {share:.3g} of the ceiling {top * batch:.3g}"
+
+
+class _Race:
+    """The draws, side by side, and the densities that give them their hazards."""
+
+    def __init__(
+        self, problem: Problem, eta: float, batch: int, tau: float, rows: Array | None, draws: int, seed: int
+    ) -> None:
+        sigma, a = problem.activation, problem.a
+        self.problem, self.scale, self.tau = problem, eta / batch, tau
+        self._stream = generator(seed)
+        self._live = np.nonzero(a > 0)[0]
+        self._one, self._slope = sigma.second_moment, sigma.slope_second_moment
+        strengths = np.unique(a[self._live])
+        if rows is None:
+            if strengths.size > NODES:
+                strengths = np.geomspace(strengths[0], strengths[-1], NODES)
+            self._nodes, starts = strengths, None
+            best = np.sqrt(best_overlap(problem, 1 - 1e-4))
+            self._free: Array = np.full(draws, problem.m)
+        else:
+            self._nodes = a[self._live]
+            starts = rows[:, self._live].T
+            best = np.abs(starts).max()
+            self._free = np.full((draws, problem.m), True)
+        self._given = rows is not None
+        self._passage = FirstPassage(problem, self._nodes, self.scale, tau, starts)
+        self._first = float(decoupled.alignment_time(sigma, a.max(), min(float(best), 0.7)))
+        delay = decoupled.delay(sigma)
+        self._drop = 4 * self._one * delay  # of ln n, at alignment
+        typical = np.sqrt(best_overlap(problem, 0.5))
+        slowest = float(decoupled.recovery_time(sigma, a[self._live].min(), typical, problem.init_scale**2))
+        self._cap = 10 * slowest
+        shape = (draws, problem.P)
+        self.alignment, self.recovery = np.full(shape, np.inf), np.full(shape, np.inf)
+        self._log_n = np.full(shape, -np.inf)
+        self._log_free = 2 * np.log(problem.init_scale)
+        self.times, self.loss, self.rows = [0.0], [0.0], [np.zeros(draws)]
+        self.rest, self.aligned = [0.0], [np.zeros(problem.P)]
+        self._error, unlearned = self._now()
+        self.loss[0], self.rows[0], self.rest[0] = (
+            0.5 * (self._error - tau**2), 0.5 * unlearned, float(unlearned.mean()) + tau**2,
+        )  # fmt: skip
+
+    def _now(self) -> tuple[float, Array]:
+        """E2 in the mean, and U of each draw."""
+        a, n = self.problem.a, np.exp(self._log_n)
+        left = self._one * ((a - n) ** 2).sum(axis=1)
+        free = self._free.sum(axis=1) if self._given else self._free
+        left = left + self._one * free * np.exp(2 * self._log_free)
+        strength = a[self._live]
+        share = jitter_share(self.problem, strength, np.minimum(n[:, self._live], strength), self.scale)
+        jitter = min(float(share.sum(axis=1).mean()), _LARGEST_JITTER)
+        start = self._one * float(np.sum(a**2)) + self.tau**2
+        # beyond the ceiling no more than at the start: a bound, and flagged as not valid
+        return min((float(left.mean()) + self.tau**2) / (1 - jitter), start), left
+
+    def run(self, t_max: float | None) -> None:
+        t, horizon = 0.0, t_max
+        while True:
+            if horizon is None:
+                done = np.isfinite(self.recovery[:, self._live]).mean(axis=0) > 0.5
+                out_of_students = (
+                    not self._free.any() and not (np.isfinite(self.alignment) & np.isinf(self.recovery)).any()
+                )
+                if done.all() or out_of_students:
+                    horizon = 2 * max(t, self._first)
+            end = self._cap if horizon is None else horizon
+            if t >= end * (1 - 1e-12):
+                return
+            dt = min(max(self._first / 100, STEP * t), end - t)
+            self._step(t, dt)
+            t += dt
+            self.times.append(t)
+            self.rest.append(float(self._left.mean()) + self.tau**2)
+            self.aligned.append(np.isfinite(self.alignment).mean(axis=0))
+            self.loss.append(0.5 * (self._error - self.tau**2))
+            self.rows.append(0.5 * self._left + (0.5 * (self._error - self.tau**2) - 0.5 * self._left.mean()))
+
+    def _step(self, t: float, dt: float) -> None:
+        a, one = self.problem.a, self._one
+        weights = ((1 - np.exp(self._log_n) / np.where(a > 0, a, 1.0)) ** 2).mean(axis=0)[self._live]
+        if self._given:
+            weight = weights
+        else:
+            order = np.argsort(a[self._live])
+            weight = np.interp(self._nodes, a[self._live][order], weights[order])
+        error = self._error + one * self._nodes**2 * (1 - weight)
+        passed = self._passage.step(dt, error)  # (nodes, columns): −ln of the share that stays
+        growth = self.scale * self.problem.d * self._slope * self._error  # Γ_0
+        # those aligned before this step grow through it; those aligned in it, through what is left of it
+        self._recover(np.isfinite(self.alignment), t, dt, growth)
+        when = self._fire_given(passed) if self._given else self._fire_random(passed)
+        fired = np.isfinite(when)
+        self.alignment[fired] = t + dt * when[fired]
+        n_free = np.exp(self._log_free)
+        self._log_free += _logistic(n_free, growth, 4 * one, dt)
+        start = self._log_free - self._drop
+        self._log_n[fired] = np.minimum(start, np.log(0.25 * a[np.nonzero(fired)[1]]))
+        self._recover(fired, self.alignment, t + dt - self.alignment, growth)
+        self._error, self._left = self._now()
+
+    def _recover(self, who: Array, since: float | Array, span: float | Array, growth: float) -> None:
+        """Let aligned students grow for ``span`` from ``since``, and note who is recovered on the way."""
+        if not who.any():
+            return
+        a = np.broadcast_to(self.problem.a, who.shape)[who]
+        log_n, one = self._log_n[who], self._one
+        span, since = np.broadcast_to(span, who.shape)[who], np.broadcast_to(since, who.shape)[who]
+        rate, n = 4 * one * a + growth, np.exp(log_n)
+        moved = log_n + _logistic(n, rate, 4 * one, span)
+        level = RECOVERED * a
+        new = (n < level) & (np.exp(moved) >= level)
+        # the logistic is n/(1 − c n) ∝ e^{rate t}, c = 4φ(1)/rate
+        c = 4 * one / rate
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needed = np.log(level * (1 - c * n) / (n * (1 - c * level))) / rate
+        times = self.recovery[who]
+        self.recovery[who] = np.where(new, since + np.clip(needed, 0.0, span), times)
+        self._log_n[who] = moved
+
+    def _fire_random(self, passed: Array) -> Array:
+        """When in this step, 0 to 1, each direction of each draw is aligned; inf where it is not."""
+        a, hazard = self.problem.a, np.zeros(self.problem.P)
+        if self._nodes.size == 1:
+            hazard[self._live] = passed[0, 0]
+        else:
+            at, logs = np.log(a[self._live]), np.log(np.maximum(passed[:, 0], 1e-300))
+            hazard[self._live] = np.exp(np.interp(at, np.log(self._nodes), logs))
+        is_open = np.isinf(self.recovery)
+        rate = self._free[:, None] * hazard
+        with np.errstate(divide="ignore"):
+            wait = np.where(is_open & (rate > 0), self._stream.standard_exponential(rate.shape) / rate, np.inf)
+        hits = wait < 1
+        counts = hits.sum(axis=1)
+        for i in np.nonzero(counts > self._free)[0]:  # too few students: the first take them
+            last = np.sort(wait[i])[self._free[i] - 1] if self._free[i] else -1.0
+            hits[i] &= wait[i] <= last
+        self._free = self._free - hits.sum(axis=1)
+        return np.where(hits & np.isinf(self.alignment), wait, np.inf)
+
+    def _fire_given(self, passed: Array) -> Array:
+        """The same, each student with its own hazard for each direction."""
+        when = np.full(self.alignment.shape, np.inf)
+        pairs = np.argwhere(passed > 1e-12)  # (direction, student)
+        if not pairs.size:
+            return when
+        rate = passed[pairs[:, 0], pairs[:, 1]]
+        direction, student = self._live[pairs[:, 0]], pairs[:, 1]
+        wait = self._stream.standard_exponential((len(self._free), rate.size)) / rate
+        usable = self._free[:, student] & np.isinf(self.recovery[:, direction])
+        hits = np.argwhere((wait < 1) & usable)
+        for i, j in hits[np.argsort(wait[hits[:, 0], hits[:, 1]])]:
+            p, k = direction[j], student[j]
+            if self._free[i, k]:
+                self._free[i, k] = False
+                if np.isinf(self.alignment[i, p]) and np.isinf(when[i, p]):
+                    when[i, p] = wait[i, j]
+        return when
+
+
+def _logistic(n: Any, rate: Any, curvature: float, span: Any) -> Any:
+    """ln(n(t)/n) after ``span`` of ṅ = n (rate − curvature n)."""
+    grown = np.expm1(np.minimum(rate * span, 700.0))
+    safe = np.where(rate * span > 1e-12, rate, 1.0)
+    bend = np.where(rate * span > 1e-12, grown / safe, span)
+    return np.minimum(rate * span, 700.0) - np.log1p(curvature * n * bend)
+
+
+def _text(value: float) -> str:
+    return f"{value:.4g}" if np.isfinite(value) else "—"
