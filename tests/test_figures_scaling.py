@@ -36,7 +36,7 @@ TINY: dict[str, dict[str, Any]] = {
     "dimension": {
         "m": 8, "d": [64, 1024, 16384], "draws": 100, "step_size": 0.05,
         "flow": {"d": [32, 64, 128], "seeds": 6}, "leap": {"d": [64, 128, 256], "seeds": 6},
-        "reduced": {"d": [48, 56, 64], "seeds": 6},
+        "reduced": {"d": [30, 36, 42], "seeds": 6},
     },
 }  # fmt: skip
 NAMES = tuple(TINY)
