@@ -25,10 +25,12 @@ from ..problem.events import EVENTS
 from ..problem.problem import Problem
 from ..simulate.result import Simulation
 from ..theory.critical_step_size import drift_dominated_step_size
+from ..theory.gradient_noise import ceiling
 from ..theory.prediction import LEVELS, Prediction, predict
+from .calibration import Calibration, calibrate
 from .statistics import MedianEstimate, median_estimate, middle
 from .texts import estimate_text, number_text
-from .verdicts import agreement
+from .verdicts import agreement, calibration_verdict
 
 TOLERANCE = 0.1
 LOSS_FLOOR = 1e-3  # losses below this fraction of the initial one are compared as equal to it
@@ -73,11 +75,15 @@ class Agreement:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Predictions (one a seed), the simulation, and their agreement."""
+    """Predictions (one a seed), the simulation, and their agreement.
+
+    ``calibration`` lays the runs into the law of SGD at their step size; None where there is none.
+    """
 
     predictions: tuple[Prediction, ...]
     simulation: Simulation
     agreement: Agreement
+    calibration: Calibration | None
 
     @property
     def problem(self) -> Problem:
@@ -89,7 +95,8 @@ class Comparison:
         return {
             "predict": [prediction.as_dict() for prediction in self.predictions],
             "simulate": self.simulation.as_dict(),
-            "agreement": self.agreement.as_dict(),
+            "agreement": self.agreement.as_dict()
+            | {"sgd": None if self.calibration is None else self.calibration.as_dict()},
         }
 
     def __str__(self) -> str:
@@ -101,6 +108,8 @@ class Comparison:
             lines.append(f"  {level.replace('_', ' '):>12} {cells[0]:>28} {cells[1]:>28}")
         distance = agreement.loss_distance.median
         lines.append(f"loss curves: median over seeds of sup |Δ log10 L| = {number_text(distance, '.3g')}")
+        if self.calibration is not None:
+            lines.append(str(self.calibration))
         lines.append(f"verdict: {agreement.verdict} — {agreement.reason}")
         return "\n".join(lines)
 
@@ -135,7 +144,10 @@ def overlay(
         predictions.append(predict(problem, directions, t_min=span, times=simulation.times))
         if progress is not None:
             progress(1)
-    return Comparison(tuple(predictions), simulation, _agreement(predictions, simulation, tolerance))
+    calibration = calibrate(simulation)
+    return Comparison(
+        tuple(predictions), simulation, _agreement(predictions, simulation, tolerance, calibration), calibration
+    )
 
 
 def relative_errors(predicted: Array, measured: Array, horizon: float) -> Array:
@@ -168,7 +180,9 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
     return rows
 
 
-def _agreement(predictions: list[Prediction], simulation: Simulation, tolerance: float) -> Agreement:
+def _agreement(
+    predictions: list[Prediction], simulation: Simulation, tolerance: float, calibration: Calibration | None
+) -> Agreement:
     errors: dict[str, dict[str, MedianEstimate]] = {}
     for level in LEVELS:
         errors[level] = {}
@@ -178,8 +192,12 @@ def _agreement(predictions: list[Prediction], simulation: Simulation, tolerance:
     against_flow = {event: tested_errors(predictions, simulation, "flow", event) for event in EVENTS}
     tested = {event: table[~np.isnan(table)] for event, table in against_flow.items()}
     verdict, reason = agreement(errors["flow"], tolerance)
-    if verdict != "agree":
-        reason += _noise_note(predictions, simulation)
+    noise = _noise_note(predictions, simulation)
+    if noise and calibration is not None and calibration.law.valid:
+        verdict, reason = calibration_verdict(calibration.pit, calibration.coverage, len(predictions), tolerance)
+        reason += noise
+    elif verdict != "agree":
+        reason += noise
     return Agreement(
         errors=errors,
         pairs={event: int(values.size) for event, values in tested.items()},
@@ -223,9 +241,10 @@ def _noise_note(predictions: list[Prediction], simulation: Simulation) -> str:
         r0 = np.abs(rows[prediction.student[taken], np.nonzero(taken)[0]])
         limits.append(drift_dominated_step_size(problem, problem.a[taken], r0, simulation.run.batch))
     typical = float(np.median(np.concatenate(limits))) if any(x.size for x in limits) else np.nan
-    if np.isfinite(typical) and simulation.step_size > typical / 10:
+    small = min(typical / 10, simulation.run.batch * ceiling(problem) / 30)
+    if np.isfinite(small) and simulation.step_size > small:
         return (
-            f"; gradient noise matters here: the drift of a typical direction beats it "
-            f"for step sizes below {typical:.2g}, this run used {simulation.step_size:.2g}"
+            f"; gradient noise matters here: it plays little part for step sizes below {small:.2g}, "
+            f"this run used {simulation.step_size:.2g}"
         )
     return ""

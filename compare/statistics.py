@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binom
+from scipy.stats import t as student
+
+from .._types import Array
 
 CONFIDENCE = 0.95
 
@@ -71,3 +74,23 @@ def middle(values: ArrayLike) -> float:
     ordered = np.sort(np.asarray(values, dtype=float).ravel())
     low, high = ordered[(ordered.size - 1) // 2], ordered[ordered.size // 2]
     return float(low) if low == high else float(0.5 * (low + high))
+
+
+@dataclass(frozen=True)
+class SeedMean:
+    """A mean over seeds with its 95 % interval."""
+
+    mean: float
+    interval: tuple[float, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {"mean": self.mean, "interval": list(self.interval)}
+
+
+def seed_mean(values: Array) -> SeedMean:
+    """Mean and t-interval of independent values."""
+    error = float(values.std(ddof=1)) / np.sqrt(values.size)
+    half = float(student.ppf(0.975, values.size - 1)) * error
+    mean = float(values.mean())
+    return SeedMean(mean, (mean - half, mean + half))

@@ -7,6 +7,10 @@ exact 95 % interval (``compare.statistics``), and
     disagree       one of them lies wholly outside
     inconclusive   otherwise, or when no 95 % interval exists
 
+Where gradient noise matters and the law of SGD at the run's step size holds (``compare.calibration``), the question is
+instead whether the times are distributed as that law says: the mean PIT against ½ and the share inside the 5–95 % band
+against 0.9, each with a 95 % interval over seeds and ± tolerance around what is expected, judged by the same rule.
+
 **Claims** (``check``): measured x̂ with standard error e over S independent seeds, predicted x, allowance b for what
 theory at finite size may be off the formula:
 
@@ -31,7 +35,7 @@ from dataclasses import dataclass
 
 from scipy.stats import t as student
 
-from .statistics import MedianEstimate
+from .statistics import MedianEstimate, SeedMean
 from .texts import estimate_text
 
 ALARM = 1e-8  # false alarms of one claim; a suite of a hundred stays below 1e-6
@@ -53,6 +57,24 @@ def agreement(errors: Mapping[str, MedianEstimate], tolerance: float) -> tuple[s
     if any(high < -tolerance or low > tolerance for low, high in intervals):
         return "disagree", text
     inside = all(-tolerance <= low and high <= tolerance for low, high in intervals)
+    return "agree" if inside else "inconclusive", text
+
+
+def calibration_verdict(
+    pit: Mapping[str, SeedMean], coverage: Mapping[str, SeedMean], seeds: int, tolerance: float
+) -> tuple[str, str]:
+    """One of ``AGREEMENT`` and the reason, from the mean PIT and the coverage of each event."""
+    text = "; ".join(
+        f"{event} mean PIT {pit[event].mean:.3f}, inside the 5–95 % band {coverage[event].mean:.3f}" for event in pit
+    )
+    text = f"times against the law of SGD at this step size: {text}; tolerance ±{tolerance:g}"
+    if seeds < 6:
+        return "inconclusive", f"{text}; {seeds} seeds say little, 6 do"
+    off = [(one.interval[0] - centre, one.interval[1] - centre)
+           for table, centre in ((pit, 0.5), (coverage, 0.9)) for one in table.values()]  # fmt: skip
+    if any(high < -tolerance or low > tolerance for low, high in off):
+        return "disagree", text
+    inside = all(-tolerance <= low and high <= tolerance for low, high in off)
     return "agree" if inside else "inconclusive", text
 
 

@@ -30,7 +30,15 @@ MAY_IMPORT = {
 }  # fmt: skip
 SMALL_PROBLEM = ["--P", "2", "--d", "20", "--m", "4"]
 SMALL_RUN = [*SMALL_PROBLEM, "--samples", "200", "--seeds", "2"]
-SMALL = {"predict": SMALL_PROBLEM, "simulate": SMALL_RUN, "compare": SMALL_RUN, "check": ["--claims", "one.toml"]}
+SMALL_LAW = [*SMALL_PROBLEM, "--init-scale", "0.1"]
+SMALL = {
+    "law": SMALL_LAW,
+    "step-size": SMALL_LAW,
+    "predict": SMALL_PROBLEM,
+    "simulate": SMALL_RUN,
+    "compare": SMALL_RUN,
+    "check": ["--claims", "one.toml"],
+}
 CLAIM = """
 [[claim]]
 name = "the loss falls as a power of flow time"

@@ -161,7 +161,7 @@ def sgd_law(
     t_max
         Horizon in flow time; default twice the largest median recovery, where there is one.
     draws
-        Of the race; default some 60,000/P, between 16 and 1000, for given starts 200.
+        Of the race; default some 32,000/P, between 8 and 1000, for given starts 200.
     seed
         Of the race.
 
@@ -178,7 +178,7 @@ def sgd_law(
     if t_max is not None:
         positive_number("t_max", t_max)
     rows = None if directions is None else problem.checked_directions(directions)
-    count = int(np.clip(60_000 // problem.P, 16, 1000 if rows is None else 200)) if draws is None else draws
+    count = int(np.clip(32_000 // problem.P, 8, 1000 if rows is None else 200)) if draws is None else draws
     race = _Race(problem, eta, size, tau, rows, positive_integer("draws", count), seed)
     race.run(t_max)
     times = np.array(race.times)

@@ -29,7 +29,7 @@ from .gradient_noise import ceiling
 from .random_init import best_overlap
 from .resource_curves import Curve, axis, lattice, width_list
 
-RATIO = 1.5  # of neighbouring step sizes
+RATIO = 1.5  # of neighbouring step sizes near the ceiling; further down, where the best is flatter, 2
 QUANTILES = (0.1, 0.5, 0.9)
 
 
@@ -95,7 +95,7 @@ def compute_width_samples_best_step(
 
 
 def step_size_lattice(problem: Problem, batch: int = 1, label_noise: float = 0.0) -> Array:
-    """Step sizes from the least that is of use to ``VALID`` of the ceiling, in factors of ``RATIO``.
+    """Step sizes from the least that is of use to ``VALID`` of the ceiling.
 
     The least is half the drift-dominated one of the weakest direction at the noise that is left when all stronger
     ones are learned, or a tenth of the largest; a batch B allows B times larger ones while a step stays small.
@@ -107,23 +107,28 @@ def step_size_lattice(problem: Problem, batch: int = 1, label_noise: float = 0.0
     order = np.sort(a)
     left = sigma.second_moment * np.interp(a, order, np.cumsum(order**2))
     low = float(np.min(0.5 * quiet * sigma.second_moment / (left + label_noise**2)))
-    count = int(np.ceil(np.log(top / min(low, 0.1 * top)) / np.log(RATIO))) + 1
+    near = RATIO ** -np.arange(4.0)
+    count = int(np.ceil(np.log2(near[-1] * top / min(low, 0.1 * top))))
+    shares = np.concatenate([near, near[-1] * 2.0 ** -np.arange(1.0, count + 1)])
     limit = 0.2 / (a.max() * sigma.slope_second_moment)
-    return np.unique(np.minimum(batch * top * RATIO ** -np.arange(count, dtype=float)[::-1], limit))
+    return np.unique(np.minimum(batch * top * shares, limit))
 
 
 def _laws(problem: Problem, step_sizes: ArrayLike | None, batch: int, label_noise: float, seed: int) -> list[SgdLaw]:
     batch, tau = positive_integer("batch", batch), nonnegative_number("label_noise", label_noise)
     steps = step_size_lattice(problem, batch, tau) if step_sizes is None else axis("step_sizes", step_sizes)
+
     return [sgd_law(problem, float(eta), batch=batch, label_noise=tau, seed=seed) for eta in steps]
 
 
 def _span(laws: list[SgdLaw], batch: int) -> Array:
-    """From half the first recovery at the largest step size to the end of the law at the smallest."""
-    fast = laws[-1]
-    first = np.where(np.isfinite(fast.recovery), fast.recovery, fast.t_max).min(axis=1)
-    last = max(float(law.t_max) / law.step_size for law in laws)
-    return lattice(0.5 * batch * float(np.median(first)) / fast.step_size, 0.5 * batch * last)
+    """From half the first recovery at any of the step sizes to the end of the law at the smallest."""
+    first, last = [], []
+    for law in laws:
+        times = np.where(np.isfinite(law.recovery), law.recovery, law.t_max).min(axis=1)
+        first.append(float(np.median(times)) / law.step_size)
+        last.append(law.t_max / law.step_size)
+    return lattice(0.5 * batch * min(first), 0.5 * batch * max(last))
 
 
 def _read(law: SgdLaw, x: Array) -> tuple[Array, Array]:

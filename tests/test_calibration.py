@@ -1,0 +1,86 @@
+"""Calibration against the law of SGD: uniform where times are drawn from it, and not where they are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from emergence.compare import overlay
+from emergence.compare.calibration import calibrate
+from emergence.compare.verdicts import calibration_verdict
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate import Direct, Leap, PowerDecay, Simulation, sgd
+from emergence.theory.finite_step_law import sgd_law
+from emergence.theory.gradient_noise import ceiling
+
+PROBLEM = Problem(Activation("h4"), Teacher.power_law(3, 0.8), d=256, m=12)
+ETA = 0.3 * ceiling(PROBLEM)
+T_MAX = 60.0  # some of the last direction's transitions are later
+
+
+def drawn(seeds: int, stretch: float = 1.0, seed: int = 11) -> Simulation:
+    """A simulation whose times are drawn from the law, stretched; everything else of a short run."""
+    law = sgd_law(PROBLEM, ETA, t_max=T_MAX, draws=seeds, seed=seed)
+    run = sgd(PROBLEM, ETA, 10, seeds=seeds, sampler=Leap(), records=1)
+    times = {name: stretch * getattr(law, name) for name in ("alignment", "recovery")}
+    times = {name: np.where(value <= T_MAX, value, np.inf) for name, value in times.items()}
+    return replace(run, run=replace(run.run, samples=int(T_MAX / ETA)), times=np.array([0.0, T_MAX]), **times)
+
+
+def test_times_from_the_law_are_uniform() -> None:
+    found = calibrate(drawn(400))
+    assert found is not None and found.law.valid
+    for event in ("alignment", "recovery"):
+        low, high = found.pit[event].interval
+        assert low - 0.01 <= 0.5 <= high + 0.01 and found.coverage[event].mean == pytest.approx(0.9, abs=0.03)
+        counts = found.histogram[event]
+        assert counts.sum() == pytest.approx(1200)
+        # directions of a seed share a race, so the sum is not quite χ² with 9 degrees of freedom
+        assert np.sum((counts - 120) ** 2) / 120 < chi2(9).isf(1e-4)
+    verdict, reason = calibration_verdict(found.pit, found.coverage, 400, 0.1)
+    assert verdict == "agree" and "mean PIT" in reason
+
+
+@pytest.mark.parametrize("stretch", [0.6, 1.6])
+def test_times_that_are_off_are_found(stretch: float) -> None:
+    found = calibrate(drawn(200, stretch))
+    assert found is not None
+    assert calibration_verdict(found.pit, found.coverage, 200, 0.1)[0] == "disagree"
+    assert (found.pit["alignment"].mean > 0.5) == (stretch > 1)
+
+
+def test_few_seeds_are_inconclusive() -> None:
+    found = calibrate(drawn(5))
+    assert found is not None and calibration_verdict(found.pit, found.coverage, 5, 0.1)[0] == "inconclusive"
+
+
+def test_where_there_is_no_law() -> None:
+    odd = Problem(Activation("h3"), Teacher([1.0]), d=32, m=2)
+    assert calibrate(sgd(odd, 1e-4, 100, seeds=3, sampler=Direct("numpy"))) is None
+    assert calibrate(sgd(PROBLEM, PowerDecay(1e-5, 100, 1.0), 100, seeds=3, sampler=Direct("numpy"))) is None
+    assert calibrate(sgd(PROBLEM, 1e-6, 100, seeds=1, sampler=Direct("numpy"))) is None
+
+
+def overlaid(simulation: Simulation) -> Any:
+    return overlay(PROBLEM, simulation)
+
+
+def test_the_verdict_is_about_the_law_where_noise_matters_and_about_the_flow_where_it_does_not() -> None:
+    noisy = overlaid(drawn(12))
+    assert "against the law of SGD" in noisy.agreement.reason
+    quiet = overlaid(sgd(PROBLEM, 1e-4 * ETA, 10**6, seeds=6, sampler=Leap(), records=1))
+    assert "against the law of SGD" not in quiet.agreement.reason
+    document = noisy.as_dict()["agreement"]["sgd"]
+    assert set(document["pit"]) == {"alignment", "recovery"} and document["law"]["valid"] is True
+
+
+@pytest.mark.slow
+def test_direct_runs_are_calibrated() -> None:
+    problem = Problem(Activation("h4"), Teacher.power_law(3, 1.0), d=64, m=8)
+    eta = 0.3 * ceiling(problem)
+    comparison = overlay(problem, sgd(problem, eta, int(50 / eta), seeds=60, sampler=Direct(), records=2))
+    assert comparison.agreement.verdict == "agree"
