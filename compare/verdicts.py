@@ -30,7 +30,7 @@ there the allowance is the protection.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scipy.stats import t as student
@@ -53,11 +53,16 @@ def agreement(errors: Mapping[str, MedianEstimate], tolerance: float) -> tuple[s
     if not all(estimate.certified for estimate in errors.values()):
         count = min(estimate.count for estimate in errors.values())
         return "inconclusive", f"{text}; {count} seeds give no 95 % interval, 6 do"
-    intervals = [estimate.interval for estimate in errors.values()]
-    if any(high < -tolerance or low > tolerance for low, high in intervals):
-        return "disagree", text
-    inside = all(-tolerance <= low and high <= tolerance for low, high in intervals)
-    return "agree" if inside else "inconclusive", text
+    return _by_intervals([estimate.interval for estimate in errors.values()], tolerance), text
+
+
+def _by_intervals(intervals: Iterable[tuple[float, float]], tolerance: float) -> str:
+    """The rule for intervals of what should be 0."""
+    ends = list(intervals)
+    if any(high < -tolerance or low > tolerance for low, high in ends):
+        return "disagree"
+    inside = all(-tolerance <= low and high <= tolerance for low, high in ends)
+    return "agree" if inside else "inconclusive"
 
 
 def calibration_verdict(
@@ -70,12 +75,9 @@ def calibration_verdict(
     text = f"times against the law of SGD at this step size: {text}; tolerance ±{tolerance:g}"
     if seeds < 6:
         return "inconclusive", f"{text}; {seeds} seeds say little, 6 do"
-    off = [(one.interval[0] - centre, one.interval[1] - centre)
-           for table, centre in ((pit, 0.5), (coverage, 0.9)) for one in table.values()]  # fmt: skip
-    if any(high < -tolerance or low > tolerance for low, high in off):
-        return "disagree", text
-    inside = all(-tolerance <= low and high <= tolerance for low, high in off)
-    return "agree" if inside else "inconclusive", text
+    expected = ((pit, 0.5), (coverage, 0.9))
+    off = [(one.interval[0] - x, one.interval[1] - x) for table, x in expected for one in table.values()]
+    return _by_intervals(off, tolerance), text
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def uninterrupted() -> str:
     return subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT])
 def test_killed_command_resumes_where_it_was(how: signal.Signals, tmp_path: Path) -> None:
     whole = uninterrupted()
     out = tmp_path / "run"

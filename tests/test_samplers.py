@@ -362,7 +362,8 @@ def test_leap_bias_falls_with_the_macro_step() -> None:
     assert errors[2] < 0.6 * errors[1] + 1e-4 * times[3]
 
 
-@pytest.mark.parametrize("d", [64, pytest.param(256, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("d", [64, 256])
 def test_leap_warns_where_direct_diverges(d: int) -> None:
     """Below half the safe step size no direct run of 20 diverges; at 13 times it most do, and leap says so."""
     problem = Problem(Activation("h4"), Teacher([1.0]), d=d, m=2)
