@@ -43,6 +43,9 @@ from .gradient_noise import ceiling, jitter_share
 from .random_init import best_overlap
 
 VALID = 0.9  # of the ceiling
+BEYOND = 100.0  # ceilings: no step size is taken as larger than that, nothing is learned there
+FAR, LOUD = 1e60, 1e6  # flow time and label noise beyond which doubles may overflow
+SMALL_START = 0.1  # largest initial squared norm of a student over the least strength
 LARGEST_ANGLE = 0.25  # mean square, of what is learned
 STEP = 0.012  # time step over time
 NODES = 32  # strengths that are solved for; those between are interpolated
@@ -175,14 +178,16 @@ def sgd_law(
     refusal = sgd_law_refusal(problem)
     if refusal is not None:
         raise ValueError(refusal)
-    if t_max is not None:
-        positive_number("t_max", t_max)
+    if t_max is not None and positive_number("t_max", t_max) > FAR:
+        raise ValueError(f"`t_max` must be at most {FAR:g} for the law of SGD, but is {t_max:g}")
+    if tau > LOUD:
+        raise ValueError(f"`label_noise` must be at most {LOUD:g} for the law of SGD, but is {tau:g}")
     rows = None if directions is None else problem.checked_directions(directions)
     count = int(np.clip(32_000 // problem.P, 8, 1000 if rows is None else 200)) if draws is None else draws
     race = _Race(problem, eta, size, tau, rows, positive_integer("draws", count), seed)
     race.run(t_max)
     times = np.array(race.times)
-    lost = divergence_rate(problem, eta / size, np.array(race.rest), np.array(race.aligned)) * size / eta
+    lost = divergence_rate(problem, race.scale, np.array(race.rest), np.array(race.aligned)) / race.scale
     valid, reason = validity(problem, eta, size, tau)
     return SgdLaw(
         problem, eta, size, tau, "random" if rows is None else "given", race.alignment, race.recovery, times,
@@ -204,6 +209,8 @@ def validity(problem: Problem, step_size: float, batch: int, label_noise: float)
     share = step_size / batch / top
     if share > VALID:
         return False, f"the step size is {share:.3g} of the ceiling {top * batch:.3g} (valid up to {VALID})"
+    if problem.init_scale**2 > SMALL_START * problem.a[problem.a > 0].min():
+        return False, f"students start at squared norm {problem.init_scale**2:.2g}, not small beside the strengths"
     a, one = problem.a.max(), problem.activation.second_moment
     error = one * (1 - a**2) + label_noise**2
     angle = step_size / batch * problem.d * error / (2 * a)
@@ -226,7 +233,8 @@ class _Race:
         self, problem: Problem, eta: float, batch: int, tau: float, rows: Array | None, draws: int, seed: int
     ) -> None:
         sigma, a = problem.activation, problem.a
-        self.problem, self.scale, self.tau = problem, eta / batch, tau
+        self.problem, self.tau = problem, tau
+        self.scale = min(eta / batch, BEYOND * ceiling(problem))
         self._stream = generator(seed)
         self._live = np.nonzero(a > 0)[0]
         self._one, self._slope = sigma.second_moment, sigma.slope_second_moment
@@ -380,10 +388,9 @@ class _Race:
 
 def _logistic(n: Any, rate: Any, curvature: float, span: Any) -> Any:
     """ln(n(t)/n) after ``span`` of ṅ = n (rate − curvature n)."""
-    grown = np.expm1(np.minimum(rate * span, 700.0))
-    safe = np.where(rate * span > 1e-12, rate, 1.0)
-    bend = np.where(rate * span > 1e-12, grown / safe, span)
-    return np.minimum(rate * span, 700.0) - np.log1p(curvature * n * bend)
+    growth = np.minimum(rate * span, 600.0)  # by then n is what it will be
+    bend = np.where(growth > 1e-12, np.expm1(growth) / np.where(growth > 1e-12, rate, 1.0), span)
+    return growth - np.log1p(curvature * n * bend)
 
 
 def _text(value: float) -> str:
