@@ -23,7 +23,7 @@ import sympy
 from numpy.typing import ArrayLike
 
 from .._types import Array
-from .coefficients import Moments, moments, reflected_moment
+from .hermite_coefficients import Moments, moments, reflected_moment
 from .hermite_polynomials import h, hermite_series
 from .numeric import almost_everywhere_derivative, numpy_function
 from .parser import parse, x

@@ -38,7 +38,7 @@ from scipy.optimize import brentq
 
 from .._types import Array
 from ..problem.activation import Activation
-from ..problem.coefficients import panel_rule
+from ..problem.hermite_coefficients import panel_rule
 from ..problem.problem import Problem
 
 DEGREES = 256

@@ -7,7 +7,7 @@ to 1e-21 of √E σ².  Since ``γ^½ h_k`` is bounded (γ the normal density), 
 values of σ by the three-term recurrence, in 384-bit integers.  An error is the sum of the
 disagreements, the mass closer to a singularity than any point, and the working precision; features
 much narrower than a panel that no break point marks can escape both rules.  Shares no code with
-``problem.coefficients``, and is asked for where ``theory.gaussian_integrals`` has no closed form.
+``problem.hermite_coefficients``, and is asked for where ``theory.gaussian_integrals`` has no closed form.
 
 Sources: Takahasi & Mori 1974 (double-exponential formulas); the error bars are derived here.
 """
