@@ -147,12 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         build_parser().error(
             "a command is needed: hermite, predict, exponents, law, step-size, simulate, compare, check or figures"
         )
+    flags["command"] = flags["command"].replace("-", "_")  # from here on the name of its function
     for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # would only get in each other's way
     try:
         from . import commands
 
-        return int(getattr(commands, flags["command"].replace("-", "_"))(flags))
+        return int(getattr(commands, flags["command"])(flags))
     except (ValueError, ImportError, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of stdout went away: not our error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

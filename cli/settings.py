@@ -97,7 +97,7 @@ def resolve(flags: dict[str, Any], names: set[str]) -> dict[str, Any]:
     """Merge defaults, config and flags; ``strengths`` displaces ``beta`` and ``P`` of weaker sources."""
     config = read_config(flags["config"], names) if flags.get("config") else {}
     given = {k: v for k, v in flags.items() if k in names and v is not None}
-    known = defaults(flags["command"].replace("-", "_"))
+    known = defaults(flags["command"])
     merged = {name: known[name] for name in names}
     for source in (config, given):
         if "strengths" in source and ("beta" in source or "P" in source):

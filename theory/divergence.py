@@ -13,7 +13,7 @@ that A is cut there.  With λ = 2 ε φ'(1), the rate of return, a run is lost a
 
     C(d) λ K^{−s},      x_c = 0.3,   C(d) = d/600.
 
-The exponent is derived; x_c and C are *calibrated*: 20 settings of direct SGD, σ = h_4, d = 64 … 512, step sizes of
+The exponent is derived; x_c and C are *calibrated*: 24 settings of direct SGD, σ = h_4, d = 64 … 512, step sizes of
 0.7 to 0.95 of the ceiling and label noise 0.3 and 1, 400 runs of 2·10⁶ samples each, one learned student.  Over
 them the rate varies by a factor of 300, and the formula expects 0.45 to 1.3 times what was lost wherever that was
 5 runs or more.  Where the typical angle itself is near x_c, as for cos(2x) from degree 4 above half the ceiling, it

@@ -262,12 +262,14 @@ class _Race:
         self.alignment, self.recovery = np.full(shape, np.inf), np.full(shape, np.inf)
         self._log_n = np.full(shape, -np.inf)
         self._log_free = 2 * np.log(problem.init_scale)
-        self.times, self.loss, self.rows = [0.0], [0.0], [np.zeros(draws)]
-        self.rest, self.aligned = [0.0], [np.zeros(problem.P)]
-        self._error, unlearned = self._now()
-        self.loss[0], self.rows[0], self.rest[0] = (
-            0.5 * (self._error - tau**2), 0.5 * unlearned, float(unlearned.mean()) + tau**2,
-        )  # fmt: skip
+        self._order = np.argsort(a[self._live])
+        self.times: list[float] = []
+        self.loss: list[float] = []
+        self.rest: list[float] = []
+        self.rows: list[Array] = []
+        self.aligned: list[Array] = []
+        self._error, self._left = self._now()
+        self._record(0.0)
 
     def _now(self) -> tuple[float, Array]:
         """E2 in the mean, and U of each draw."""
@@ -298,20 +300,21 @@ class _Race:
             dt = min(max(self._first / 100, STEP * t), end - t)
             self._step(t, dt)
             t += dt
-            self.times.append(t)
-            self.rest.append(float(self._left.mean()) + self.tau**2)
-            self.aligned.append(np.isfinite(self.alignment).mean(axis=0))
-            self.loss.append(0.5 * (self._error - self.tau**2))
-            self.rows.append(0.5 * self._left + (0.5 * (self._error - self.tau**2) - 0.5 * self._left.mean()))
+            self._record(t)
+
+    def _record(self, t: float) -> None:
+        loss, mean = 0.5 * (self._error - self.tau**2), float(self._left.mean())
+        self.times.append(t)
+        self.loss.append(loss)
+        self.rest.append(mean + self.tau**2)
+        self.rows.append(0.5 * self._left + (loss - 0.5 * mean))  # the jitter is that of the mean
+        self.aligned.append(np.isfinite(self.alignment).mean(axis=0))
 
     def _step(self, t: float, dt: float) -> None:
         a, one = self.problem.a, self._one
         weights = ((1 - np.exp(self._log_n) / np.where(a > 0, a, 1.0)) ** 2).mean(axis=0)[self._live]
-        if self._given:
-            weight = weights
-        else:
-            order = np.argsort(a[self._live])
-            weight = np.interp(self._nodes, a[self._live][order], weights[order])
+        order = self._order
+        weight = weights if self._given else np.interp(self._nodes, a[self._live][order], weights[order])
         error = self._error + one * self._nodes**2 * (1 - weight)
         passed = self._passage.step(dt, error)  # (nodes, columns): −ln of the share that stays
         growth = self.scale * self.problem.d * self._slope * self._error  # Γ_0

@@ -117,7 +117,6 @@ def step_size_lattice(problem: Problem, batch: int = 1, label_noise: float = 0.0
 def _laws(problem: Problem, step_sizes: ArrayLike | None, batch: int, label_noise: float, seed: int) -> list[SgdLaw]:
     batch, tau = positive_integer("batch", batch), nonnegative_number("label_noise", label_noise)
     steps = step_size_lattice(problem, batch, tau) if step_sizes is None else axis("step_sizes", step_sizes)
-
     return [sgd_law(problem, float(eta), batch=batch, label_noise=tau, seed=seed) for eta in steps]
 
 
