@@ -20,7 +20,7 @@ figures: $(INSTALLED)
 	$(BIN)/emergence figures --all --out results/figures
 
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -24,7 +24,7 @@ from emergence.simulate.checkpoint import CheckpointError, Store
 
 COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")
 RUNS: dict[str, Any] = {
-    "direct numpy": {"sampler": Direct("numpy"), "samples": 4_000, "batch": 2},
+    "direct numpy": {"sampler": Direct("numpy"), "samples": 1_500, "batch": 2},
     "direct compiled": {"sampler": Direct("compiled"), "samples": 40_000, "label_noise": 0.1},
     "reduced": {"sampler": Reduced(), "samples": 40_000, "label_noise": 0.1},
     "reduced batch": {"sampler": Reduced(), "samples": 40_000, "batch": 4},
@@ -101,7 +101,7 @@ def test_finished_work_is_not_overwritten(tmp_path: Path) -> None:
     ("change", "word"),
     [
         ({"batch": 4}, "batch"),
-        ({"samples": 4_002}, "samples"),
+        ({"samples": 1_502}, "samples"),
         ({"seed": 1}, "seed"),
         ({"sampler": Leap(), "batch": 1}, "method|batch"),
         ({"label_noise": 0.5}, "label_noise"),
@@ -145,7 +145,7 @@ def test_second_process_on_one_directory_is_refused(tmp_path: Path) -> None:
 
 COMMAND = [
     sys.executable, "-m", "emergence", "simulate", "--json", "--method", "direct", "--engine", "numpy",
-    "--d", "20", "--m", "4", "--P", "2", "--step-size", "1e-4", "--samples", "15000", "--seeds", "2",
+    "--d", "20", "--m", "4", "--P", "2", "--step-size", "1e-4", "--samples", "6000", "--seeds", "2",
     "--checkpoint-seconds", "0.05",
 ]  # fmt: skip
 
@@ -182,7 +182,7 @@ def test_killed_command_resumes_where_it_was(how: signal.Signals, tmp_path: Path
     assert (out / "simulate.json").exists()
 
 
-LEAP = RUNS["leap"] | {"seeds": 5, "samples": 100_000, "checkpoint_seconds": 0.05}
+LEAP = RUNS["leap"] | {"seeds": 4, "samples": 50_000, "checkpoint_seconds": 0.05}
 
 
 @pytest.fixture
@@ -197,14 +197,14 @@ def test_processes_change_nothing(tmp_path: Path) -> None:
     done: list[int] = []
     # the thread of this process is held up, so that the others' process surely does some of the work
     spread = simulate(LEAP, workers=2, out=tmp_path, progress=lambda count: (done.append(count), time.sleep(1e-4)))
-    assert sum(done) == 5 * 100_000
+    assert sum(done) == 4 * 50_000
     assert_same(spread, alone)
 
 
 @pytest.mark.usefixtures("apart")
 def test_interrupted_processes_save_and_resume(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        simulate(LEAP, workers=2, out=tmp_path, progress=Stop(200_000))
+        simulate(LEAP, workers=2, out=tmp_path, progress=Stop(80_000))
     assert list(tmp_path.glob("checkpoint-*.npz"))
     assert_same(simulate(LEAP, workers=2, out=tmp_path, resume=True), simulate(LEAP, workers=1))
 

@@ -173,6 +173,7 @@ def test_spectra_artists(found: dict[str, Data]) -> None:
         assert heights == pytest.approx(expected, rel=1e-12)  # the same quotients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), list(itertools.product(NAMES, ["png", "svg"])))
 def test_files_are_reproducible(found: dict[str, Data], tmp_path: Path, name: str, kind: str) -> None:
     paths = [tmp_path / f"{i}.{kind}" for i in range(2)]

@@ -179,6 +179,7 @@ def test_an_exponent_is_shown_with_its_interval_and_its_asymptote(name: str) -> 
         assert f"{value:.3f}".replace("-", "−") in stated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "svg"])
 @pytest.mark.parametrize("name", NAMES)
 def test_files_are_the_same_twice(name: str, kind: str, tmp_path: Path) -> None:
@@ -188,6 +189,7 @@ def test_files_are_the_same_twice(name: str, kind: str, tmp_path: Path) -> None:
     assert paths[0].read_bytes() == paths[1].read_bytes() and paths[0].stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_data_do_not_depend_on_when_they_are_made() -> None:
     again = recipe("sample_scaling").compute(TINY["sample_scaling"], 1)
     assert again.keys() == data("sample_scaling").keys()

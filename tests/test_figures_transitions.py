@@ -174,6 +174,7 @@ def test_slides_have_larger_text_than_pages() -> None:
     assert larger == {(text, SLIDE * size) for text, size in sizes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("emergence", "png"), ("transition_times", "svg")])
 def test_files_are_the_same_twice(name: str, kind: str, tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.{kind}" for i in range(2)]

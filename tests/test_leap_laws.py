@@ -110,17 +110,17 @@ def test_the_jitter_of_what_is_learned_does_not_depend_on_the_macro_step(reach: 
 
 @pytest.mark.parametrize("virtual", [1, 2, 3, 5])
 def test_weights_of_virtual_samples_restore_the_law_of_the_data(virtual: int) -> None:
-    """E w = 1, E w x_1² = 1, E w x_1⁴ = 3 over 20,000 draws, for odd and even numbers of virtual samples."""
+    """E w = 1, E w x_1² = 1, E w x_1⁴ = 3 over 10,000 draws, for odd and even numbers of virtual samples."""
     problem = Problem(H4, Teacher.power_law(2, 1.0), d=40, m=2)
     leap = started(problem, problem.initial_coordinates(1), Leap(virtual=virtual))
-    here, draws = leap._here(), 20_000
+    here, draws = leap._here(), 10_000
     found = np.empty((draws, 3))
     for i in range(draws):
         drawn = leap._draw(here.unit, 1)
         weight = drawn.signs**2 * virtual / 1e-9**2  # signs² = w η²/(b B)
         found[i] = [np.mean(weight * drawn.X[:, 0] ** k) for k in (0, 2, 4)]
     error = found.std(axis=0, ddof=1) / math.sqrt(draws)
-    assert (error < [0.02, 0.05, 0.25]).all()
+    assert (error < [0.03, 0.07, 0.35]).all()
     # B = 1 is all tilted, and its weights have no bound: the tails of the third are the heaviest
     assert (np.abs(found.mean(axis=0) - [1, 1, 3]) < Z * error).all()
 

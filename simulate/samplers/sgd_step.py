@@ -108,8 +108,8 @@ def single(activation: Activation) -> Any:
                 keep = 1 + shrink
                 n[k] = keep * keep * n[k] + 2 * keep * push * dots[k] + push * push * square
             previous = x
-        if X.shape[0]:
-            old[:] = previous
+        for j in range(width):  # a slice assignment's error message takes two seconds to compile
+            old[j] = previous[j]
 
     return run
 
