@@ -4,13 +4,14 @@
     name = "the loss falls as a power of flow time, beta = 0.8"
     quantity = "flow_time"              # what is measured, see ``compare.experiment``
     formula = "(1 - 2*beta)/beta"       # in beta and k (information exponent)
-    method = "finite_law"               # how: finite_law, flow, reduced or leap
+    method = "finite_law"               # how: finite_law, sgd_law, flow, reduced or leap
     beta = 0.8
 
 A claim is an experiment and what a formula says of it.  The keys of the experiment (``quantity``, ``method``,
 ``activation``, ``beta``, ``P``, ``m``, ``d``, ``init_scale``, ``widths``, ``dimensions``, ``sizes``, ``step_size``,
-``seeds``) and those of the judgement (``finite_size``, ``allowance``, ``detects``, ``quick``) stand side by side;
-whatever is left out is chosen for the quantity and the method (``compare.default_sizes``).
+``step_sizes``, ``label_noise``, ``seeds``) and those of the judgement (``finite_size``, ``allowance``, ``detects``,
+``quick``) stand side by side; whatever is left out is chosen for the quantity and the method
+(``compare.default_sizes``).
 
 Sensible sizes.  An exponent wants P as large as can be paid for, 6 to 64 seeds, and an allowance of what finite size
 takes.  On two free cores the defaults take
@@ -54,8 +55,8 @@ class Claim:
     experiment
         What is measured.
     finite_size
-        Predict the formula plus the shift that the finite law has at this size; False where the finite law
-        itself is measured or no power law is derived.
+        Predict the formula plus the shift that the law (the finite law, or at the best step size that of SGD) has
+        at this size; False where a law itself is measured or no power law is derived.
     allowance
         How far theory at finite size may be from the formula, see ``compare.verdicts``.
     detects
@@ -102,8 +103,8 @@ class Claim:
             raise ValueError(f"claim {self.name!r}: {error}") from None
 
     def _check_finite_size(self) -> None:
-        if self.experiment.method == "finite_law":
-            raise ValueError("`finite_size` compares a simulation with the finite law, not the law with itself")
+        if self.experiment.method in ("finite_law", "sgd_law"):
+            raise ValueError("`finite_size` compares a simulation with a law, not the law with itself")
         if self.experiment.kind == "constant":
             raise ValueError("`finite_size` is for exponents")
         if self.derived is None:
@@ -113,7 +114,8 @@ class Claim:
     @property
     def derived(self) -> float | None:
         """The exponent that theory derives, whatever the formula says; None where there is no power law."""
-        known = exponents(self.experiment.beta, self.experiment.problem.activation.information_exponent)
+        k, noisy = self.experiment.problem.activation.information_exponent, self.experiment.label_noise > 0
+        known = exponents(self.experiment.beta, k, label_noise=noisy)
         return known[self.experiment.quantity].value if self.experiment.quantity in known else None
 
     def predicted(self, **more: float) -> float:

@@ -28,6 +28,7 @@ class Sizes:
     dimensions: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
     step_size: float = 0.05
+    step_sizes: tuple[float, ...] = ()
     allowance: float = 0.02
     detects: float = 0.1
     finite_size: bool = False
@@ -48,6 +49,9 @@ _DIMENSION_LAW = Sizes(students=8, dimensions=(1024, 4096, 16384, 65536), seeds=
 _RUNS = Sizes(P=32, seeds=48, allowance=0.03, detects=0.2, finite_size=True)
 _FLOWS = replace(_RUNS, P=12, d=1024, seeds=24)
 _ENVELOPE = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
+# From far below the ceiling of the step size to where runs of that length survive
+_SWEPT = replace(_RUNS, P=16, d=1024, seeds=32, step_sizes=_shares(0.08, 0.64, 7), detects=0.45)
+_NOISE_LAW = replace(_LAW, allowance=0.1, detects=0.25)
 # One direction
 _ONE = Sizes(students=8, seeds=12)
 _ONE_REDUCED = Sizes(students=16, d=64, step_size=0.005, seeds=48, allowance=0.05, detects=0.4)
@@ -59,7 +63,11 @@ DEFAULTS: dict[tuple[str, str], Sizes] = {
     ("flow_time", "leap"): _RUNS,
     ("samples_fixed_step", "leap"): replace(_RUNS, step_size=0.002, seeds=64),
     ("samples_horizon_step", "finite_law"): _LAW,
-    ("samples_horizon_step", "leap"): replace(_RUNS, P=24, step_size=0.01, seeds=40),
+    ("samples_best_step", "leap"): _SWEPT,
+    ("samples_best_step", "reduced"): replace(
+        _SWEPT, P=4, d=64, step_sizes=_shares(0.16, 0.64, 3), seeds=12, allowance=0.1, detects=2.0
+    ),
+    ("samples_best_step", "sgd_law"): _NOISE_LAW,
     ("width", "finite_law"): _WIDTH_LAW,
     ("width", "leap"): replace(_RUNS, students=1, widths=_shares(1 / 16, 1 / 2, 8), seeds=96),
     ("compute_width_time", "finite_law"): _ENVELOPE_LAW,
@@ -68,9 +76,18 @@ DEFAULTS: dict[tuple[str, str], Sizes] = {
     ("dimension_time", "finite_law"): _DIMENSION_LAW,
     ("dimension_time", "flow"): replace(_ONE, dimensions=DIMENSIONS),
     ("dimension_time", "leap"): replace(_ONE, dimensions=DIMENSIONS, seeds=24),
-    ("dimension_samples", "finite_law"): _DIMENSION_LAW,
-    ("dimension_samples", "reduced"): replace(_ONE, dimensions=(90, 128, 160), allowance=0.1, detects=1.0),
-    ("dimension_samples", "leap"): Sizes(students=8, dimensions=(512, 2048, 8192), step_size=1e-5, allowance=0.03),
+    ("dimension_samples", "sgd_law"): replace(
+        _DIMENSION_LAW, dimensions=tuple(2**i for i in (20, 22, 24, 26)), step_sizes=_shares(1e-4, 0.3, 16),
+        allowance=0.15, detects=0.5,
+    ),
+    ("dimension_samples", "leap"): replace(
+        _ONE, dimensions=(512, 2048, 8192), step_sizes=_shares(0.02, 0.64, 6), seeds=48, finite_size=True,
+        allowance=0.1, detects=0.7,
+    ),
+    ("dimension_samples", "reduced"): replace(
+        _ONE, dimensions=(48, 64, 96), step_sizes=_shares(0.16, 0.64, 3), seeds=48, finite_size=True,
+        allowance=0.1, detects=2.0,
+    ),
     ("alignment", "flow"): replace(_ONE, d=16384, seeds=24, allowance=0.03, detects=0.095),
     ("alignment", "reduced"): _ONE_REDUCED,
     ("alignment", "leap"): _ONE_LEAP,

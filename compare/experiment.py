@@ -2,18 +2,21 @@
 
     flow_time               loss against flow time
     samples_fixed_step      loss against samples at one step size (leap: with the noise of that step size)
-    samples_horizon_step    loss against samples, the step size chosen for each number of samples: by the law the
-                            best of a lattice; for SGD in proportion to the drift-dominated one of the direction
-                            that is due by the end of the run
+    samples_best_step       loss against samples, for each the step size of least loss among those that survive
+    samples_horizon_step    the same by the rule that a direction is learned below its drift-dominated step size
     width                   loss after a long time against m + ½ (the sum over unlearned p starts at m + ½)
     compute_width_time      loss against students × flow time, the width the best of the given ones
     dimension_time          flow time to alignment of the last direction against d
-    dimension_samples       samples to alignment against d, at a step size in proportion to the drift-dominated one
+    dimension_samples       samples to alignment of the last direction against d, for each the best step size
     alignment               flow time to alignment of every direction that has a student
     recovery_delay          flow time from alignment to recovery of the same
 
-Methods: ``finite_law`` (greedy selection and exact single-direction times, no dynamics), ``flow`` (gradient
-flow of the population loss), ``leap`` and ``reduced`` (SGD).  ``compare.measurements`` measures them.
+Methods: ``finite_law`` (greedy selection and exact single-direction times, no dynamics), ``sgd_law`` (first passages
+under gradient noise, no dynamics), ``flow`` (gradient flow of the population loss), ``leap`` and ``reduced`` (SGD).
+``compare.measurements`` measures them.
+
+The best step size is found, not predicted: runs of one length are made at every step size of a wide list, and each
+half of the seeds is read at the step size that is best for the other half.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..problem import Activation, Problem, Teacher
-from ..problem.checks import positive_integer, positive_number
+from ..problem.checks import nonnegative_number, positive_integer, positive_number
+from ..theory.finite_step_law import VALID
 from ..theory.greedy_chain import greedy_refusal
 from .default_sizes import DEFAULTS, methods
 
@@ -32,7 +36,8 @@ RESOURCE = {
     "width": "widths", "compute_width_time": "widths",
     "dimension_time": "dimensions", "dimension_samples": "dimensions",
 }  # fmt: skip
-NOISY = ("samples_fixed_step", "samples_horizon_step", *CONSTANTS)  # by SGD; dimension_samples has it as a unit
+NOISY = ("samples_fixed_step", *CONSTANTS)  # at one step size, by SGD
+BEST = ("samples_best_step", "dimension_samples")  # at the best of several
 MIN_SEEDS = 6  # the fewest with a 95 % interval of their median
 UNSET: Any = None  # the default of the quantity and the method, ``compare.default_sizes``
 
@@ -53,6 +58,11 @@ class Experiment:
         in 1/ln P to infinity, which takes out corrections by logarithms.  A P that is given has no default sizes.
     step_size
         As a fraction of the drift-dominated step size; None where noise has no part.
+    step_sizes
+        From which the best is chosen, ascending, as fractions of the ceiling (``theory.gradient_noise``); of
+        ``samples_best_step`` by ``sgd_law`` by default those of ``theory.sample_curves``.
+    label_noise
+        Standard deviation of the labels, in ``samples_best_step``.
     seeds
         Independent starts.
 
@@ -74,6 +84,8 @@ class Experiment:
     dimensions: tuple[int, ...] = UNSET
     sizes: tuple[int, ...] = UNSET
     step_size: float | None = None
+    step_sizes: tuple[float, ...] = UNSET
+    label_noise: float = 0.0
     seeds: int = UNSET
     problem: Problem = field(init=False, repr=False)
 
@@ -116,18 +128,32 @@ class Experiment:
     def _complete(self) -> None:
         default = DEFAULTS[self.quantity, self.method]
         self._set("sizes", self.sizes, default.sizes if self.P is UNSET else ())
-        for name in ("P", "d", "seeds", "dimensions"):
+        for name in ("P", "d", "seeds", "dimensions", "step_sizes"):
             self._set(name, getattr(self, name), getattr(default, name))
         P = positive_integer("P", self.P)
         self._set("m", self.m, max(1, round(default.students * P)))
         self._set("widths", self.widths, tuple(sorted({max(1, round(share * P)) for share in default.widths})))
 
     def _check_noise(self) -> None:
-        if self.quantity == "dimension_samples" or (self.quantity in NOISY and self.method in ("leap", "reduced")):
+        if self.quantity in NOISY and self.method in ("leap", "reduced"):
             self._set("step_size", self.step_size, DEFAULTS[self.quantity, self.method].step_size)
             positive_number("step_size", self.step_size)
         elif self.step_size is not None:
             raise ValueError(f"`step_size` has no part in {self.quantity} by {self.method}")
+        if nonnegative_number("label_noise", self.label_noise) and self.quantity != "samples_best_step":
+            raise ValueError(f"`label_noise` has no part in {self.quantity}")
+        if not isinstance(self.step_sizes, tuple):
+            raise ValueError(f"`step_sizes` must be a list of numbers, but is {self.step_sizes!r}")
+        object.__setattr__(self, "step_sizes", tuple(positive_number("step_sizes", one) for one in self.step_sizes))
+        if self.step_sizes and self.quantity not in BEST:
+            raise ValueError(f"`step_sizes` have no part in {self.quantity}")
+        own = (
+            self.quantity == "samples_best_step" and self.method == "sgd_law" and not self.step_sizes
+        )  # the law has a lattice of its own
+        if self.quantity in BEST and len(self.step_sizes) < 2 and not own:
+            raise ValueError(f"the best step size of {self.quantity} is one of at least two `step_sizes`")
+        if list(self.step_sizes) != sorted(set(self.step_sizes)) or max(self.step_sizes, default=0) > VALID:
+            raise ValueError(f"`step_sizes` must ascend up to {VALID}, but are {list(self.step_sizes)}")
 
     def _check_list(self, name: str) -> None:
         values = getattr(self, name)
@@ -148,8 +174,14 @@ class Experiment:
             raise ValueError(f"`dimensions` must be at least P = {self.P}, but are {list(self.dimensions)}")
         if self.quantity == "width" and self.widths[0] + 0.5 >= self.P / 2:
             raise ValueError(f"the law in the width holds below P/2 = {self.P / 2:g}, but no `widths` are there")
-        if self.quantity == "samples_horizon_step" and self.method == "leap" and self.P < 16:
-            raise ValueError(f"runs of eight lengths, a direction each, need P ≥ 16, but `P` is {self.P}")
+        if self.quantity == "samples_best_step" and self.method == "sgd_law" and self.P < 2000:
+            raise ValueError(
+                f"the law is read from 20 to 500 directions, so `P` must be at least 2000, but is {self.P}"
+            )
+        if self.quantity == "samples_best_step" and self.P < 4:
+            raise ValueError(
+                f"the curve is read from the first to the middle direction, so `P` must be at least 4, but is {self.P}"
+            )
         if self.quantity == "samples_horizon_step" and self.m < self.P:
             raise ValueError(f"every direction needs a student, so `m` must be at least P = {self.P}")
 

@@ -2,7 +2,7 @@
 
 Quantities and methods: ``compare.experiment``.  Leap of a quantity without a step size runs quietly, as gradient flow
 (``compare.runs``).  Every simulated curve comes with the finite law's curve from the same start, and with many of
-the law, as control variates of ``compare.exponent_fit``.
+the law, as control variates of ``compare.exponent_fit``; at the best step size with the mean by the law of SGD.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import numpy as np
 
 from .._types import Array
 from ..problem.problem import Problem
-from ..simulate.result import Simulation
-from ..theory import FiniteLaw, finite_law, resource_curves
-from ..theory.critical_step_size import median_thresholds
+from ..simulate import Simulation, sgd
+from ..theory import FiniteLaw, finite_law, resource_curves, sample_curves, sgd_law
+from ..theory.divergence import RISK
 from ..theory.finite_size_law import law_of_starts
+from ..theory.gradient_noise import ceiling
+from ..theory.sample_curves import best_of
 from .experiment import Experiment
 from .runs import (
     RECORDS,
@@ -26,7 +28,6 @@ from .runs import (
     first_passages,
     noiseless_losses,
     quiet_step_size,
-    random_starts,
     sgd_to,
     undiverged,
     weakest_step_size,
@@ -34,7 +35,8 @@ from .runs import (
 
 LAW_NUMBERS = 4_000_000  # of the control variate: draws × directions
 POINTS = 80  # of a curve
-HORIZONS = 12  # runs of different lengths; whole directions, so fewer where P is small
+SETTLED = (20, 500)  # directions learned, between which the law at the best step size is read
+LENGTH = 4.0  # of runs at several step sizes, in flows to the last recovery at the largest
 
 
 @dataclass(frozen=True)
@@ -164,22 +166,68 @@ def _samples_fixed_step(experiment: Experiment, seed: int) -> Measured:
 
 
 def _samples_horizon_step(experiment: Experiment, seed: int) -> Measured:
-    problem = experiment.problem
-    if experiment.method == "finite_law":
-        curve = resource_curves.samples_horizon_step(_law(experiment, problem, seed))
-        return _measured(curve.x, curve.rows, None, None)
-    many = _many(problem, seed)
-    thresholds, due = median_thresholds(many), np.median(many.recovery, axis=0)
-    own = law_of_starts(problem, random_starts(problem, experiment.seeds, seed))
-    x, rows, same, law_rows = [], [], [], []
-    for q in np.unique(np.round(np.geomspace(2, 0.6 * problem.P, HORIZONS)).astype(int)) - 1:
-        run = _noisy(experiment, float(thresholds[q]), 1.2 * float(due[q]), seed, records=1)
-        x.append(run.run.samples)
-        rows.append(run.loss[:, -1])
-        same.append(own.loss_at(run.times[-1:])[:, 0])
-        law_rows.append(many.loss_at(run.times[-1:])[:, 0])
-    span = float(x[0]), float(x[-1])
-    return _measured(np.array(x), np.stack(rows, axis=1), _table(same), _table(law_rows), window=span)
+    curve = resource_curves.samples_horizon_step(_law(experiment, experiment.problem, seed))
+    return _measured(curve.x, curve.rows, None, None)
+
+
+def _samples_best_step(experiment: Experiment, seed: int) -> Measured:
+    """Runs at every step size, each of as many samples as LENGTH flows to the last recovery take at the largest.
+
+    The window is where the mean loss says that between one and half of the directions are learned; for the
+    asymptote of the law between 20, before which the logarithms that it leaves out rule, and 500.
+    """
+    problem, noise = experiment.problem, experiment.label_noise
+    steps = _step_sizes(experiment, problem)
+    if experiment.method == "sgd_law":
+        given = steps if steps.size else None
+        curve = sample_curves.samples_best_step(problem, step_sizes=given, label_noise=noise, seed=seed)
+        return _measured(curve.x, curve.rows, None, None, window=_learned(problem, curve.x, curve.rows, *SETTLED))
+    laws = [sgd_law(problem, eta, label_noise=noise, seed=seed) for eta in steps]
+    samples = LENGTH * _span(_many(problem, seed))[1] / steps[-1]
+    x = np.geomspace(samples / 1000, 0.999 * samples, 2 * POINTS)
+    losses = np.stack([_losses_of_survivors(experiment, eta, x, seed) for eta in steps])
+    for loss, law in zip(losses, laws, strict=True):
+        loss[:, law.survival_at(x * law.step_size) < 1 - RISK] = np.inf  # what leap cannot see
+    rows = cross_validated(losses, "mean")
+    expected = best_of(laws, x)[0][None]
+    return _measured(x, rows, expected[:0], expected, tail="none", window=_learned(problem, x, rows, 1, problem.P // 2))
+
+
+def _learned(problem: Problem, x: Array, rows: Array, first: int, last: int) -> tuple[float, float]:
+    """The x between which ``first`` and ``last`` directions are learned, says the mean loss of ``rows`` (S, X)."""
+    left = 0.5 * problem.activation.second_moment * (np.sum(problem.a**2) - np.cumsum(problem.a**2))
+    below = [np.flatnonzero(rows.mean(axis=0) < left[q - 1]) for q in (first, last)]
+    if not below[-1].size:
+        raise ValueError(f"{x[-1]:.3g} samples are too few to learn {last} directions at any step size")
+    return float(x[below[0][0]]), float(x[below[-1][0]])
+
+
+def _step_sizes(experiment: Experiment, problem: Problem) -> Array:
+    return ceiling(problem) * np.array(experiment.step_sizes)
+
+
+def _losses_of_survivors(experiment: Experiment, eta: float, x: Array, seed: int) -> Array:
+    """Loss (S, X) at x samples, inf from where the first of the runs diverges."""
+    run = sgd(
+        experiment.problem, eta, int(np.ceil(x[-1])), seeds=experiment.seeds, seed=seed, spacing="log",
+        sampler=SAMPLERS[experiment.method], label_noise=experiment.label_noise, records=3 * POINTS,
+    )  # fmt: skip
+    found = np.stack([np.interp(np.log(x), np.log(run.times[1:] / eta), row[1:]) for row in run.loss])
+    found[:, np.isnan(found).any(axis=0)] = np.inf
+    return found
+
+
+def cross_validated(tables: Array, centre: str) -> Array:
+    """Rows (S, T) of ``tables`` (E, S, T), each half of the seeds at the choice e(t) of least centre of the other.
+
+    So that no run is chosen for its own luck: the least of several noisy curves lies below each of them.
+    """
+    middle = np.mean if centre == "mean" else np.median
+    rows = np.empty(tables.shape[1:])
+    for half in (0, 1):
+        best = np.argmin(middle(tables[:, 1 - half :: 2], axis=1), axis=0)
+        rows[half::2] = np.take_along_axis(tables[:, half::2], best[None, None], axis=0)[0]
+    return rows
 
 
 def _width(experiment: Experiment, seed: int) -> Measured:
@@ -237,28 +285,59 @@ def _envelope(x: Array, widths: tuple[int, ...], losses: list[Callable[[Array], 
     return rows[best, :, np.arange(len(x))].T
 
 
-def _dimension(experiment: Experiment, seed: int) -> Measured:
-    """Alignment of the last direction, in flow time or in samples; a run that does not learn it is later than all."""
-    samples = experiment.quantity == "dimension_samples"
+def _dimension_time(experiment: Experiment, seed: int) -> Measured:
+    """Alignment of the last direction; a run that does not learn it is later than all."""
     rows, same, many = [], [], []
     for d in experiment.dimensions:
         problem = replace(experiment.problem, d=d)
-        unit = experiment.noise * weakest_step_size(problem) if samples else 1.0  # flow time a count
         if experiment.method == "finite_law":
-            rows.append(_law(experiment, problem, seed).alignment[:, -1] / unit)
+            rows.append(_law(experiment, problem, seed).alignment[:, -1])
             continue
-        eta = unit if samples else quiet_step_size(problem)
         found, own = first_passages(
-            problem, eta, method=experiment.method, seeds=experiment.seeds, seed=seed, every=False
+            problem, quiet_step_size(problem), method=experiment.method, seeds=experiment.seeds, seed=seed, every=False
         )
-        rows.append(found["alignment"][:, -1] / unit)
-        same.append(own.alignment[:, -1] / unit)
-        many.append(_many(problem, seed).alignment[:, -1] / unit)
+        rows.append(found["alignment"][:, -1])
+        same.append(own.alignment[:, -1])
+        many.append(_many(problem, seed).alignment[:, -1])
+    return _against_dimension(experiment, rows, _table(same), _table(many))
+
+
+def _dimension_samples(experiment: Experiment, seed: int) -> Measured:
+    """Samples to alignment of the last direction at the best step size.
+
+    Runs last LENGTH times as long as the flow needs, and no longer than twice the least median found so far.
+    """
+    rows, laws = [], []
+    for d in experiment.dimensions:
+        problem = replace(experiment.problem, d=d)
+        steps = _step_sizes(experiment, problem)
+        law = np.stack([sgd_law(problem, eta, seed=seed).alignment[:, -1] / eta for eta in steps])
+        best = int(np.argmin(np.median(law, axis=1)))
+        laws.append(law[best])
+        if experiment.method == "sgd_law":
+            rows.append(law[best][: experiment.seeds])
+            continue
+        flow_time, least, found = LENGTH * _span(_many(problem, seed))[1], np.inf, []
+        for eta in steps[::-1]:
+            run = sgd(
+                problem, eta, int(np.ceil(min(flow_time / eta, 2 * least))), seeds=experiment.seeds, seed=seed,
+                sampler=SAMPLERS[experiment.method], records=2,
+            )  # fmt: skip
+            found.append(run.first_passages("alignment")[:, -1] / eta)
+            least = min(least, float(np.median(found[-1])))
+        rows.append(cross_validated(np.stack(found)[:, :, None], "median")[:, 0])
+    if experiment.method == "sgd_law":
+        return _against_dimension(experiment, rows, None, None)
+    expected = np.median(np.stack(laws, axis=1), axis=0, keepdims=True)
+    return _against_dimension(experiment, rows, expected[:0], expected)
+
+
+def _against_dimension(experiment: Experiment, rows: list[Array], same: Array | None, many: Array | None) -> Measured:
     x, table = np.array(experiment.dimensions, dtype=float), np.stack(rows, axis=1)
     late = np.isinf(np.median(table, axis=0))
     if late.any():
         raise ValueError(f"half of the runs at d = {x[late][0]:g} did not learn the last direction in time")
-    return _measured(x, table, _table(same), _table(many), tail="none", centre="median")
+    return _measured(x, table, same, many, tail="none", centre="median")
 
 
 def _constant(experiment: Experiment, seed: int) -> Measured:
@@ -280,11 +359,12 @@ def _constant(experiment: Experiment, seed: int) -> Measured:
 _EXPERIMENTS: dict[str, Callable[[Experiment, int], Measured]] = {
     "flow_time": _flow_time,
     "samples_fixed_step": _samples_fixed_step,
+    "samples_best_step": _samples_best_step,
     "samples_horizon_step": _samples_horizon_step,
     "width": _width,
     "compute_width_time": _compute_width_time,
-    "dimension_time": _dimension,
-    "dimension_samples": _dimension,
+    "dimension_time": _dimension_time,
+    "dimension_samples": _dimension_samples,
     "alignment": _constant,
     "recovery_delay": _constant,
 }

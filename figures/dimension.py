@@ -1,19 +1,23 @@
 """Time and samples to learn one direction against the input dimension.
 
 A random student of m starts at s_0 = r² of order (ln m)/d, and with information exponent k* = 2I the flow
-needs T ∝ s_0^{−(I−1)} to align, while noise allows step sizes η ∝ s_0^{I−1}/d only, so that
+needs T ∝ s_0^{−(I−1)} to align.  Noise makes step sizes far above s_0^{I−1}/d useless, and what is learned does
+not come to rest above a ceiling η_c ∝ 1/d, so that
 
-    flow time  T ∝ d^{k*/2 − 1},          samples  n = T/η ∝ d^{k* − 1}
+    flow time  T ∝ d^{k*/2 − 1},      samples at the best η  n = T/η ∝ d^{k*/2} below the ceiling, then d^{k* − 1}
 
 (setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; derived in ``theory.exponent_table``).  Above (left):
 alignment time by the finite law (``theory.finite_size_law``; median line, 10–90 % of random starts) and by gradient
-flow (median over seeds with its exact interval, ``compare.statistics``).  Below (right): samples to alignment at a
-20th of the drift-dominated step size, by the law, by leap, and for k* = 4 at small d by the reduced sampler, which is
-exact in law but pays for every sample (and at d = 64 may diverge at this step size).  Dashed: d^{k*/2−1} and
-d^{k*−1}.  The numbers are the exponents of the law with 95 % intervals over its starts (``compare.exponent_fit``);
-they fall short of the asymptote as the best of m overlaps is a little more than ln m/d at small d.
+flow (median over seeds with its exact interval, ``compare.statistics``).  Below (right): samples to alignment at the
+best of a wide list of step sizes, found separately for each d and method: by the law of SGD
+(``theory.finite_step_law``; median line, quartiles of its draws) and, for k* = 4, by leap and by the reduced
+sampler, which is exact in law but pays for every sample; each half of the seeds is read at the step size that is best
+for the other.  Dashed: d^{k*/2−1} and d^{k*−1}.  The numbers are the exponents of the
+law, in time over all d and in samples over the last three, with 95 % intervals (``compare.exponent_fit``): in time
+they fall short of the asymptote as the best of m overlaps is a little more than ln m/d at small d; in samples the
+ceiling rules at small d, and the asymptote begins where the best step size is below it, for k* = 4 at d of some 10⁵.
 
-Sizes: h4 and h6, P = 1, m = 8.  Run time: about 30 s.
+Sizes: h4 and h6, P = 1, m = 8.  Run time: about three minutes.
 Command: ``emergence figures dimension``.
 """
 
@@ -31,24 +35,29 @@ from ..compare import Experiment, Measured, fit_exponent, measure, median_estima
 from .style import house_style, label_at, label_decades, panels, series
 
 SUMMARY = "Alignment time and samples against the input dimension for information exponents 4 and 6"
+NEAR = (0.04, 0.08, 0.16, 0.32, 0.64)  # of the ceiling of the step size
+WIDE = tuple(float(share) for share in np.geomspace(1e-9, 0.64, 28))
 SIZES: dict[str, dict[str, Any]] = {
     "full": {
-        "m": 8, "d": [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384], "draws": 600, "step_size": 0.05,
+        "m": 8, "d": [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384], "draws": 600,
+        "law": {"d": [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576], "seeds": 200, "step_sizes": WIDE},
         "flow": {"d": [64, 512, 4096, 16384], "seeds": 12},
-        "leap": {"d": [256, 2048, 16384], "seeds": 12},
-        "reduced": {"d": [90, 128, 160], "seeds": 12},
+        "leap": {"d": [512, 2048, 8192], "seeds": 12, "step_sizes": NEAR},
+        "reduced": {"d": [48, 64, 96], "seeds": 12, "step_sizes": NEAR[2:]},
     },
     "quick": {
-        "m": 8, "d": [64, 256, 1024, 4096], "draws": 200, "step_size": 0.05,
+        "m": 8, "d": [64, 256, 1024, 4096], "draws": 200,
+        "law": {"d": [64, 1024, 16384, 262144], "seeds": 100, "step_sizes": WIDE[1::2]},
         "flow": {"d": [64, 512, 4096], "seeds": 6},
-        "leap": {"d": [256, 1024, 4096], "seeds": 6},
-        "reduced": {"d": [64, 72, 80], "seeds": 6},
+        "leap": {"d": [256, 512, 1024], "seeds": 6, "step_sizes": NEAR[2:]},
+        "reduced": {"d": [24, 32, 40], "seeds": 6, "step_sizes": NEAR[2:]},
     },
 }  # fmt: skip
-SECONDS = {"full": 30.0, "quick": 12.0}
+SECONDS = {"full": 180.0, "quick": 50.0}
 ACTIVATIONS = {4: "h4", 6: "h6"}
+LEVELS = {"time": (0.1, 0.5, 0.9), "samples": (0.25, 0.5, 0.75)}  # of SGD a tenth may be beyond the law's horizon
 RUNS = (
-    ("time", 4, "flow"), ("time", 6, "flow"), ("samples", 4, "leap"), ("samples", 6, "leap"), ("samples", 4, "reduced"),
+    ("time", 4, "flow"), ("time", 6, "flow"), ("samples", 4, "leap"), ("samples", 4, "reduced"),
 )  # fmt: skip
 
 
@@ -58,16 +67,21 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     Returns
     -------
     dict
-        ``d`` (D,); for quantity q of ``time`` (flow time) and ``samples``, and k of 4, 6: ``{q}{k}_law`` (3, D):
-        10, 50 and 90 % of starts; ``{q}{k}_fit`` (4,): exponent of the median, its interval, asymptote; and for
-        each method that applies ``{q}{k}_{method}`` (4, D'): d, median over seeds and the ends of its interval
-        (inf where the seeds that learned within the run do not bound it).  ``seeds`` (): of the runs.
+        ``time_d`` and ``samples_d`` (D,); for quantity q of ``time`` (flow time) and ``samples``, and k of 4, 6:
+        ``{q}{k}_law`` (3, D): the ``LEVELS`` of draws; ``{q}{k}_fit`` (4,): exponent of the median, its interval,
+        asymptote; and for each method that applies ``{q}{k}_{method}`` (4, D'): d, median over seeds and the ends
+        of its interval (inf where the seeds that learned within the run do not bound it).  ``seeds`` (): of the
+        runs.
     """
-    data = {"d": np.array(sizes["d"]), "seeds": np.array(sizes["flow"]["seeds"])}
-    for k, quantity in itertools.product(ACTIVATIONS, ("time", "samples")):
-        law = _measured(quantity, k, "finite_law", sizes, {"d": sizes["d"], "seeds": sizes["draws"]}, seed)
-        fit = fit_exponent(law.x, law.rows, tail=law.tail, centre=law.centre)
-        data[f"{quantity}{k}_law"] = np.quantile(law.rows, [0.1, 0.5, 0.9], axis=0, method="inverted_cdf")
+    data = {"seeds": np.array(sizes["flow"]["seeds"])}
+    laws = {"time": ("finite_law", {"d": sizes["d"], "seeds": sizes["draws"]}), "samples": ("sgd_law", sizes["law"])}
+    for k, quantity in itertools.product(ACTIVATIONS, laws):
+        method, part = laws[quantity]
+        law = _measured(quantity, k, method, sizes, part, seed)
+        data[f"{quantity}_d"] = law.x
+        window = (float(law.x[0 if quantity == "time" else -3]), float(law.x[-1]))
+        fit = fit_exponent(law.x, law.rows, tail=law.tail, centre=law.centre, window=window)
+        data[f"{quantity}{k}_law"] = np.quantile(law.rows, LEVELS[quantity], axis=0, method="inverted_cdf")
         asymptote = k / 2 - 1 if quantity == "time" else k - 1
         data[f"{quantity}{k}_fit"] = np.array([fit.exponent, fit.low, fit.high, asymptote])
     for quantity, k, method in RUNS:
@@ -79,10 +93,9 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
 
 
 def _measured(quantity: str, k: int, method: str, sizes: dict[str, Any], part: dict[str, Any], seed: int) -> Measured:
-    noise = {"step_size": sizes["step_size"]} if quantity == "samples" else {}
     experiment = Experiment(
         f"dimension_{quantity}", method, ACTIVATIONS[k], m=sizes["m"], P=1, dimensions=tuple(part["d"]),
-        seeds=part["seeds"], **noise,
+        seeds=part["seeds"], step_sizes=tuple(part.get("step_sizes", ())),
     )  # fmt: skip
     return measure(experiment, seed)
 
@@ -96,19 +109,21 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
             axis.set(xscale="log", yscale="log", xlabel="input dimension $d$")
             label_decades(axis.xaxis, axis.yaxis)
         time.set(ylabel="flow time to alignment", title="")
-        samples.set(ylabel="samples to alignment")
+        samples.set(ylabel="samples to alignment, best step size")
     return figure
 
 
 def _panel(axis: Axes, data: dict[str, Array], quantity: str) -> None:
-    d, faces = data["d"], {"flow": "white", "leap": "white", "reduced": "black"}
+    d, faces = data[f"{quantity}_d"], {"flow": "white", "leap": "white", "reduced": "black"}
     names = {"flow": "gradient flow", "leap": "SGD (leap)", "reduced": "SGD (reduced)"}
     for i, k in enumerate(ACTIVATIONS):
         look, (low, middle, high) = series(i), data[f"{quantity}{k}_law"]
         value, least, most, slope = data[f"{quantity}{k}_fit"]
         axis.fill_between(d, low, high, color=look["color"], alpha=0.2, linewidth=0)
         axis.plot(d, middle, color=look["color"])
-        axis.plot(d, 0.12 * middle[0] * (d / d[0]) ** slope, color="0.25", linewidth=0.7, linestyle=(0, (5, 2)))
+        fitted = slice(None) if quantity == "time" else slice(-3, None)
+        straight = 0.12 * middle[fitted][0] * (d[fitted] / d[fitted][0]) ** slope
+        axis.plot(d[fitted], straight, color="0.25", linewidth=0.7, linestyle=(0, (5, 2)))
         for method, face in faces.items():
             if f"{quantity}{k}_{method}" not in data:
                 continue
@@ -120,14 +135,13 @@ def _panel(axis: Axes, data: dict[str, Array], quantity: str) -> None:
             )  # fmt: skip
         text = f"$k^*={k}$: {value:.3f}\n[{least:.3f}, {most:.3f}]".replace("-", "−")
         axis.text(0.02, 0.98 - 0.17 * (1 - i), text, transform=axis.transAxes, color=look["color"], va="top")
-        label_at(
-            axis, f"$d^{{{slope:.0f}}}$", (d[-1], 0.12 * middle[0] * (d[-1] / d[0]) ** slope), (2, 0), color="0.25"
-        )
+        label_at(axis, f"$d^{{{slope:.0f}}}$", (d[-1], straight[-1]), (2, 0), color="0.25")
     used = [method for method in faces if f"{quantity}4_{method}" in data]
     for method in used:
         axis.plot([], [], "o", color="0.2", markerfacecolor=faces[method], label=names[method])
-    axis.plot([], [], color="0.2", label="finite law")
+    axis.plot([], [], color="0.2", label="finite law" if quantity == "time" else "law of SGD")
     axis.legend(loc="lower right", handlelength=1.5)
-    axis.set_xlim(0.8 * d[0], 1.3 * d[-1])
-    largest = data[f"{quantity}6_law"][2, -1]
+    runs = [data[f"{quantity}4_{method}"][0].min() for method in used]
+    axis.set_xlim(0.8 * min(d[0], *runs), 1.3 * d[-1])
+    largest = data[f"{quantity}6_law"][1, -1]
     axis.set_ylim(0.02 * data[f"{quantity}4_law"][1, 0], 300 * largest)

@@ -125,11 +125,11 @@ def test_the_documented_claim_is_upheld_and_a_wrong_formula_in_it_refuted(tmp_pa
 
 DERIVED = {
     "flow_time": "(1 - 2*beta)/beta", "samples_fixed_step": "(1 - 2*beta)/beta",
-    "samples_horizon_step": "(1 - 2*beta)/(2*beta)", "width": "1 - 2*beta",
+    "samples_best_step": "1 - 2*beta", "samples_horizon_step": "(1 - 2*beta)/(2*beta)", "width": "1 - 2*beta",
     "compute_width_time": "(1 - 2*beta)/(1 + beta)", "dimension_time": "k/2 - 1", "dimension_samples": "k - 1",
     "alignment": "(1/s0 - 2 - log(s0/(1 - s0)))/(8*a)", "recovery_delay": "log(a/n0)/(4*a) + 1/(8*a)",
 }  # fmt: skip
-QUICK = [("width", "finite_law"), ("dimension_time", "finite_law"), ("dimension_samples", "finite_law"),
+QUICK = [("width", "finite_law"), ("dimension_time", "finite_law"), ("dimension_samples", "sgd_law"),
          ("alignment", "flow"), ("samples_horizon_step", "finite_law")]  # fmt: skip
 SLOW = [pair for pair in DEFAULTS if pair not in QUICK]
 

@@ -752,7 +752,7 @@ def test_interruption(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # --- check -----------------------------------------------------------------------------------------
 
-HORIZON = 'name = "h"\nquantity = "samples_horizon_step"\nformula = "-0.5"\nmethod = "leap"\n'
+BEST = 'name = "b"\nquantity = "samples_best_step"\nformula = "-0.5"\nmethod = "leap"\n'
 LOSS = 'name = "loss"\nquantity = "flow_time"\nformula = "(1 - 2*beta)/beta"\n'
 SMALL_LAW = LOSS + "beta = 1.0\nP = 300\nm = 1200\nd = 100_000\nseeds = 24\nallowance = 0.05\ndetects = 0.3\n"
 WIDTH = 'name = "w"\nquantity = "width"\nformula = "1 - 2*beta"\nP = 40\nwidths = [2, 4, 8]\n'
@@ -820,10 +820,23 @@ BAD_CLAIMS = [
     ([LOSS + 'activation = "h2"'], "information exponent ≥ 3, but it is 2"),
     ([LOSS + 'activation = "foo(x)"'], "foo"),
     ([LOSS + "widths = [1, 2, 3]"], "`widths` have no part in flow_time"),
-    ([HORIZON + "P = 16\nm = 8"], "every direction needs a student, so `m` must be at least P = 16"),
+    (
+        [BEST.replace("best", "horizon").replace("leap", "finite_law") + "P = 16\nm = 8"],
+        "every direction needs a student, so `m` must be at least P = 16",
+    ),
     ([LOSS + "step_size = 0.1"], "`step_size` has no part in flow_time by finite_law"),
-    ([HORIZON + "step_size = 0"], "`step_size` must be a positive number, but is 0"),
-    ([HORIZON + "P = 15"], "runs of eight lengths, a direction each, need P ≥ 16, but `P` is 15"),
+    ([BEST.replace("best", "fixed") + "step_size = 0"], "`step_size` must be a positive number, but is 0"),
+    ([BEST.replace("best", "horizon")], "samples_horizon_step is measured by finite_law, not by 'leap'"),
+    ([BEST + "P = 3"], "so `P` must be at least 4, but is 3"),
+    ([BEST + "step_size = 0.1"], "`step_size` has no part in samples_best_step by leap"),
+    ([BEST + "step_sizes = [0.1]"], "one of at least two `step_sizes`"),
+    ([BEST + "step_sizes = 0.1"], "`step_sizes` must be a list of numbers, but is 0.1"),
+    ([BEST + "step_sizes = [0.1, 'x']"], "`step_sizes` must be a positive number, but is 'x'"),
+    ([BEST + "step_sizes = [0.2, 0.1]"], "`step_sizes` must ascend up to 0.9, but are [0.2, 0.1]"),
+    ([BEST + "step_sizes = [0.2, 0.95]"], "`step_sizes` must ascend up to 0.9, but are [0.2, 0.95]"),
+    ([BEST + "label_noise = -1"], "`label_noise`"),
+    ([LOSS + "label_noise = 0.5"], "`label_noise` has no part in flow_time"),
+    ([LOSS + "step_sizes = [0.1, 0.2]"], "`step_sizes` have no part in flow_time"),
     ([LOSS + "sizes = [100]"], "`sizes` are two or more, for finite_law"),
     ([LOSS + "P = 10\nd = 50\nsizes = [10, 100]"], "`d` must be at least P = 100, but is 50"),
     ([LOSS + "finite_size = true"], "not the law with itself"),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from emergence.compare import Experiment, Measured, measure, measurements
-from emergence.theory import finite_law
+from emergence.theory import finite_law, sgd_law
+from emergence.theory.gradient_noise import ceiling
 
 LEAP = {"method": "leap", "beta": 0.8, "seeds": 6, "d": 512}
 
@@ -30,18 +31,46 @@ def test_samples_at_one_step_size_follow_the_law_of_their_starts() -> None:
     assert_like_its_law(measured)
 
 
-@pytest.mark.slow
-def test_samples_at_the_step_size_of_the_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measurements, "HORIZONS", 3)
-    experiment = Experiment("samples_horizon_step", P=16, m=24, step_size=1e-3, **LEAP)
+def test_no_run_is_read_at_a_choice_that_it_made_itself() -> None:
+    """Pure noise: the least of many equal curves lies below their mean, the cross-validated one does not."""
+    tables = np.random.default_rng(5).standard_exponential((30, 200, 12))
+    for centre, expected, error in (("mean", 1.0, 1.0), ("median", np.log(2), 1.0)):
+        middle = np.mean if centre == "mean" else np.median
+        rows = measurements.cross_validated(tables, centre)
+        # 12 columns of 200: six standard errors of the mean, or of the median (1/(2 f √n) with f = ½)
+        assert abs(np.mean(middle(rows, axis=0)) - expected) < 6 * error / np.sqrt(rows.size)
+        assert np.mean(middle(tables, axis=1).min(axis=0)) < expected - 6 * error / np.sqrt(rows.size)
+    tables[7] *= 0.1
+    np.testing.assert_array_equal(measurements.cross_validated(tables, "mean"), tables[7])
+    tables[7, 0] = np.inf  # one run that diverged: its own half may still choose what the other half finds best
+    assert np.isinf(measurements.cross_validated(tables, "mean")[0]).all()
+
+
+def test_the_best_step_size_is_found_and_its_curve_is_that_of_the_law_of_sgd() -> None:
+    experiment = Experiment("samples_best_step", P=4, m=16, step_sizes=(0.01, 0.3, 0.6), **LEAP | {"seeds": 12})
     measured = measure(experiment, 0)
-    law, due = finite_law(experiment.problem, draws=2000, seed=7), np.array([1, 3, 9])  # 2, 4 and 10 counted from 1
-    # n = 1.2 T/η at η = 1e-3 η_p, η_p = 4 I c² a s_0/(d φ(1) φ'(1)) = 2 a s_0/d for h_4, to leading order in s_0;
-    # 0.1: that order, 0.03 at s_0 ≈ 0.02, and the medians over 2000 draws
-    overlap = np.median(law.overlaps, axis=0)[due]
-    expected = 1.2 * np.median(law.recovery, axis=0)[due] / (1e-3 * 2 * experiment.problem.a[due] * overlap**2 / 512)
-    np.testing.assert_allclose(measured.x, expected, rtol=0.1)
-    assert_like_its_law(measured)
+    assert measured.rows.shape == (12, measured.x.size) and len(measured.many) == 1 and not len(measured.same)
+    inside = (measured.x >= measured.window[0]) & (measured.x <= measured.window[1])
+    mean, law = measured.rows[:, inside].mean(axis=0), measured.many[0, inside]
+    error = measured.rows[:, inside].std(axis=0, ddof=1) / np.sqrt(12)
+    assert inside.sum() > 4 and np.mean(np.abs(mean - law) / error) < 3
+    # a hundredth of the ceiling needs some fifty times the samples, and is never the best in the window
+    slow = sgd_law(experiment.problem, 0.01 * ceiling(experiment.problem)).loss_at(
+        measured.x * 0.01 * ceiling(experiment.problem)
+    )
+    assert (slow[inside] > 1.5 * mean).all()
+
+
+def test_samples_against_dimension_are_the_least_over_step_sizes() -> None:
+    experiment = Experiment(
+        "dimension_samples", "sgd_law", m=4, dimensions=(256, 512, 1024), step_sizes=(0.01, 0.1, 0.5), seeds=20
+    )
+    found = np.median(measure(experiment, 0).rows, axis=0)
+    for d, samples in zip(experiment.dimensions, found, strict=True):
+        problem = replace(experiment.problem, d=d)
+        steps = ceiling(problem) * np.array(experiment.step_sizes)
+        medians = [np.median(sgd_law(problem, eta).alignment[:, 0]) / eta for eta in steps]
+        assert samples == pytest.approx(min(medians), rel=0.3)  # 20 of its draws: 1.25 · 0.9/√20
 
 
 def test_width_follows_the_law_of_its_starts() -> None:

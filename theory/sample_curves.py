@@ -64,7 +64,7 @@ def samples_best_step(
     """
     laws = _laws(problem, step_sizes, batch, label_noise, seed)
     x = _span(laws, batch) if samples is None else axis("samples", samples)
-    mean, rows, choice = _best(laws, x)
+    mean, rows, choice = best_of(laws, x)
     return _curve("samples_best_step", x, mean, rows, quantiles, choice)
 
 
@@ -82,7 +82,7 @@ def compute_width_samples_best_step(
             x = lattice(x[0], m * x[-1])
             best = np.full(x.size, np.inf)
             rows, choice = np.zeros((1, x.size)), {"width": np.zeros(x.size), "step_size": np.zeros(x.size)}
-        mean, found, chosen = _best(laws, x / m)
+        mean, found, chosen = best_of(laws, x / m)
         better = mean <= (1 + 1e-9) * best  # the narrowest of equals
         draws = max(len(rows), len(found))
         rows = np.resize(rows, (draws, x.size))
@@ -136,7 +136,8 @@ def _read(law: SgdLaw, x: Array) -> tuple[Array, Array]:
     return law.loss_at(t), np.stack([np.interp(t, law.times, row) for row in law.rows])
 
 
-def _best(laws: list[SgdLaw], x: Array) -> tuple[Array, Array, dict[str, Array]]:
+def best_of(laws: Sequence[SgdLaw], x: Array) -> tuple[Array, Array, dict[str, Array]]:
+    """Mean (X,) and rows (D, X) of the loss at x samples, and ``step_size`` (X,), for laws of ascending step sizes."""
     read = [_read(law, x) for law in laws]
     means = np.stack([mean for mean, _ in read])
     for i, law in enumerate(laws[1:], 1):  # a run that long must survive
