@@ -23,7 +23,7 @@ from .._types import Array
 from ..problem.checks import positive_number
 from ..problem.events import EVENTS
 from ..problem.problem import Problem
-from ..simulate.result import Simulation
+from ..simulate import Leap, Simulation
 from ..theory.critical_step_size import drift_dominated_step_size
 from ..theory.gradient_noise import ceiling
 from ..theory.prediction import LEVELS, Prediction, predict
@@ -194,7 +194,11 @@ def _agreement(
     verdict, reason = agreement(errors["flow"], tolerance)
     noise = _noise_note(predictions, simulation)
     if noise and calibration is not None and calibration.law.valid:
-        verdict, reason = calibration_verdict(calibration.pit, calibration.coverage, len(predictions), tolerance)
+        verdict, reason = calibration_verdict(
+            calibration.pit, calibration.coverage, simulation.seeds, tolerance,
+            diverged=int(simulation.diverged.sum()), expected_diverged=calibration.expected_diverged,
+            blind=isinstance(simulation.run.sampler, Leap),
+        )  # fmt: skip
         reason += noise
     elif verdict != "agree":
         reason += noise

@@ -10,6 +10,9 @@ exact 95 % interval (``compare.statistics``), and
 Where gradient noise matters and the law of SGD at the run's step size holds (``compare.calibration``), the question is
 instead whether the times are distributed as that law says: the mean PIT against ½ and the share inside the 5–95 % band
 against 0.9, each with a 95 % interval over seeds and ± tolerance around what is expected, judged by the same rule.
+Runs that diverged have no times; more of them than ``RATE_DOUBT`` times the expected rate explains, with probability
+below ``EXCESS``, are a disagreement by themselves; leap, which does not see what they come from, is not believed
+where one is expected with probability above ``RISK``.
 
 **Claims** (``check``): measured x̂ with standard error e over S independent seeds, predicted x, allowance b for what
 theory at finite size may be off the formula:
@@ -33,13 +36,17 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from scipy.stats import binom
 from scipy.stats import t as student
 
+from ..theory.divergence import RISK
 from .statistics import MedianEstimate, SeedMean
 from .texts import estimate_text
 
 ALARM = 1e-8  # false alarms of one claim; a suite of a hundred stays below 1e-6
 POWER = 0.99
+EXCESS = 0.01  # probability of so many divergences, below which they are too many
+RATE_DOUBT = 2.0  # what the rate of divergence is known to (``theory.divergence``)
 AGREEMENT = ("agree", "disagree", "inconclusive")
 JUDGEMENT = ("upheld", "refuted", "inconclusive")
 
@@ -66,15 +73,34 @@ def _by_intervals(intervals: Iterable[tuple[float, float]], tolerance: float) ->
 
 
 def calibration_verdict(
-    pit: Mapping[str, SeedMean], coverage: Mapping[str, SeedMean], seeds: int, tolerance: float
+    pit: Mapping[str, SeedMean],
+    coverage: Mapping[str, SeedMean],
+    seeds: int,
+    tolerance: float,
+    *,
+    diverged: int,
+    expected_diverged: float,
+    blind: bool = False,
 ) -> tuple[str, str]:
-    """One of ``AGREEMENT`` and the reason, from the mean PIT and the coverage of each event."""
+    """One of ``AGREEMENT`` and the reason, from the mean PIT and the coverage of each event.
+
+    ``seeds`` runs in all, ``diverged`` of them without times where each had the probability ``expected_diverged``.
+    ``blind``: the sampler does not see the rare samples that runs diverge by, so that beyond ``RISK`` its runs are of
+    no SGD that could have been.
+    """
     text = "; ".join(
         f"{event} mean PIT {pit[event].mean:.3f}, inside the 5–95 % band {coverage[event].mean:.3f}" for event in pit
     )
     text = f"times against the law of SGD at this step size: {text}; tolerance ±{tolerance:g}"
-    if seeds < 6:
-        return "inconclusive", f"{text}; {seeds} seeds say little, 6 do"
+    bound = -math.expm1(RATE_DOUBT * math.log1p(-min(expected_diverged, 1 - 1e-12)))
+    if diverged and binom.sf(diverged - 1, seeds, bound) < EXCESS:
+        return "disagree", f"{text}; {diverged} of {seeds} runs diverged, each with probability {expected_diverged:.2g}"
+    if blind and expected_diverged > RISK:
+        return "inconclusive", (
+            f"{text}; direct SGD would have diverged with probability {expected_diverged:.2g}, which leap cannot see"
+        )
+    if seeds - diverged < 6:
+        return "inconclusive", f"{text}; {seeds - diverged} seeds say little, 6 do"
     expected = ((pit, 0.5), (coverage, 0.9))
     off = [(one.interval[0] - x, one.interval[1] - x) for table, x in expected for one in table.values()]
     return _by_intervals(off, tolerance), text

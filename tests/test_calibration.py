@@ -19,6 +19,7 @@ from emergence.theory.gradient_noise import ceiling
 
 PROBLEM = Problem(Activation("h4"), Teacher.power_law(3, 0.8), d=256, m=12)
 ETA = 0.3 * ceiling(PROBLEM)
+NONE_LOST: dict[str, Any] = {"diverged": 0, "expected_diverged": 0.0}
 T_MAX = 60.0  # some of the last direction's transitions are later
 
 
@@ -41,7 +42,7 @@ def test_times_from_the_law_are_uniform() -> None:
         assert counts.sum() == pytest.approx(1200)
         # directions of a seed share a race, so the sum is not quite χ² with 9 degrees of freedom
         assert np.sum((counts - 120) ** 2) / 120 < chi2(9).isf(1e-4)
-    verdict, reason = calibration_verdict(found.pit, found.coverage, 400, 0.1)
+    verdict, reason = calibration_verdict(found.pit, found.coverage, 400, 0.1, **NONE_LOST)
     assert verdict == "agree" and "mean PIT" in reason
 
 
@@ -49,13 +50,39 @@ def test_times_from_the_law_are_uniform() -> None:
 def test_times_that_are_off_are_found(stretch: float) -> None:
     found = calibrate(drawn(200, stretch))
     assert found is not None
-    assert calibration_verdict(found.pit, found.coverage, 200, 0.1)[0] == "disagree"
+    assert calibration_verdict(found.pit, found.coverage, 200, 0.1, **NONE_LOST)[0] == "disagree"
     assert (found.pit["alignment"].mean > 0.5) == (stretch > 1)
 
 
 def test_few_seeds_are_inconclusive() -> None:
     found = calibrate(drawn(5))
-    assert found is not None and calibration_verdict(found.pit, found.coverage, 5, 0.1)[0] == "inconclusive"
+    assert (
+        found is not None and calibration_verdict(found.pit, found.coverage, 5, 0.1, **NONE_LOST)[0] == "inconclusive"
+    )
+
+
+@pytest.mark.parametrize(
+    ("diverged", "expected", "verdict"),
+    [(0, 0.5, "agree"), (1, 0.0, "disagree"), (12, 0.1, "agree"), (30, 0.1, "disagree"), (30, 0.2, "agree"),
+     (96, 0.99, "inconclusive"), (100, 1.0, "inconclusive")],
+)  # fmt: skip
+def test_more_divergences_than_the_law_expects_are_a_disagreement(diverged: int, expected: float, verdict: str) -> None:
+    """Of 100 runs; the rate is known to a factor of two: of 30 or more P = 0.005 at 1 − 0.9², 0.9 at 1 − 0.8²."""
+    found = calibrate(drawn(400))
+    assert found is not None
+    lost = {"diverged": diverged, "expected_diverged": expected}
+    judged, reason = calibration_verdict(found.pit, found.coverage, 100, 0.1, **lost)
+    assert judged == verdict and ("runs diverged" in reason) == (verdict == "disagree")
+
+
+def test_runs_that_direct_sgd_would_not_have_survived_prove_nothing() -> None:
+    found = calibrate(drawn(400))
+    assert found is not None
+    for expected, verdict in ((0.09, "agree"), (0.11, "inconclusive")):
+        judged, reason = calibration_verdict(
+            found.pit, found.coverage, 400, 0.1, diverged=0, expected_diverged=expected, blind=True
+        )
+        assert judged == verdict and ("cannot see" in reason) == (expected > 0.1)
 
 
 def test_where_there_is_no_law() -> None:
