@@ -19,8 +19,9 @@ takes.  On two free cores the defaults take
     finite_law   P = 4000 and 64 starts (width: P = 20000, dimensions to 65536): one to five seconds;
                  compute_width_time, two sizes extrapolated: half a minute
     flow         one direction, 12 to 24 starts: seconds; flow_time at P = 12: half a minute; the envelope minutes
-    leap         P = 24 … 32, 40 … 96 starts, compared with the finite law at that size: minutes
-    reduced      one direction at d = 64 … 160, exact in law: up to minutes
+    sgd_law      P = 4000: a minute; dimensions to 2^26: seconds
+    leap         P = 16 … 32, 32 … 96 starts, compared with the law at that size: minutes
+    reduced      one direction at d = 48 … 96, four at d = 64, exact in law: up to minutes
 
 A formula admits numbers, the names above, ``+ - * / **``, ``log`` and ``sqrt``; nothing is executed.  The formula
 of ``alignment`` and ``recovery_delay`` is a flow time, in a, s0, n0 (initial squared overlap and norm), c, I = k/2,

@@ -38,6 +38,7 @@ RESOURCE = {
 }  # fmt: skip
 NOISY = ("samples_fixed_step", *CONSTANTS)  # at one step size, by SGD
 BEST = ("samples_best_step", "dimension_samples")  # at the best of several
+SETTLED = (20, 500)  # directions learned: where the law at the best step size is read, past its first logarithms
 MIN_SEEDS = 6  # the fewest with a 95 % interval of their median
 UNSET: Any = None  # the default of the quantity and the method, ``compare.default_sizes``
 
@@ -140,6 +141,9 @@ class Experiment:
             positive_number("step_size", self.step_size)
         elif self.step_size is not None:
             raise ValueError(f"`step_size` has no part in {self.quantity} by {self.method}")
+        self._check_step_sizes()
+
+    def _check_step_sizes(self) -> None:
         if nonnegative_number("label_noise", self.label_noise) and self.quantity != "samples_best_step":
             raise ValueError(f"`label_noise` has no part in {self.quantity}")
         if not isinstance(self.step_sizes, tuple):
@@ -147,9 +151,7 @@ class Experiment:
         object.__setattr__(self, "step_sizes", tuple(positive_number("step_sizes", one) for one in self.step_sizes))
         if self.step_sizes and self.quantity not in BEST:
             raise ValueError(f"`step_sizes` have no part in {self.quantity}")
-        own = (
-            self.quantity == "samples_best_step" and self.method == "sgd_law" and not self.step_sizes
-        )  # the law has a lattice of its own
+        own = self._law_at_best and not self.step_sizes  # the law has a lattice of its own
         if self.quantity in BEST and len(self.step_sizes) < 2 and not own:
             raise ValueError(f"the best step size of {self.quantity} is one of at least two `step_sizes`")
         if list(self.step_sizes) != sorted(set(self.step_sizes)) or max(self.step_sizes, default=0) > VALID:
@@ -174,9 +176,10 @@ class Experiment:
             raise ValueError(f"`dimensions` must be at least P = {self.P}, but are {list(self.dimensions)}")
         if self.quantity == "width" and self.widths[0] + 0.5 >= self.P / 2:
             raise ValueError(f"the law in the width holds below P/2 = {self.P / 2:g}, but no `widths` are there")
-        if self.quantity == "samples_best_step" and self.method == "sgd_law" and self.P < 2000:
+        (first, last), fewest = SETTLED, 4 * SETTLED[1]
+        if self._law_at_best and fewest > self.P:
             raise ValueError(
-                f"the law is read from 20 to 500 directions, so `P` must be at least 2000, but is {self.P}"
+                f"the law is read from {first} to {last} directions, so `P` must be at least {fewest}, but is {self.P}"
             )
         if self.quantity == "samples_best_step" and self.P < 4:
             raise ValueError(
@@ -184,6 +187,10 @@ class Experiment:
             )
         if self.quantity == "samples_horizon_step" and self.m < self.P:
             raise ValueError(f"every direction needs a student, so `m` must be at least P = {self.P}")
+
+    @property
+    def _law_at_best(self) -> bool:
+        return (self.quantity, self.method) == ("samples_best_step", "sgd_law")
 
     @property
     def kind(self) -> str:

@@ -15,15 +15,13 @@ import numpy as np
 
 from .._types import Array
 from ..problem.problem import Problem
-from ..simulate import Simulation, sgd
-from ..theory import FiniteLaw, finite_law, resource_curves, sample_curves, sgd_law
-from ..theory.divergence import RISK
+from ..simulate import sgd
+from ..theory import FiniteLaw, SgdLaw, finite_law, resource_curves, sample_curves, sgd_law
 from ..theory.finite_size_law import law_of_starts
 from ..theory.gradient_noise import ceiling
-from ..theory.sample_curves import best_of
-from .experiment import Experiment
+from ..theory.sample_curves import best_of, lost
+from .experiment import SETTLED, Experiment
 from .runs import (
-    RECORDS,
     SAMPLERS,
     first_passages,
     noiseless_losses,
@@ -35,7 +33,6 @@ from .runs import (
 
 LAW_NUMBERS = 4_000_000  # of the control variate: draws × directions
 POINTS = 80  # of a curve
-SETTLED = (20, 500)  # directions learned, between which the law at the best step size is read
 LENGTH = 4.0  # of runs at several step sizes, in flows to the last recovery at the largest
 
 
@@ -111,22 +108,6 @@ def _middle(low: float, high: float) -> tuple[float, float]:
     return first * (last / first) ** 0.2, 0.5 * last
 
 
-def _noisy(experiment: Experiment, unit: float, horizon: float, seed: int, records: int = RECORDS) -> Simulation:
-    """SGD at the experiment's share of a drift-dominated step size."""
-    eta, seeds = experiment.noise * unit, experiment.seeds
-    return undiverged(
-        sgd_to(
-            experiment.problem,
-            eta,
-            horizon,
-            sampler=SAMPLERS[experiment.method],
-            seeds=seeds,
-            seed=seed,
-            records=records,
-        )
-    )
-
-
 def _noiseless(experiment: Experiment, problem: Problem, horizon: float, seed: int) -> tuple[Array, Array, FiniteLaw]:
     return noiseless_losses(problem, horizon, method=experiment.method, seeds=experiment.seeds, seed=seed)
 
@@ -155,7 +136,8 @@ def _flow_time(experiment: Experiment, seed: int) -> Measured:
 def _samples_fixed_step(experiment: Experiment, seed: int) -> Measured:
     problem, many = experiment.problem, _many(experiment.problem, seed)
     low, high = _span(many)
-    run = _noisy(experiment, weakest_step_size(problem), high, seed)
+    eta, sampler = experiment.noise * weakest_step_size(problem), SAMPLERS[experiment.method]
+    run = undiverged(sgd_to(problem, eta, high, sampler=sampler, seeds=experiment.seeds, seed=seed))
     law = law_of_starts(problem, run.directions)
     kept = _thinned(run.times, low)
     t, (start, end) = run.times[kept], _middle(low, high)
@@ -174,7 +156,7 @@ def _samples_best_step(experiment: Experiment, seed: int) -> Measured:
     """Runs at every step size, each of as many samples as LENGTH flows to the last recovery take at the largest.
 
     The window is where the mean loss says that between one and half of the directions are learned; for the
-    asymptote of the law between 20, before which the logarithms that it leaves out rule, and 500.
+    asymptote of the law it is ``SETTLED``.
     """
     problem, noise = experiment.problem, experiment.label_noise
     steps = _step_sizes(experiment, problem)
@@ -185,12 +167,10 @@ def _samples_best_step(experiment: Experiment, seed: int) -> Measured:
     laws = [sgd_law(problem, eta, label_noise=noise, seed=seed) for eta in steps]
     samples = LENGTH * _span(_many(problem, seed))[1] / steps[-1]
     x = np.geomspace(samples / 1000, 0.999 * samples, 2 * POINTS)
-    losses = np.stack([_losses_of_survivors(experiment, eta, x, seed) for eta in steps])
-    for loss, law in zip(losses, laws, strict=True):
-        loss[:, law.survival_at(x * law.step_size) < 1 - RISK] = np.inf  # what leap cannot see
-    rows = cross_validated(losses, "mean")
-    expected = best_of(laws, x)[0][None]
-    return _measured(x, rows, expected[:0], expected, tail="none", window=_learned(problem, x, rows, 1, problem.P // 2))
+    rows = cross_validated(np.stack([_losses_of_survivors(experiment, law, x, seed) for law in laws]), "mean")
+    expected = best_of(laws, x)[0]
+    window = _learned(problem, x, rows, 1, problem.P // 2)
+    return _measured(x, rows, None, expected[None], tail="none", window=window)
 
 
 def _learned(problem: Problem, x: Array, rows: Array, first: int, last: int) -> tuple[float, float]:
@@ -206,14 +186,14 @@ def _step_sizes(experiment: Experiment, problem: Problem) -> Array:
     return ceiling(problem) * np.array(experiment.step_sizes)
 
 
-def _losses_of_survivors(experiment: Experiment, eta: float, x: Array, seed: int) -> Array:
-    """Loss (S, X) at x samples, inf from where the first of the runs diverges."""
+def _losses_of_survivors(experiment: Experiment, law: SgdLaw, x: Array, seed: int) -> Array:
+    """Loss (S, X) at x samples, inf from where the first run diverges or, for leap cannot see it, is expected to."""
     run = sgd(
-        experiment.problem, eta, int(np.ceil(x[-1])), seeds=experiment.seeds, seed=seed, spacing="log",
+        experiment.problem, law.step_size, int(np.ceil(x[-1])), seeds=experiment.seeds, seed=seed, spacing="log",
         sampler=SAMPLERS[experiment.method], label_noise=experiment.label_noise, records=3 * POINTS,
     )  # fmt: skip
-    found = np.stack([np.interp(np.log(x), np.log(run.times[1:] / eta), row[1:]) for row in run.loss])
-    found[:, np.isnan(found).any(axis=0)] = np.inf
+    found = np.stack([np.interp(np.log(x), np.log(run.times[1:] / law.step_size), row[1:]) for row in run.loss])
+    found[:, np.isnan(found).any(axis=0) | lost(law, x)] = np.inf
     return found
 
 
@@ -303,10 +283,7 @@ def _dimension_time(experiment: Experiment, seed: int) -> Measured:
 
 
 def _dimension_samples(experiment: Experiment, seed: int) -> Measured:
-    """Samples to alignment of the last direction at the best step size.
-
-    Runs last LENGTH times as long as the flow needs, and no longer than twice the least median found so far.
-    """
+    """Samples to alignment of the last direction at the best step size."""
     rows, laws = [], []
     for d in experiment.dimensions:
         problem = replace(experiment.problem, d=d)
@@ -314,22 +291,27 @@ def _dimension_samples(experiment: Experiment, seed: int) -> Measured:
         law = np.stack([sgd_law(problem, eta, seed=seed).alignment[:, -1] / eta for eta in steps])
         best = int(np.argmin(np.median(law, axis=1)))
         laws.append(law[best])
-        if experiment.method == "sgd_law":
-            rows.append(law[best][: experiment.seeds])
-            continue
-        flow_time, least, found = LENGTH * _span(_many(problem, seed))[1], np.inf, []
-        for eta in steps[::-1]:
-            run = sgd(
-                problem, eta, int(np.ceil(min(flow_time / eta, 2 * least))), seeds=experiment.seeds, seed=seed,
-                sampler=SAMPLERS[experiment.method], records=2,
-            )  # fmt: skip
-            found.append(run.first_passages("alignment")[:, -1] / eta)
-            least = min(least, float(np.median(found[-1])))
-        rows.append(cross_validated(np.stack(found)[:, :, None], "median")[:, 0])
+        if experiment.method != "sgd_law":
+            rows.append(_least_samples(experiment, problem, steps, seed))
     if experiment.method == "sgd_law":
-        return _against_dimension(experiment, rows, None, None)
-    expected = np.median(np.stack(laws, axis=1), axis=0, keepdims=True)
-    return _against_dimension(experiment, rows, expected[:0], expected)
+        return _against_dimension(experiment, [law[: experiment.seeds] for law in laws], None, None)
+    return _against_dimension(experiment, rows, None, _table(laws))
+
+
+def _least_samples(experiment: Experiment, problem: Problem, steps: Array, seed: int) -> Array:
+    """Samples of SGD to alignment of the last direction (S,), cross-validated over ascending step sizes.
+
+    Runs last LENGTH times as long as the flow needs, and no longer than twice the least median found so far.
+    """
+    flow_time, least, found = LENGTH * _span(_many(problem, seed))[1], np.inf, []
+    for eta in steps[::-1]:
+        run = sgd(
+            problem, eta, int(np.ceil(min(flow_time / eta, 2 * least))), seeds=experiment.seeds, seed=seed,
+            sampler=SAMPLERS[experiment.method], records=2,
+        )  # fmt: skip
+        found.append(run.first_passages("alignment")[:, -1] / eta)
+        least = min(least, float(np.median(found[-1])))
+    return cross_validated(np.stack(found)[:, :, None], "median")[:, 0]
 
 
 def _against_dimension(experiment: Experiment, rows: list[Array], same: Array | None, many: Array | None) -> Measured:

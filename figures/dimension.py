@@ -56,6 +56,7 @@ SIZES: dict[str, dict[str, Any]] = {
 SECONDS = {"full": 180.0, "quick": 50.0}
 ACTIVATIONS = {4: "h4", 6: "h6"}
 LEVELS = {"time": (0.1, 0.5, 0.9), "samples": (0.25, 0.5, 0.75)}  # of SGD a tenth may be beyond the law's horizon
+FITTED = {"time": slice(None), "samples": slice(-3, None)}  # of d: past where the ceiling of the step size rules
 RUNS = (
     ("time", 4, "flow"), ("time", 6, "flow"), ("samples", 4, "leap"), ("samples", 4, "reduced"),
 )  # fmt: skip
@@ -79,7 +80,8 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         method, part = laws[quantity]
         law = _measured(quantity, k, method, sizes, part, seed)
         data[f"{quantity}_d"] = law.x
-        window = (float(law.x[0 if quantity == "time" else -3]), float(law.x[-1]))
+        fitted = law.x[FITTED[quantity]]
+        window = (float(fitted[0]), float(fitted[-1]))
         fit = fit_exponent(law.x, law.rows, tail=law.tail, centre=law.centre, window=window)
         data[f"{quantity}{k}_law"] = np.quantile(law.rows, LEVELS[quantity], axis=0, method="inverted_cdf")
         asymptote = k / 2 - 1 if quantity == "time" else k - 1
@@ -121,9 +123,9 @@ def _panel(axis: Axes, data: dict[str, Array], quantity: str) -> None:
         value, least, most, slope = data[f"{quantity}{k}_fit"]
         axis.fill_between(d, low, high, color=look["color"], alpha=0.2, linewidth=0)
         axis.plot(d, middle, color=look["color"])
-        fitted = slice(None) if quantity == "time" else slice(-3, None)
-        straight = 0.12 * middle[fitted][0] * (d[fitted] / d[fitted][0]) ** slope
-        axis.plot(d[fitted], straight, color="0.25", linewidth=0.7, linestyle=(0, (5, 2)))
+        fitted = d[FITTED[quantity]]
+        straight = 0.12 * middle[FITTED[quantity]][0] * (fitted / fitted[0]) ** slope
+        axis.plot(fitted, straight, color="0.25", linewidth=0.7, linestyle=(0, (5, 2)))
         for method, face in faces.items():
             if f"{quantity}{k}_{method}" not in data:
                 continue

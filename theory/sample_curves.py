@@ -136,12 +136,17 @@ def _read(law: SgdLaw, x: Array) -> tuple[Array, Array]:
     return law.loss_at(t), np.stack([np.interp(t, law.times, row) for row in law.rows])
 
 
+def lost(law: SgdLaw, x: Array) -> Array:
+    """Does direct SGD diverge within x samples with a probability above ``RISK``?  Boolean (X,)."""
+    return 1 - law.survival_at(x * law.step_size / law.batch) > RISK
+
+
 def best_of(laws: Sequence[SgdLaw], x: Array) -> tuple[Array, Array, dict[str, Array]]:
     """Mean (X,) and rows (D, X) of the loss at x samples, and ``step_size`` (X,), for laws of ascending step sizes."""
     read = [_read(law, x) for law in laws]
     means = np.stack([mean for mean, _ in read])
     for i, law in enumerate(laws[1:], 1):  # a run that long must survive
-        means[i, 1 - law.survival_at(x * law.step_size / law.batch) > RISK] = np.inf
+        means[i, lost(law, x)] = np.inf
     best, at = np.argmin(means, axis=0), np.arange(x.size)
     least = means[best, at]
     at = np.maximum.accumulate(np.where(least <= np.minimum.accumulate(least), at, 0))  # a run may end before x
