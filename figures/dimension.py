@@ -124,7 +124,7 @@ def _panel(axis: Axes, data: dict[str, Array], quantity: str) -> None:
         axis.fill_between(d, low, high, color=look["color"], alpha=0.2, linewidth=0)
         axis.plot(d, middle, color=look["color"])
         fitted = d[FITTED[quantity]]
-        straight = 0.12 * middle[FITTED[quantity]][0] * (fitted / fitted[0]) ** slope
+        straight = 0.12 * middle[-1] * (fitted / fitted[-1]) ** slope
         axis.plot(fitted, straight, color="0.25", linewidth=0.7, linestyle=(0, (5, 2)))
         for method, face in faces.items():
             if f"{quantity}{k}_{method}" not in data:
