@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import threading
 from collections.abc import Iterator
+
+for _library in ("OPENBLAS", "OMP", "MKL"):  # before NumPy: where cores are shared, small products with several
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")  # threads take up to eighty times as long as with one
 
 import matplotlib
 import numpy as np
