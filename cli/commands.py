@@ -17,7 +17,7 @@ from .flags import names
 from .junit import junit_text
 from .output import csv_text, json_text, prepare_directory, prepare_file, write_text
 from .progress import progress
-from .settings import build_problem, build_run, read_directions, resolve
+from .settings import build_problem, build_run, build_schedule, read_directions, resolve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,7 @@ def predict(flags: dict[str, Any]) -> int:
     from ..theory import predict as predict_from
     from ..theory.symbolic_law import law_refusal
 
-    values = resolve(flags, names("problem", "predict", "quantiles", "noise"))
+    values = resolve(flags, names("problem", "predict", "quantiles", "noise", "schedule"))
     if values["t_max"] is not None:
         positive_number("t_max", values["t_max"])
     problem = build_problem(values)
@@ -64,6 +64,10 @@ def predict(flags: dict[str, Any]) -> int:
     if values["quantiles"] is not None:
         quantiles = init_quantiles(problem, values["quantiles"], seed=values["seed"])
     noise = _noise(values)
+    if values["step_size"] is not None:
+        noise["step_size"] = build_schedule(values)
+    elif values["schedule"] != "constant":
+        raise ValueError("`schedule` needs a `step_size`")
     out = _directory(flags)
     prediction = predict_from(problem, rows, t_max=values["t_max"])
     document, card = prediction.as_dict(), str(prediction)
@@ -117,14 +121,13 @@ def _sgd(
         nothing = [[math.inf] * problem.P for _ in levels]
         start = "random" if directions is None else "given"
         document = {
-            "step_size": values["step_size"], **noise, "levels": levels, "alignment": nothing, "recovery": nothing,
+            **noise, "step_size": values["step_size"], "schedule": noise["step_size"].text, "levels": levels,
+            "alignment": nothing, "recovery": nothing,
             "learned_probability": [math.inf] * problem.P, "start": start, "t_max": values["t_max"], "valid": False,
             "reason": refusal,
         }  # fmt: skip
         return document, f"no law of SGD: {refusal}"
-    law = sgd_law(
-        problem, values["step_size"], **noise, directions=directions, t_max=values["t_max"], seed=values["seed"]
-    )
+    law = sgd_law(problem, **noise, directions=directions, t_max=values["t_max"], seed=values["seed"])
     return law.as_dict(levels), law.text(levels)
 
 
@@ -254,7 +257,7 @@ def figures(flags: dict[str, Any]) -> int:
 
 def simulate(flags: dict[str, Any]) -> int:
     """``emergence simulate``."""
-    values = resolve(flags, names("problem", "noise", "simulation"))
+    values = resolve(flags, names("problem", "noise", "schedule", "simulation"))
     problem = build_problem(values)
     run = _checked_run(problem, values, flags)
     out = _directory(flags)
@@ -276,7 +279,7 @@ def simulate(flags: dict[str, Any]) -> int:
 
 def compare(flags: dict[str, Any]) -> int:
     """``emergence compare``."""
-    values = resolve(flags, names("problem", "noise", "simulation", "compare"))
+    values = resolve(flags, names("problem", "noise", "schedule", "simulation", "compare"))
     from ..compare import overlay
     from ..compare.comparison import TABLE, comparison_rows
     from ..problem.checks import positive_number

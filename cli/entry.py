@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(predict, "predict")
     add_settings(predict, "quantiles")
     add_settings(predict, "noise", "law of SGD at a finite step size (with --step-size)")
+    add_settings(predict, "schedule")
     predict.add_argument("--latex", action="store_true", help="print the transition law as LaTeX")
     _add_output(predict)
 
@@ -125,6 +126,7 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, "noise", "simulation")
+    add_settings(parser, "schedule")
     add_settings(parser, "simulation")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
     parser.add_argument("--check-step", action="store_true", help="leap: also run half the step, twice the batch")

@@ -45,7 +45,7 @@ SETTINGS = (
     Setting("simulation", "records", int, "records a run (default {default})"),
     Setting("simulation", "spacing", str, "spacing of the records (default {default})", "log|linear"),
     Setting(
-        "simulation", "schedule", str,
+        "schedule", "schedule", str,
         "step size over steps: constant, power:HORIZON:POWER, piecewise:STEP=ETA,… (default {default})", "TEXT",
     ),
     Setting(

@@ -19,7 +19,7 @@ from .flags import SETTINGS
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..problem import Problem
+    from ..problem import Problem, Schedule
     from ..simulate import Auto, Direct, Leap, Reduced, Run
 
 EMBEDDED: dict[str, Any] = {  # the problem and the run of the main job
@@ -126,15 +126,21 @@ def build_problem(values: dict[str, Any]) -> Problem:
 
 def build_run(problem: Problem, values: dict[str, Any]) -> Run:
     """The run that the settings state."""
-    from ..problem.checks import positive_number
-    from ..simulate import Run, parse_schedule
+    from ..simulate import Run
 
-    positive_number("step_size", values["step_size"])
     own = ("samples", "batch", "label_noise", "seeds", "seed", "records", "spacing")
     return Run(
-        problem, parse_schedule(values["schedule"], values["step_size"]), sampler=_sampler(values),
+        problem, build_schedule(values), sampler=_sampler(values),
         directions=read_directions(values["directions"], problem), **{name: values[name] for name in own},
     )  # fmt: skip
+
+
+def build_schedule(values: dict[str, Any]) -> Schedule:
+    """The step-size schedule that the settings state."""
+    from ..problem import parse_schedule
+    from ..problem.checks import positive_number
+
+    return parse_schedule(values["schedule"], positive_number("step_size", values["step_size"]))
 
 
 def _sampler(values: dict[str, Any]) -> Auto | Direct | Reduced | Leap:

@@ -18,7 +18,6 @@ import numpy as np
 from .._types import Array
 from ..problem.events import EVENTS
 from ..simulate.result import Simulation
-from ..simulate.schedule import Constant
 from ..theory.finite_step_law import SgdLaw, sgd_law, sgd_law_refusal
 from .statistics import SeedMean, seed_mean
 
@@ -79,10 +78,10 @@ def calibrate(simulation: Simulation) -> Calibration | None:
         starts = starts[0] if len(starts) == 1 else None
         if starts is None:
             return None
-    if sgd_law_refusal(problem) is not None or not isinstance(run.step_size, Constant) or alive.sum() < 2:
+    if sgd_law_refusal(problem) is not None or alive.sum() < 2:
         return None
     law = sgd_law(
-        problem, simulation.step_size, batch=run.batch, label_noise=run.label_noise, directions=starts,
+        problem, run.step_size, batch=run.batch, label_noise=run.label_noise, directions=starts,
         t_max=simulation.t_end, seed=run.seed,
     )  # fmt: skip
     live = problem.a > 0

@@ -23,14 +23,11 @@ if TYPE_CHECKING:
         overlay,
         read_claims,
     )
-    from .problem import Activation, Problem, Teacher
+    from .problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher
     from .simulate import (
         Auto,
-        Constant,
         Direct,
         Leap,
-        Piecewise,
-        PowerDecay,
         Reduced,
         Run,
         Simulation,

@@ -2,7 +2,11 @@
 
 from .activation import Activation
 from .problem import Problem
+from .schedule import Constant, Custom, Piecewise, PowerDecay, Schedule, parse_schedule
 from .seeds import seed_stream
 from .teacher import Teacher
 
-__all__ = ["Activation", "Problem", "Teacher", "seed_stream"]
+__all__ = [
+    "Activation", "Constant", "Custom", "Piecewise", "PowerDecay", "Problem", "Schedule", "Teacher", "parse_schedule",
+    "seed_stream",
+]  # fmt: skip

@@ -30,14 +30,14 @@ from .._version import __version__
 from ..problem.checks import positive_integer, positive_number
 from ..problem.population_loss import loss_of_students
 from ..problem.problem import Problem
+from ..problem.schedule import Custom, StepSize
 from ..problem.seeds import CHECK, generator, seed_stream
 from .checkpoint import Store
 from .danger import warning
 from .drive import Measured
 from .result import Divergence, LossCheck, Simulation
-from .run import Run, StepSize
+from .run import Run
 from .samplers.direct import sampled_loss
-from .schedule import Custom
 from .tasks import Board, perform
 
 PATIENCE = 1.0  # seconds that a run must have lasted before processes are started for it

@@ -8,7 +8,6 @@ which order they run, or on what.  Where and how it is computed (workers, checkp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,16 +18,14 @@ from .._types import Array
 from .._version import __version__
 from ..problem.checks import nonnegative_integer, positive_integer, positive_number
 from ..problem.problem import Problem
+from ..problem.schedule import Schedule, StepSize, as_schedule
 from ..problem.seeds import DATA, DIRECTIONS, seed_stream
 from .samplers import AnySampler, Sampler, settled
 from .samplers.stack import Stack
-from .schedule import Schedule, as_schedule
 from .stops import SPACINGS, Steps, record_steps
 
 MAX_SAMPLES = 9 * 10**18  # step counts are 64-bit integers
 MAX_NUMBERS = 10**9  # doubles that a call may hold: 8 GB
-
-StepSize = float | Schedule | Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Run:
     problem
         What is learned, by whom.
     step_size
-        η, a schedule (``simulate.schedule``) or a callable of an array of steps; held as a ``Schedule``.
+        η, a schedule (``problem.schedule``) or a callable of an array of steps; held as a ``Schedule``.
         Flow time is the sum of step sizes: η · steps.
     samples
         Samples a seed, a multiple of ``batch``: ``samples / batch`` steps on fresh samples.

@@ -12,8 +12,8 @@ from scipy.stats import chi2
 from emergence.compare import overlay
 from emergence.compare.calibration import calibrate
 from emergence.compare.verdicts import calibration_verdict
-from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Direct, Leap, PowerDecay, Simulation, sgd
+from emergence.problem import Activation, PowerDecay, Problem, Teacher
+from emergence.simulate import Direct, Leap, Simulation, sgd
 from emergence.theory.finite_step_law import sgd_law
 from emergence.theory.gradient_noise import ceiling
 

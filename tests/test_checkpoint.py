@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from conftest import NUMBA
 
-from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Constant, Direct, Leap, Piecewise, PowerDecay, Reduced, Simulation, execution, sgd
+from emergence.problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher
+from emergence.simulate import Direct, Leap, Reduced, Simulation, execution, sgd
 from emergence.simulate.checkpoint import CheckpointError, Store
 
 COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")

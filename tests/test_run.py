@@ -20,8 +20,8 @@ import pytest
 from conftest import NUMBA
 
 import emergence
-from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Auto, Direct, Leap, Piecewise, PowerDecay, Reduced, Run, Simulation, execute, execution
+from emergence.problem import Activation, Piecewise, PowerDecay, Problem, Teacher
+from emergence.simulate import Auto, Direct, Leap, Reduced, Run, Simulation, execute, execution
 from emergence.simulate.checkpoint import CheckpointError
 
 COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Constant, Direct, Piecewise, PowerDecay, parse_schedule, sgd
-from emergence.simulate.schedule import as_schedule
+from emergence.problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher, parse_schedule
+from emergence.problem.schedule import as_schedule
+from emergence.simulate import Direct, sgd
 
 SCHEDULES = {
     "constant": Constant(0.3),

@@ -15,6 +15,7 @@ too weak for the noise of the start is learned once the noise has fallen.
 * *Error.*  U = φ(1) Σ_p a_p² (1 − n_p/a_p)² + φ(1) Σ_free n², and with the jitter of what is learned
   E2 = (U + τ²)/(1 − Σ_p φ'(1) n_p² θ_p²/E2), in the mean over the draws; for direction p while it is open its own
   share is there whole.
+* *Schedules.*  η is that of the moment too; in flow time, which is ∫ η ds over the steps s, nothing else changes.
 
 Where it stops (``valid`` and ``reason`` say so): above ``VALID`` of the ceiling, where the mean square error of what
 is learned is no longer typical; σ that is not even or of information exponent below 4; steps too large for flow time.
@@ -35,6 +36,7 @@ from .._types import Array
 from ..problem.checks import nonnegative_number, positive_integer, positive_number
 from ..problem.events import RECOVERED
 from ..problem.problem import Problem
+from ..problem.schedule import Constant, Schedule, StepSize, as_schedule
 from ..problem.seeds import generator
 from . import decoupled
 from .divergence import divergence_rate
@@ -50,6 +52,8 @@ LARGEST_ANGLE = 0.25  # mean square, of what is learned
 STEP = 0.012  # time step over time
 NODES = 32  # strengths that are solved for; those between are interpolated
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+_KNOTS = 9  # of η/B, where the rate of divergence under a schedule is solved for
+_ENDLESS = 2**62  # steps: a schedule may never come to a flow time
 _LARGEST_JITTER = 0.95  # share of E2; beyond the ceiling, where the law is not valid
 
 
@@ -59,12 +63,14 @@ class SgdLaw:
 
     Attributes
     ----------
+    schedule
+        η over the steps.
     start
         ``"given"`` or ``"random"``.
     alignment, recovery
         Flow times, shape (draws, P); inf where not reached by ``t_max``.
-    times, loss
-        Flow times (T,) and the expected population loss there, (T,).
+    times, samples, loss
+        Flow times (T,), samples till then, and the expected population loss there, (T,).
     rows
         Loss of each draw, shape (draws, T); the jitter of what is learned enters in its mean.
     survival
@@ -74,13 +80,14 @@ class SgdLaw:
     """
 
     problem: Problem
-    step_size: float
+    schedule: Schedule
     batch: int
     label_noise: float
     start: str
     alignment: Array
     recovery: Array
     times: Array
+    samples: Array
     loss: Array
     rows: Array
     survival: Array
@@ -88,9 +95,18 @@ class SgdLaw:
     reason: str
 
     @property
+    def step_size(self) -> float:
+        """η of the first step."""
+        return self.schedule.initial
+
+    @property
     def t_max(self) -> float:
         """Flow time at which the law ends."""
         return float(self.times[-1])
+
+    def flow_time_of(self, samples: ArrayLike) -> Array:
+        """Flow times after numbers of samples; ``t_max`` beyond the law's end."""
+        return np.interp(np.asarray(samples, dtype=float), self.samples, self.times)
 
     @property
     def learned_probability(self) -> Array:
@@ -113,6 +129,7 @@ class SgdLaw:
         """JSON-ready form; inf stays inf for the caller to write as null."""
         return {
             "step_size": self.step_size,
+            "schedule": self.schedule.text,
             "batch": self.batch,
             "label_noise": self.label_noise,
             "levels": np.asarray(levels, dtype=float).tolist(),
@@ -130,8 +147,9 @@ class SgdLaw:
     def text(self, levels: ArrayLike = LEVELS) -> str:
         """The quantiles as a table."""
         q = np.asarray(levels, dtype=float)
+        named = f"{self.step_size:g}" if isinstance(self.schedule, Constant) else self.schedule.text
         lines = [
-            f"SGD at step size {self.step_size:g}, batch {self.batch}, label noise {self.label_noise:g}: alignment by "
+            f"SGD at step size {named}, batch {self.batch}, label noise {self.label_noise:g}: alignment by "
             f"first passage ({self.start} start, {len(self.alignment)} draws, to t = {self.t_max:.4g})"
         ]
         table, probability = self.quantiles("alignment", q), self.learned_probability
@@ -144,7 +162,7 @@ class SgdLaw:
 
 def sgd_law(
     problem: Problem,
-    step_size: float,
+    step_size: StepSize,
     *,
     batch: int = 1,
     label_noise: float = 0.0,
@@ -153,12 +171,14 @@ def sgd_law(
     draws: int | None = None,
     seed: int = 0,
 ) -> SgdLaw:
-    """Transition times and loss of SGD at a constant step size.
+    """Transition times and loss of SGD.
 
     Parameters
     ----------
-    step_size, batch, label_noise
-        η, B and the standard deviation τ of noise on the labels.
+    step_size
+        η, a schedule (``problem.schedule``) or a callable of an array of steps.
+    batch, label_noise
+        B, and the standard deviation τ of noise on the labels.
     directions
         Initial unit rows (m, d) or coordinates; None for the law over random ones.
     t_max
@@ -173,7 +193,7 @@ def sgd_law(
     ValueError
         Bad values; a problem that the theory does not know (``sgd_law_refusal``).
     """
-    eta, size = positive_number("step_size", step_size), positive_integer("batch", batch)
+    schedule, size = as_schedule(step_size), positive_integer("batch", batch)
     tau = nonnegative_number("label_noise", label_noise)
     refusal = sgd_law_refusal(problem)
     if refusal is not None:
@@ -184,16 +204,30 @@ def sgd_law(
         raise ValueError(f"`label_noise` must be at most {LOUD:g} for the law of SGD, but is {tau:g}")
     rows = None if directions is None else problem.checked_directions(directions)
     count = int(np.clip(32_000 // problem.P, 8, 1000 if rows is None else 200)) if draws is None else draws
-    race = _Race(problem, eta, size, tau, rows, positive_integer("draws", count), seed)
+    race = _Race(problem, schedule, size, tau, rows, positive_integer("draws", count), seed)
     race.run(t_max)
-    times = np.array(race.times)
-    lost = divergence_rate(problem, race.scale, np.array(race.rest), np.array(race.aligned)) / race.scale
-    valid, reason = validity(problem, eta, size, tau)
+    samples, scales = size * np.array(race.steps), np.array(race.scales)
+    lost = _divergence_rates(problem, scales, np.array(race.rest), np.array(race.aligned))
+    valid, reason = validity(problem, size * float(scales.max()), size, tau)
     return SgdLaw(
-        problem, eta, size, tau, "random" if rows is None else "given", race.alignment, race.recovery, times,
-        np.array(race.loss), np.array(race.rows).T, np.exp(-cumulative_trapezoid(lost, times, initial=0)),
-        valid, reason,
+        problem, schedule, size, tau, "random" if rows is None else "given", race.alignment, race.recovery,
+        np.array(race.times), samples, np.array(race.loss), np.array(race.rows).T,
+        np.exp(-cumulative_trapezoid(lost, samples, initial=0)), valid, reason,
     )  # fmt: skip
+
+
+def _divergence_rates(problem: Problem, scales: Array, error: Array, learned: Array) -> Array:
+    """``divergence_rate`` (T,) where η/B changes: between a few of its values, in logarithms."""
+    knots = np.unique(scales)
+    if knots.size > _KNOTS:
+        knots = np.geomspace(knots[0], knots[-1], _KNOTS)
+    rates = np.stack([divergence_rate(problem, float(scale), error, learned) for scale in knots])
+    if knots.size == 1:
+        return rates[0]
+    right = np.clip(np.searchsorted(knots, scales), 1, knots.size - 1)
+    share = np.log(scales / knots[right - 1]) / np.log(knots[right] / knots[right - 1])
+    at, logs = np.arange(scales.size), np.log(np.maximum(rates, 1e-300))
+    return np.exp((1 - share) * logs[right - 1, at] + share * logs[right, at])
 
 
 def sgd_law_refusal(problem: Problem) -> str | None:
@@ -230,11 +264,12 @@ class _Race:
     """The draws, side by side, and the densities that give them their hazards."""
 
     def __init__(
-        self, problem: Problem, eta: float, batch: int, tau: float, rows: Array | None, draws: int, seed: int
+        self, problem: Problem, schedule: Schedule, batch: int, tau: float, rows: Array | None, draws: int, seed: int
     ) -> None:
         sigma, a = problem.activation, problem.a
         self.problem, self.tau = problem, tau
-        self.scale = min(eta / batch, BEYOND * ceiling(problem))
+        self._schedule, self._batch, self._most = schedule, batch, BEYOND * ceiling(problem)
+        self._scale = min(schedule.initial / batch, self._most)
         self._stream = generator(seed)
         self._live = np.nonzero(a > 0)[0]
         self._one, self._slope = sigma.second_moment, sigma.slope_second_moment
@@ -251,7 +286,7 @@ class _Race:
             best = np.abs(starts).max()
             self._free = np.full((draws, problem.m), True)
         self._given = rows is not None
-        self._passage = FirstPassage(problem, self._nodes, self.scale, tau, starts)
+        self._passage = FirstPassage(problem, self._nodes, tau, starts)
         self._first = float(decoupled.alignment_time(sigma, a.max(), min(float(best), 0.7)))
         delay = decoupled.delay(sigma)
         self._drop = 4 * self._one * delay  # of ln n, at alignment
@@ -263,7 +298,10 @@ class _Race:
         self._log_n = np.full(shape, -np.inf)
         self._log_free = 2 * np.log(problem.init_scale)
         self._order = np.argsort(a[self._live])
+        self._steps = 0.0
         self.times: list[float] = []
+        self.steps: list[float] = []
+        self.scales: list[float] = []
         self.loss: list[float] = []
         self.rest: list[float] = []
         self.rows: list[Array] = []
@@ -278,7 +316,7 @@ class _Race:
         free = self._free.sum(axis=1) if self._given else self._free
         left = left + self._one * free * np.exp(2 * self._log_free)
         strength = a[self._live]
-        share = jitter_share(self.problem, strength, np.minimum(n[:, self._live], strength), self.scale)
+        share = jitter_share(self.problem, strength, np.minimum(n[:, self._live], strength), self._scale)
         jitter = min(float(share.sum(axis=1).mean()), _LARGEST_JITTER)
         start = self._one * float(np.sum(a**2)) + self.tau**2
         # beyond the ceiling no more than at the start: a bound, and flagged as not valid
@@ -298,13 +336,25 @@ class _Race:
             if t >= end * (1 - 1e-12):
                 return
             dt = min(max(self._first / 100, STEP * t), end - t)
+            middle = self._steps + 0.5 * dt / self._rate(self._steps)
+            eta = self._rate(middle)
+            if self._steps + dt / eta > _ENDLESS:
+                return
+            self._scale = min(eta / self._batch, self._most)
+            self._steps += dt / eta
             self._step(t, dt)
             t += dt
             self._record(t)
 
+    def _rate(self, steps: float) -> float:
+        """η at a number of steps."""
+        return float(self._schedule.rate(np.array([min(int(steps), _ENDLESS)]))[0])
+
     def _record(self, t: float) -> None:
         loss, mean = 0.5 * (self._error - self.tau**2), float(self._left.mean())
         self.times.append(t)
+        self.steps.append(self._steps)
+        self.scales.append(self._scale)
         self.loss.append(loss)
         self.rest.append(mean + self.tau**2)
         self.rows.append(0.5 * self._left + (loss - 0.5 * mean))  # the jitter is that of the mean
@@ -316,8 +366,8 @@ class _Race:
         order = self._order
         weight = weights if self._given else np.interp(self._nodes, a[self._live][order], weights[order])
         error = self._error + one * self._nodes**2 * (1 - weight)
-        passed = self._passage.step(dt, error)  # (nodes, columns): −ln of the share that stays
-        growth = self.scale * self.problem.d * self._slope * self._error  # Γ_0
+        passed = self._passage.step(dt, self._scale, error)  # (nodes, columns): −ln of the share that stays
+        growth = self._scale * self.problem.d * self._slope * self._error  # Γ_0
         # those aligned before this step grow through it; those aligned in it, through what is left of it
         self._recover(np.isfinite(self.alignment), t, dt, growth)
         when = self._fire_given(passed) if self._given else self._fire_random(passed)

@@ -40,21 +40,20 @@ class FirstPassage:
         Strengths (A,).
     starts
         Overlaps (A, K) where the columns start; None: one column, uniform directions.
-    scale, label_noise
-        η/B, and the standard deviation of noise on the labels.
+    label_noise
+        Standard deviation of noise on the labels.
     """
 
     def __init__(
-        self, problem: Problem, a: Array, scale: float, label_noise: float, starts: Array | None = None,
-        cells: int | None = None,
-    ) -> None:  # fmt: skip
+        self, problem: Problem, a: Array, label_noise: float, starts: Array | None = None, cells: int | None = None
+    ) -> None:
         cells = cells or (CELLS if starts is None else 2 * CELLS)
         top = np.arcsinh(np.sqrt(ALIGNED * problem.d))
         edges_at, centres_at = np.linspace(0, top, cells + 1), (np.arange(cells) + 0.5) * top / cells
         self._edges, centres = (np.sinh(xi) / np.sqrt(problem.d) for xi in (edges_at, centres_at))
         self._width, self._gap = np.diff(self._edges), np.diff(centres)
         self._share = (centres[1:] - self._edges[1:-1]) / self._gap  # of the left cell in the value at an edge
-        self._scale, self._a = scale, a
+        self._a = a
         self._at_edges = overlap_noise(problem, a[:, None], self._edges[None, 1:], label_noise)
         self._at_centres = overlap_noise(problem, a[:, None], centres[None, :], label_noise)
         if starts is None:
@@ -78,11 +77,11 @@ class FirstPassage:
         blocks /= np.where(self._passed, 1.0, total).T[:, :, None]
         return total
 
-    def step(self, dt: float, error: Array) -> Array:
-        """Advance by ``dt`` at mean square errors E2 = ``error`` (A,); −ln of the share that stays, (A, K)."""
+    def step(self, dt: float, scale: float, error: Array) -> Array:
+        """Advance by ``dt`` at η/B = ``scale`` and E2 = ``error`` (A,); −ln of the share that stays, (A, K)."""
         noise, centres, error = self._at_edges, self._at_centres, error[:, None]
-        drift = noise.pull + self._scale * (noise.rate[0] + error * noise.rate[1])  # (A, cells) at right edges
-        spread = 0.5 * self._scale * (centres.spread[0] + error * centres.spread[1])  # D/2 at centres
+        drift = noise.pull + scale * (noise.rate[0] + error * noise.rate[1])  # (A, cells) at right edges
+        spread = 0.5 * scale * (centres.spread[0] + error * centres.spread[1])  # D/2 at centres
         # flux through the edge right of cell i: left[i] ρ_i − right[i] ρ_{i+1}, with ρ = mass/width
         left = drift[:, :-1] * self._share + spread[:, :-1] / self._gap
         right = -drift[:, :-1] * (1 - self._share) + spread[:, 1:] / self._gap

@@ -63,7 +63,7 @@ def samples_best_step(
         The step sizes to choose from; default a lattice from the least that is of use to the largest that holds.
     """
     laws = _laws(problem, step_sizes, batch, label_noise, seed)
-    x = _span(laws, batch) if samples is None else axis("samples", samples)
+    x = _span(laws) if samples is None else axis("samples", samples)
     mean, rows, choice = best_of(laws, x)
     return _curve("samples_best_step", x, mean, rows, quantiles, choice)
 
@@ -78,7 +78,7 @@ def compute_width_samples_best_step(
         narrow = replace(problem, m=m)
         laws = _laws(narrow, None, batch, label_noise, seed)
         if x is None:
-            x = _span(laws, batch)
+            x = _span(laws)
             x = lattice(x[0], m * x[-1])
             best = np.full(x.size, np.inf)
             rows, choice = np.zeros((1, x.size)), {"width": np.zeros(x.size), "step_size": np.zeros(x.size)}
@@ -120,25 +120,25 @@ def _laws(problem: Problem, step_sizes: ArrayLike | None, batch: int, label_nois
     return [sgd_law(problem, float(eta), batch=batch, label_noise=tau, seed=seed) for eta in steps]
 
 
-def _span(laws: list[SgdLaw], batch: int) -> Array:
+def _span(laws: list[SgdLaw]) -> Array:
     """From half the first recovery at any of the step sizes to the end of the law at the smallest."""
     first, last = [], []
     for law in laws:
         times = np.where(np.isfinite(law.recovery), law.recovery, law.t_max).min(axis=1)
-        first.append(float(np.median(times)) / law.step_size)
-        last.append(law.t_max / law.step_size)
-    return lattice(0.5 * batch * min(first), 0.5 * batch * max(last))
+        first.append(float(np.interp(np.median(times), law.times, law.samples)))
+        last.append(float(law.samples[-1]))
+    return lattice(0.5 * min(first), 0.5 * max(last))
 
 
 def _read(law: SgdLaw, x: Array) -> tuple[Array, Array]:
     """Mean loss and that of each draw at x samples; past the end of the law its last value."""
-    t = x * law.step_size / law.batch
+    t = law.flow_time_of(x)
     return law.loss_at(t), np.stack([np.interp(t, law.times, row) for row in law.rows])
 
 
 def lost(law: SgdLaw, x: Array) -> Array:
     """Does direct SGD diverge within x samples with a probability above ``RISK``?  Boolean (X,)."""
-    return 1 - law.survival_at(x * law.step_size / law.batch) > RISK
+    return 1 - law.survival_at(law.flow_time_of(x)) > RISK
 
 
 def best_of(laws: Sequence[SgdLaw], x: Array) -> tuple[Array, Array, dict[str, Array]]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ..._types import Array
 from ...problem.problem import Problem
-from ..schedule import Schedule
+from ...problem.schedule import Schedule
 
 
 class Setting(Protocol):

@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 
 from .._types import Array
-from ..problem.checks import positive_number
+from .checks import positive_number
 
 
 class Schedule(ABC):
@@ -160,7 +160,10 @@ class Custom(Schedule):
         return out
 
 
-def as_schedule(step_size: float | Schedule | Callable[[Array], Array]) -> Schedule:
+StepSize = float | Schedule | Callable[[Array], Array]
+
+
+def as_schedule(step_size: StepSize) -> Schedule:
     """A schedule from a number, a ``Schedule`` or a callable of an array of steps."""
     if isinstance(step_size, Schedule):
         return step_size
