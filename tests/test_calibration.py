@@ -88,8 +88,14 @@ def test_runs_that_direct_sgd_would_not_have_survived_prove_nothing() -> None:
 def test_where_there_is_no_law() -> None:
     odd = Problem(Activation("h3"), Teacher([1.0]), d=32, m=2)
     assert calibrate(sgd(odd, 1e-4, 100, seeds=3, sampler=Direct("numpy"))) is None
-    assert calibrate(sgd(PROBLEM, PowerDecay(1e-5, 100, 1.0), 100, seeds=3, sampler=Direct("numpy"))) is None
     assert calibrate(sgd(PROBLEM, 1e-6, 100, seeds=1, sampler=Direct("numpy"))) is None
+
+
+def test_a_run_with_a_schedule_has_its_law() -> None:
+    schedule = PowerDecay(1e-5, 100, 1.0)
+    found = calibrate(sgd(PROBLEM, schedule, 100, seeds=3, sampler=Direct("numpy")))
+    assert found is not None and found.law.schedule == schedule
+    assert found.law.samples[-1] == pytest.approx(100, rel=0.01)
 
 
 def overlaid(simulation: Simulation) -> Any:

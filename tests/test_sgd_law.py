@@ -16,7 +16,7 @@ import pytest
 from scipy.stats import beta as beta_law
 from scipy.stats import binom, norm
 
-from emergence.problem import Activation, Problem, Teacher
+from emergence.problem import Activation, Piecewise, PowerDecay, Problem, Teacher
 from emergence.simulate import Direct, Reduced, sgd
 from emergence.theory import finite_law, predict
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
@@ -144,11 +144,11 @@ def test_jitter_of_a_learned_student_is_that_of_direct_runs() -> None:
 
 def passages(problem: Problem, scale: float, end: float, first: float, starts: Any = None, **more: Any) -> tuple:
     """Times, and −ln of the share of students that have not aligned by then."""
-    passage = FirstPassage(problem, problem.a, scale, 0.0, starts, **more)
+    passage = FirstPassage(problem, problem.a, 0.0, starts, **more)
     t, total, times, sums = 0.0, 0.0, [0.0], [0.0]
     while t < end:
         dt = max(first / 100, 0.01 * t)
-        total += passage.step(dt, np.full(problem.P, 1.0))[0, 0]
+        total += passage.step(dt, scale, np.full(problem.P, 1.0))[0, 0]
         t += dt
         times.append(t)
         sums.append(total)
@@ -406,3 +406,31 @@ def test_advice_is_the_fewest_samples_and_knows_the_rule_s_limits() -> None:
     assert rule.step_size == pytest.approx(drift_dominated_step_sizes(SMALL)[2]) and not rule.valid
     with pytest.raises(ValueError, match="`learn` must be at most the 4"):
         advise(SMALL, 7)
+
+
+def test_a_schedule_is_followed_in_flow_time() -> None:
+    """η of the moment: pieces of one size are no pieces, samples are those of the schedule, and a fall shows."""
+    eta = 0.8 * ceiling(SMALL)
+    one = sgd_law(SMALL, eta, draws=50, t_max=60.0)
+    same = sgd_law(SMALL, Piecewise([(0, eta), (500_000, eta)]), draws=50, t_max=60.0)
+    assert np.array_equal(one.recovery, same.recovery) and np.array_equal(one.samples, same.samples)
+    assert one.samples[-1] == pytest.approx(60.0 / eta)
+    falling = PowerDecay(eta, 2e5, 1.0)
+    law = sgd_law(SMALL, falling, draws=50, t_max=60.0)
+    # η at the middle of steps that are a hundredth of the time: second order
+    np.testing.assert_allclose(falling.flow_time(law.samples[1:].astype(int)), law.times[1:], rtol=2e-3)
+    assert law.flow_time_of(law.samples[-1]) == pytest.approx(60.0)
+    assert one.survival[-1] < law.survival[-1] < 1  # with the step size falls the danger
+    # once η has fallen to nothing so has the jitter of what is learned, which label noise keeps up
+    cooled = sgd_law(SMALL, Piecewise([(0, eta), (int(50.0 / eta), 1e-3 * eta)]), label_noise=1.0, draws=50, t_max=60.0)
+    expected = 50.0 / eta + 10.0 / (1e-3 * eta)
+    assert cooled.samples[-1] == pytest.approx(expected, rel=2e-3)  # the last of eight halvings lies across
+    assert cooled.loss[-1] < 0.9 * sgd_law(SMALL, eta, label_noise=1.0, draws=50, t_max=60.0).loss[-1]
+    endless = sgd_law(SMALL, PowerDecay(eta, 100.0, 2.0), draws=8, t_max=60.0)  # Σ η = 100 η
+    assert endless.t_max < 0.1
+
+
+def test_a_law_over_a_schedule_is_judged_by_its_largest_step() -> None:
+    top = ceiling(SMALL)
+    assert sgd_law(SMALL, PowerDecay(0.8 * top, 1e4, 1.0), draws=8, t_max=20.0).valid
+    assert not sgd_law(SMALL, Piecewise([(0, 0.1 * top), (1000, 1.2 * top)]), draws=8, t_max=20.0).valid

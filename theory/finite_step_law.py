@@ -53,6 +53,7 @@ STEP = 0.012  # time step over time
 NODES = 32  # strengths that are solved for; those between are interpolated
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _KNOTS = 9  # of η/B, where the rate of divergence under a schedule is solved for
+_EVEN, _HALVINGS = 0.1, 8  # relative change of η over a time step, and how often one is halved for it
 _ENDLESS = 2**62  # steps: a schedule may never come to a flow time
 _LARGEST_JITTER = 0.95  # share of E2; beyond the ceiling, where the law is not valid
 
@@ -335,16 +336,23 @@ class _Race:
             end = self._cap if horizon is None else horizon
             if t >= end * (1 - 1e-12):
                 return
-            dt = min(max(self._first / 100, STEP * t), end - t)
-            middle = self._steps + 0.5 * dt / self._rate(self._steps)
-            eta = self._rate(middle)
-            if self._steps + dt / eta > _ENDLESS:
+            dt, steps, eta = self._ahead(min(max(self._first / 100, STEP * t), end - t))
+            if steps > _ENDLESS:
                 return
-            self._scale = min(eta / self._batch, self._most)
-            self._steps += dt / eta
+            self._scale, self._steps = min(eta / self._batch, self._most), steps
             self._step(t, dt)
             t += dt
             self._record(t)
+
+    def _ahead(self, dt: float) -> tuple[float, float, float]:
+        """Flow time to advance, at most ``dt``, the number of steps there, and η on the way: that of the middle."""
+        eta = self._rate(self._steps)
+        for _ in range(_HALVINGS):
+            if abs(np.log(self._rate(self._steps + dt / eta) / eta)) < _EVEN:
+                break
+            dt /= 2
+        eta = self._rate(self._steps + 0.5 * dt / eta)
+        return dt, self._steps + dt / eta, eta
 
     def _rate(self, steps: float) -> float:
         """η at a number of steps."""

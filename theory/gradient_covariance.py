@@ -194,11 +194,11 @@ def _by_points(problem: Problem, weights: Array, fields: Array, label_noise: flo
     P, size = problem.P, len(weights)
     values, axes = np.linalg.eigh(fields)
     kept = values > 1e-12 * values[-1]
-    root = (axes[:, kept] * np.sqrt(values[kept])).T  # standard normal coordinates to fields
+    span = axes[:, kept]
+    root = (span * np.sqrt(values[kept])) @ span.T  # symmetric: smooth in the correlations
     found = []
     for points in _points(size):
-        x = points[:, : int(kept.sum())]
-        z = x @ root
+        x, z = points @ span, points @ root
         value, slope = problem.activation(z), problem.activation.derivative(z)
         error = value @ weights
         squared = (error**2 + label_noise**2) / len(z)

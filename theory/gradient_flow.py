@@ -1,12 +1,13 @@
-"""Gradient flow of the population loss: the overlap ODE, integrated.
+"""Gradient flow of the population loss: the overlap ODE, integrated; with a step size, its noise too.
 
-State: (ln n_k, v̄_k in the basis of span(V*, V(0))), far better conditioned than packed
+State without noise: (ln n_k, v̄_k in the basis of span(V*, V(0))), far better conditioned than packed
 overlap matrices.  The right-hand side is ``problem.population_loss.velocity``; rows are normalised
 inside it, so the tangential equation holds whatever rounding does to the lengths.
 
 The solver is stepped by hand (SciPy's DOP853) because its event finder sees only sign changes
 between step ends.  A first passage of one of ``problem.events`` is looked for at the end and three interior
-points of every step, and found by Brent's method on the step's own interpolant.  Unit: flow time t = η · steps.
+points of every step, and found by Brent's method on the step's own interpolant.  At a finite step size the state and
+right-hand side are those of ``theory.noisy_flow``.  Unit: flow time t = η · steps.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from scipy.optimize import brentq
 
 from .._types import Array
 from ..problem import events
-from ..problem.checks import positive_number
+from ..problem.checks import nonnegative_number, positive_integer, positive_number
 from ..problem.population_loss import loss, velocity
 from ..problem.problem import Problem
+from .noisy_flow import NoisyFlow
 
 MAX_STEPS = 200_000
 
@@ -43,9 +45,14 @@ class Flow:
     alignment, recovery
         First-passage flow times, shape (P,); inf where not reached by ``t_end``.
     n, directions
-        Final squared norms (m,) and unit rows (m, min(d, P + m)), first P columns overlaps.
+        Final squared norms (m,) and unit rows (m, min(d, P + m)), first P columns overlaps; with noise the rows
+        have all P + m coordinates, the last m by their inner products alone.
     status
         ``"recovered"`` (all that were asked for), ``"horizon"``, or what stopped the solver.
+    step_size, batch, label_noise
+        Of the noise; without any, ``step_size`` is 0.
+    noise_error
+        Largest relative standard error of the moments of the noise; 0 where they are exact (polynomial σ).
     """
 
     problem: Problem
@@ -61,6 +68,10 @@ class Flow:
     rtol: float
     evaluations: int
     wall_time: float
+    step_size: float
+    batch: int
+    label_noise: float
+    noise_error: float
 
     @property
     def t_end(self) -> float:
@@ -78,8 +89,12 @@ class Flow:
 
     def __str__(self) -> str:
         reached = int(np.isfinite(self.recovery).sum())
+        noise = ""
+        if self.step_size:
+            noise = f" with the mean noise of step size {self.step_size:g}, batch {self.batch}"
+            noise += f", label noise {self.label_noise:g} (moments to {self.noise_error:.1g})"
         return (
-            f"gradient flow to t = {self.t_end:.6g} ({self.status})\n"
+            f"gradient flow{noise} to t = {self.t_end:.6g} ({self.status})\n"
             f"  recovered {reached} of {self.problem.P} directions, final loss {self.loss[-1]:.6g}\n"
             f"  {self.evaluations} right-hand sides at rtol = {self.rtol:g}, {self.wall_time:.2f} s"
         )
@@ -94,6 +109,9 @@ def flow(
     until: ArrayLike | None = None,
     times: ArrayLike = (),
     rtol: float = 1e-7,
+    step_size: float = 0.0,
+    batch: int = 1,
+    label_noise: float = 0.0,
 ) -> Flow:
     """Integrate the gradient flow from unit rows ``directions`` (m, d).
 
@@ -109,48 +127,46 @@ def flow(
         Extra flow times at which to record.
     rtol
         Relative tolerance of the solver.
+    step_size, batch, label_noise
+        η, B and the standard deviation of noise on the labels, for the mean effect of gradient noise; η = 0 is
+        without.
 
     Raises
     ------
     ValueError
-        Bad directions, horizon, ``until`` or ``rtol``.
+        Bad directions, horizon, ``until``, ``rtol`` or noise.
     """
     started = time.perf_counter()
     t_max, rtol = positive_number("t_max", t_max), positive_number("rtol", rtol)
     start = problem.coordinates(problem.checked_directions(directions))
-    m, width = start.shape
-    a = problem.a
+    a, live = problem.a, problem.a > 0
+    eta, size = nonnegative_number("step_size", step_size), positive_integer("batch", batch)
+    tau = nonnegative_number("label_noise", label_noise)
+    if tau and not eta:
+        raise ValueError("`label_noise` acts through a `step_size`, which is 0")
+    noisy = NoisyFlow(problem, start, eta / size, tau) if eta else None
+    system = noisy or _CleanFlow(problem, start)
     wanted = np.zeros(problem.P, dtype=bool) if until is None else np.asarray(until, dtype=bool)
     if wanted.shape != (problem.P,):
         raise ValueError(f"`until` must have shape (P,) = ({problem.P},), but has {wanted.shape}")
     requested = np.unique(np.asarray(times, dtype=float))
     requested = requested[(requested > 0) & (requested <= t_max)]
 
-    def unpack(y: Array) -> tuple[Array, Array]:
-        rows = y[m:].reshape(m, width)
-        return np.exp(y[:m]), rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-    def right_hand_side(_: float, y: Array) -> Array:
-        F, tangent = velocity(problem, *unpack(y))
-        return np.concatenate([4 * F, tangent.ravel()])
-
     def excess(y: Array) -> Array:
         """How far past alignment (row 0) and recovery (row 1) each direction is."""
-        n, rows = unpack(y)
-        return events.excess(a, n, rows[:, : problem.P])
+        return events.excess(a, *system.overlaps(y))
 
     def record(t: float, y: Array) -> None:
-        n, rows = unpack(y)
-        overlaps = rows[:, : problem.P]
+        n, overlaps = system.overlaps(y)
         strengths, aligned = events.strengths(n, overlaps), np.max(overlaps**2, axis=0)
-        log.append((t, loss(problem, n, overlaps, rows @ rows.T), strengths, aligned))
+        log.append((t, loss(problem, n, overlaps, system.gram(y)), strengths, aligned))
 
     log: list[tuple[float, float, Array, Array]] = []
-    state = np.concatenate([np.full(m, 2 * np.log(problem.init_scale)), start.ravel()])
+    state = system.start
     # First passages, one row an event; a direction of strength zero is never counted as learned.
-    first = np.where((excess(state) >= 0) & (a > 0), 0.0, np.inf)
+    first = np.where((excess(state) >= 0) & live, 0.0, np.inf)
     record(0.0, state)
-    solver = DOP853(right_hand_side, 0.0, state, t_max, rtol=rtol, atol=1e-3 * rtol)
+    solver = DOP853(lambda _, y: system.velocity(y), 0.0, state, t_max, rtol=rtol, atol=1e-3 * rtol)
     status = "horizon"
     for _ in range(MAX_STEPS):
         done = wanted.any() and np.isfinite(first[1, wanted]).all()
@@ -165,13 +181,12 @@ def flow(
             status = f"solver stopped at t = {solver.t:.6g}: {message}"
             break
         interpolant = solver.dense_output()
-        _find_passages(excess, interpolant, solver.t_old, solver.t, first, a > 0)
+        _find_passages(excess, interpolant, solver.t_old, solver.t, first, live)
         for t in requested[(requested > solver.t_old) & (requested < solver.t)]:
             record(t, interpolant(t))
         record(solver.t, solver.y)
     else:
         status = f"solver stopped at t = {solver.t:.6g}: {MAX_STEPS} steps taken; lower t_max"
-    n, rows = unpack(solver.y)
     columns = list(zip(*log, strict=True))
     return Flow(
         problem=problem,
@@ -181,13 +196,41 @@ def flow(
         alignments=np.array(columns[3]),
         alignment=first[0],
         recovery=first[1],
-        n=n,
-        directions=rows,
+        n=system.overlaps(solver.y)[0],
+        directions=system.rows(solver.y),
         status=status,
         rtol=rtol,
         evaluations=solver.nfev,
         wall_time=time.perf_counter() - started,
+        step_size=eta,
+        batch=size,
+        label_noise=tau,
+        noise_error=noisy.error if noisy else 0.0,
     )
+
+
+class _CleanFlow:
+    """State, right-hand side and what they say, without noise."""
+
+    def __init__(self, problem: Problem, start: Array) -> None:
+        self._problem = problem
+        self.start = np.concatenate([np.full(problem.m, 2 * np.log(problem.init_scale)), start.ravel()])
+
+    def rows(self, y: Array) -> Array:
+        m = self._problem.m
+        rows = y[m:].reshape(m, -1)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def overlaps(self, y: Array) -> tuple[Array, Array]:
+        return np.exp(y[: self._problem.m]), self.rows(y)[:, : self._problem.P]
+
+    def gram(self, y: Array) -> Array:
+        rows = self.rows(y)
+        return rows @ rows.T
+
+    def velocity(self, y: Array) -> Array:
+        F, tangent = velocity(self._problem, np.exp(y[: self._problem.m]), self.rows(y))
+        return np.concatenate([4 * F, tangent.ravel()])
 
 
 def _find_passages(
