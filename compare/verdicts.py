@@ -39,14 +39,14 @@ from dataclasses import dataclass
 from scipy.stats import binom
 from scipy.stats import t as student
 
-from ..theory.divergence import RISK
+from ..problem.divergence import RISK
 from .statistics import MedianEstimate, SeedMean
 from .texts import estimate_text
 
 ALARM = 1e-8  # false alarms of one claim; a suite of a hundred stays below 1e-6
 POWER = 0.99
 EXCESS = 0.01  # probability of so many divergences, below which they are too many
-RATE_DOUBT = 2.0  # what the rate of divergence is known to (``theory.divergence``)
+RATE_DOUBT = 2.0  # what the rate of divergence is known to (``problem.divergence``)
 AGREEMENT = ("agree", "disagree", "inconclusive")
 JUDGEMENT = ("upheld", "refuted", "inconclusive")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.integrate import cumulative_trapezoid
 
 from .._types import Array
+from ..problem.divergence import RISK, divergence_rates
 from ..problem.events import strengths
 from ..problem.problem import Problem
 from .run import Run
+from .samplers import Leap
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,28 @@ class Simulation:
         times: Array = getattr(self, event)
         return np.where(self.diverged[:, None], np.inf, times)
 
+    @cached_property
+    def valid_until(self) -> Array:
+        """Flow time (S,) from which direct SGD on such a path has diverged with a probability above ``RISK``.
+
+        Estimated from the records (``problem.divergence``) and for ``leap`` alone, which does not see the single
+        samples that end runs; inf where that is never, and for runs that diverged by themselves.
+        """
+        until = np.full(self.seeds, np.inf)
+        if not isinstance(self.run.sampler, Leap):
+            return until
+        steps, a, batch = self.run.recorded(), self.problem.a, self.run.batch
+        scales = self.run.step_size.rate(np.maximum(steps - 1, 0)) / batch
+        share = np.divide(self.strengths, a, out=np.ones_like(self.strengths), where=a > 0)
+        missing = self.problem.activation.second_moment * (1 - np.minimum(share, 1.0)) ** 2 @ a**2
+        for seed in np.flatnonzero(~self.diverged):
+            learned = self.alignment[seed] <= self.times[:, None]
+            rate = divergence_rates(self.problem, scales, missing[seed] + self.run.label_noise**2, learned)
+            risk = -np.expm1(-cumulative_trapezoid(rate, batch * steps, initial=0))
+            if risk[-1] > RISK:
+                until[seed] = np.interp(RISK, risk, self.times)
+        return until
+
     @property
     def strengths(self) -> Array:
         """``Σ_k n_k r_kp²``, shape (S, T, P)."""
@@ -148,6 +174,7 @@ class Simulation:
             "engine": self.run.sampler.engine,
             "method_reason": self.run.reason,
             "warning": self.warning,
+            "valid_until": self.valid_until.tolist(),
             "final_loss": self.loss[:, -1].tolist(),
             "times": self.times.tolist(),
             "loss": self.loss.tolist(),
@@ -187,6 +214,12 @@ class Simulation:
             )
         if self.warning is not None:
             lines.append(f"  warning: {self.warning}")
+        past = np.isfinite(self.valid_until)
+        if past.any():
+            lines.append(
+                f"  beyond reach of direct SGD: {int(past.sum())} of {self.seeds} runs, which would have diverged "
+                f"with a probability above {RISK} from t = {self.valid_until.min():.4g} on (estimated)"
+            )
         if self.loss_check is not None:
             lines.append(
                 f"  final loss of the first run {self.loss_check.population:.4g}; on {self.loss_check.samples} fresh "

@@ -17,11 +17,11 @@ from scipy.stats import beta as beta_law
 from scipy.stats import binom, norm
 
 from emergence.problem import Activation, Piecewise, PowerDecay, Problem, Teacher
-from emergence.simulate import Direct, Reduced, sgd
+from emergence.problem.divergence import RISK, divergence_rate, tail_exponent
+from emergence.simulate import Direct, Leap, Reduced, sgd
 from emergence.theory import finite_law, predict
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
 from emergence.theory.decoupled import alignment_time
-from emergence.theory.divergence import divergence_rate, tail_exponent
 from emergence.theory.finite_step_law import SgdLaw, sgd_law
 from emergence.theory.first_passage import FirstPassage
 from emergence.theory.gradient_noise import ceiling, jitter_share, noise_moments, overlap_noise
@@ -434,3 +434,23 @@ def test_a_law_over_a_schedule_is_judged_by_its_largest_step() -> None:
     top = ceiling(SMALL)
     assert sgd_law(SMALL, PowerDecay(0.8 * top, 1e4, 1.0), draws=8, t_max=20.0).valid
     assert not sgd_law(SMALL, Piecewise([(0, 0.1 * top), (1000, 1.2 * top)]), draws=8, t_max=20.0).valid
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_leap_says_from_when_on_direct_sgd_would_have_diverged(batch: int) -> None:
+    """A student that has learned all there is, kept moving by label noise: the rate is constant."""
+    problem = Problem(H4, Teacher([1.0]), d=64, m=1, init_scale=1.0)
+    eta, settings = 0.9 * ceiling(problem), {"label_noise": 1.0, "directions": np.array([[1.0, 0.0]]), "batch": batch}
+    found = sgd(problem, batch * eta, 1_000_000, sampler=Leap(), seeds=4, seed=1, **settings)
+    rate = float(divergence_rate(problem, eta, np.array([1.0]), np.ones((1, 1)))[0])
+    expected = -np.log1p(-RISK) / rate * eta
+    assert expected < 0.5 * found.t_end
+    # what is missing of n = a in the jitter is left out of ``expected``, and counted
+    assert found.diverged.sum() < 4  # leap may diverge by itself, and then needs no mark
+    assert found.valid_until[~found.diverged] == pytest.approx(expected, rel=0.1)
+    assert np.isinf(found.valid_until[found.diverged]).all()
+    assert "from t = " in str(found) and found.as_dict()["valid_until"] == found.valid_until.tolist()
+    quiet = sgd(problem, batch * 0.1 * eta, 400_000, sampler=Leap(), seeds=2, seed=1, **settings)
+    assert np.isinf(quiet.valid_until).all() and "beyond reach" not in str(quiet)
+    whole = sgd(problem, batch * eta, 400, sampler=Direct(), seeds=2, seed=1, **settings)
+    assert np.isinf(whole.valid_until).all()

@@ -20,7 +20,7 @@ too weak for the noise of the start is learned once the noise has fallen.
 Where it stops (``valid`` and ``reason`` say so): above ``VALID`` of the ceiling, where the mean square error of what
 is learned is no longer typical; σ that is not even or of information exponent below 4; steps too large for flow time.
 It is a diffusion limit: single rare samples, which end runs at large steps, are not in it
-(``theory.divergence`` estimates them).  Derived here.  Unit: flow time t = η · steps.
+(``problem.divergence`` estimates them).  Derived here.  Unit: flow time t = η · steps.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from scipy.integrate import cumulative_trapezoid
 
 from .._types import Array
 from ..problem.checks import nonnegative_number, positive_integer, positive_number
+from ..problem.divergence import divergence_rates
 from ..problem.events import RECOVERED
 from ..problem.problem import Problem
 from ..problem.schedule import Constant, Schedule, StepSize, as_schedule
 from ..problem.seeds import generator
 from . import decoupled
-from .divergence import divergence_rate
 from .first_passage import FirstPassage
 from .gradient_noise import ceiling, jitter_share
 from .random_init import best_overlap
@@ -52,7 +52,6 @@ LARGEST_ANGLE = 0.25  # mean square, of what is learned
 STEP = 0.012  # time step over time
 NODES = 32  # strengths that are solved for; those between are interpolated
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-_KNOTS = 9  # of η/B, where the rate of divergence under a schedule is solved for
 _EVEN, _HALVINGS = 0.1, 8  # relative change of η over a time step, and how often one is halved for it
 _ENDLESS = 2**62  # steps: a schedule may never come to a flow time
 _LARGEST_JITTER = 0.95  # share of E2; beyond the ceiling, where the law is not valid
@@ -75,7 +74,7 @@ class SgdLaw:
     rows
         Loss of each draw, shape (draws, T); the jitter of what is learned enters in its mean.
     survival
-        Estimated probability that direct SGD has not diverged yet, (T,) (``theory.divergence``).
+        Estimated probability that direct SGD has not diverged yet, (T,) (``problem.divergence``).
     valid, reason
         Does the law claim to hold here, and if not, why.
     """
@@ -208,27 +207,13 @@ def sgd_law(
     race = _Race(problem, schedule, size, tau, rows, positive_integer("draws", count), seed)
     race.run(t_max)
     samples, scales = size * np.array(race.steps), np.array(race.scales)
-    lost = _divergence_rates(problem, scales, np.array(race.rest), np.array(race.aligned))
+    lost = divergence_rates(problem, scales, np.array(race.rest), np.array(race.aligned))
     valid, reason = validity(problem, size * float(scales.max()), size, tau)
     return SgdLaw(
         problem, schedule, size, tau, "random" if rows is None else "given", race.alignment, race.recovery,
         np.array(race.times), samples, np.array(race.loss), np.array(race.rows).T,
         np.exp(-cumulative_trapezoid(lost, samples, initial=0)), valid, reason,
     )  # fmt: skip
-
-
-def _divergence_rates(problem: Problem, scales: Array, error: Array, learned: Array) -> Array:
-    """``divergence_rate`` (T,) where η/B changes: between a few of its values, in logarithms."""
-    knots = np.unique(scales)
-    if knots.size > _KNOTS:
-        knots = np.geomspace(knots[0], knots[-1], _KNOTS)
-    rates = np.stack([divergence_rate(problem, float(scale), error, learned) for scale in knots])
-    if knots.size == 1:
-        return rates[0]
-    right = np.clip(np.searchsorted(knots, scales), 1, knots.size - 1)
-    share = np.log(scales / knots[right - 1]) / np.log(knots[right] / knots[right - 1])
-    at, logs = np.arange(scales.size), np.log(np.maximum(rates, 1e-300))
-    return np.exp((1 - share) * logs[right - 1, at] + share * logs[right, at])
 
 
 def sgd_law_refusal(problem: Problem) -> str | None:

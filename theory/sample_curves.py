@@ -7,7 +7,7 @@
 Here gradient noise is that of the moment and what it does to every direction is followed; the rule of
 ``theory.resource_curves`` holds it at its initial level instead, which is sufficient below the ceiling of the step
 size and far from necessary.  "Best" minimises the expected loss of at most x samples over step sizes on a lattice up
-to ``VALID`` of the ceiling or to where runs of that length diverge (``theory.divergence``); the loss is flat there,
+to ``VALID`` of the ceiling or to where runs of that length diverge (``problem.divergence``); the loss is flat there,
 so that a coarse lattice serves.  Units: samples; compute counts students × samples.
 """
 
@@ -21,9 +21,9 @@ from numpy.typing import ArrayLike
 
 from .._types import Array
 from ..problem.checks import nonnegative_number, positive_integer, positive_number
+from ..problem.divergence import RISK
 from ..problem.problem import Problem
 from .critical_step_size import drift_dominated_step_size
-from .divergence import RISK
 from .finite_step_law import VALID, SgdLaw, sgd_law
 from .gradient_noise import ceiling
 from .random_init import best_overlap

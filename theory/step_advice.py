@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 
 from .._types import Array
 from ..problem.checks import nonnegative_number, positive_integer
+from ..problem.divergence import RISK
 from ..problem.problem import Problem
 from .critical_step_size import drift_dominated_step_sizes
-from .divergence import RISK
 from .finite_step_law import LEVELS, SgdLaw, sgd_law
 from .gradient_noise import ceiling
 from .sample_curves import RATIO, step_size_lattice

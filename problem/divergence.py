@@ -28,15 +28,29 @@ import numpy as np
 from scipy.optimize import brentq
 
 from .._types import Array
-from ..problem.activation import Activation
-from ..problem.problem import Problem
+from .activation import Activation
+from .problem import Problem
 
 LOST = 0.3  # squared angle from which a student does not return
 PREFACTOR = 1 / 600  # C(d)/d
 RISK = 0.1  # probability of divergence above which a run is not counted on
 _STEEPEST = 60.0  # s beyond which no run is lost
-_KNOTS = 9  # of ln K, where s is solved for
+_KNOTS = 9  # of ln K, where s is solved for, and of η/B under a schedule
 _MAX_STRENGTHS = 6
+
+
+def divergence_rates(problem: Problem, scales: Array, error: Array, learned: Array) -> Array:
+    """``divergence_rate`` (T,) at η/B = ``scales`` (T,): between a few of its values, in logarithms."""
+    knots = np.unique(scales)
+    if knots.size > _KNOTS:
+        knots = np.geomspace(knots[0], knots[-1], _KNOTS)
+    rates = np.stack([divergence_rate(problem, float(scale), error, learned) for scale in knots])
+    if knots.size == 1:
+        return np.asarray(rates[0])
+    right = np.clip(np.searchsorted(knots, scales), 1, knots.size - 1)
+    share = np.log(scales / knots[right - 1]) / np.log(knots[right] / knots[right - 1])
+    at, logs = np.arange(scales.size), np.log(np.maximum(rates, 1e-300))
+    return np.exp((1 - share) * logs[right - 1, at] + share * logs[right, at])
 
 
 def divergence_rate(problem: Problem, scale: float, error: Array, learned: Array) -> Array:
