@@ -38,6 +38,7 @@ FALSE, MISSED, SPREAD = 0.001, 0.01, 0.01  # calibrated on full flows: benchmark
 BEYOND = 2.0  # predicted times of the last direction to which the model looks
 CHANGE = 0.3  # of the fastest rate, relative, in one step: it goes with r^{k*−2}
 FELT = 1e-3  # relative change of an overlap that a closing direction could still make
+_TINY = 1e-300
 
 
 def late_probability(problem: Problem, overlaps: Array, predicted: Array) -> Array:
@@ -54,7 +55,7 @@ def late_probability(problem: Problem, overlaps: Array, predicted: Array) -> Arr
     if not finite.any():
         return np.full(problem.P, np.nan)
     horizon = BEYOND * float(predicted[finite].max())
-    alignment = competing_times(problem, overlaps, horizon)[0]
+    alignment = competing_times(problem, overlaps[None], horizon)[0][0]
     with np.errstate(divide="ignore", invalid="ignore"):  # aligned from the start: 0/0, which is on time
         x = np.log(np.where(predicted > 0, alignment / predicted, 1.0))
     return np.where(finite, probability_of(x), np.nan)
@@ -65,79 +66,83 @@ def probability_of(x: Array) -> Array:
     return FALSE + (1 - FALSE - MISSED) * expit((x - np.log1p(LATE)) / SPREAD)
 
 
-def competing_times(problem: Problem, overlaps: Array, t_max: float) -> tuple[Array, Array, Array]:
-    """Alignment and recovery flow times (P,) up to ``t_max`` among competing directions, and who learns them.
+def competing_times(problem: Problem, starts: Array, t_max: float) -> tuple[Array, Array]:
+    """Alignment and recovery flow times up to ``t_max`` among competing directions, each (draws, P).
 
-    Returns
-    -------
-    tuple
-        Alignment and recovery, inf where not by ``t_max``; the student of each direction, −1 for none.
+    Parameters
+    ----------
+    starts
+        Initial r_kp of every draw, shape (draws, m, P).
+    t_max
+        Horizon in flow time; a transition that is later is inf.
     """
     sigma, a = problem.activation, problem.a
-    r, log_n = np.array(overlaps, dtype=float), np.full(len(overlaps), 2 * np.log(problem.init_scale))
-    strength = a.copy()  # ρ
-    clock = np.zeros(len(r))
-    alignment, recovery = np.full(a.size, np.inf), np.full(a.size, np.inf)
-    student = np.full(a.size, -1)
+    draws, m, P = starts.shape
+    r = np.array(starts, dtype=float).reshape(-1, P)  # students of all draws, one below the other
+    draw = np.repeat(np.arange(draws), m)
+    log_n, clock = np.full(len(r), 2 * np.log(problem.init_scale)), np.zeros(len(r))
+    strength = np.tile(a, (draws, 1))  # ρ
+    alignment, recovery = np.full((draws, P), np.inf), np.full((draws, P), np.inf)
     change = CHANGE / max((sigma.information_exponent or 0) - 2, 1)
 
-    def pull(rows: Array) -> Array:
-        """Relative rate of every overlap by its own direction, ρ_p φ'(r)/r, (rows, P)."""
-        safe = np.where(rows == 0, 1.0, rows)
-        return np.where(rows == 0, 0.0, strength * sigma.phi_slope(safe) / safe)
+    def velocity(rows: Array, rho: Array) -> tuple[Array, Array]:
+        force = rho * sigma.phi_slope(rows)
+        return force - rows * np.sum(rows * force, axis=1, keepdims=True), 4 * np.sum(rho * sigma.phi(rows), axis=1)
 
-    def velocity(rows: Array) -> tuple[Array, Array]:
-        force = strength * sigma.phi_slope(rows)
-        return force - rows * np.sum(rows * force, axis=1, keepdims=True), 4 * sigma.phi(rows) @ strength
-
-    def advance(k: Array, t: float) -> None:
-        """Students k to flow time t, by one step of the classical Runge–Kutta method."""
-        h, start = t - clock[k], r[k]
-        half = 0.5 * h[:, None]
-        one = velocity(start)
-        two = velocity(start + half * one[0])
-        three = velocity(start + half * two[0])
-        four = velocity(start + h[:, None] * three[0])
-        r[k] = start + h[:, None] / 6 * (one[0] + 2 * two[0] + 2 * three[0] + four[0])
+    def advance(k: Array, t: Array) -> None:
+        """Students k to flow times t, by one step of the classical Runge–Kutta method."""
+        h, start, rho = t - clock[k], r[k], strength[draw[k]]
+        step = h[:, None]
+        one = velocity(start, rho)
+        two = velocity(start + 0.5 * step * one[0], rho)
+        three = velocity(start + 0.5 * step * two[0], rho)
+        four = velocity(start + step * three[0], rho)
+        r[k] = start + step / 6 * (one[0] + 2 * two[0] + 2 * three[0] + four[0])
         log_n[k] += h / 6 * (one[1] + 2 * two[1] + 2 * three[1] + four[1])
         clock[k] = t
-        schedule(k)
-        squares, before = r[k] ** 2, start**2
-        for i, p in np.argwhere((squares >= ALIGNED) & (before < ALIGNED)):
-            align(int(k[i]), int(p), t - h[i] * np.log(squares[i, p] / ALIGNED) / np.log(squares[i, p] / before[i, p]))
+        before, after = start**2, r[k] ** 2
+        i, p = np.nonzero((after >= ALIGNED) & (before < ALIGNED))
+        after, before = after[i, p], before[i, p]
+        align(k[i], p, t[i] - h[i] * np.log(after / ALIGNED) / np.log(after / before))
 
-    def align(k: int, p: int, at: float) -> None:
-        """Student k is p's from the time ``at`` on."""
-        due[k] = np.inf
-        if strength[p] > 0:
-            left = float(decoupled.recovery_time(sigma, a[p], r[k, p], np.exp(log_n[k])))
-            if clock[k] + left < recovery[p]:
-                recovery[p], student[p] = clock[k] + left, k
-            alignment[p] = min(alignment[p], at)
+    def align(k: Array, p: Array, at: Array) -> None:
+        """Students k are those of directions p from the times ``at`` on: they are used up."""
+        used[k] = True
+        still = strength[draw[k], p] > 0
+        k, p, at = k[still], p[still], at[still]
+        if k.size:
+            left = decoupled.recovery_time(sigma, a[p], r[k, p], np.exp(log_n[k]))
+            np.minimum.at(alignment, (draw[k], p), at)
+            np.minimum.at(recovery, (draw[k], p), clock[k] + left)
 
     def schedule(k: Array) -> None:
-        """When students k next have to move."""
-        rate = np.abs(pull(r[k])).max(axis=1)
-        with np.errstate(divide="ignore"):
-            due[k] = clock[k] + np.where(rate > 0, change / rate, np.inf)
+        """When students k next have to move: never where they are used up or nothing pulls."""
+        size = np.maximum(np.abs(r[k]), _TINY)
+        rate = np.max(strength[draw[k]] * np.abs(sigma.phi_slope(r[k])) / size, axis=1)
+        due[k] = np.where(used[k] | (rate == 0), np.inf, clock[k] + change / np.maximum(rate, _TINY))
 
-    due = np.empty(len(r))
-    schedule(np.arange(len(r)))
-    for k, p in np.argwhere((r**2 >= ALIGNED) & (a > 0)):
-        align(int(k), int(p), 0.0)
+    everyone = np.arange(len(r))
+    used, due = np.zeros(len(r), dtype=bool), np.empty(len(r))
+    align(*np.nonzero((r**2 >= ALIGNED) & (a > 0)), np.zeros(int(((r**2 >= ALIGNED) & (a > 0)).sum())))
+    schedule(everyone)
     while True:
         closing = np.where(strength > 0, recovery, np.inf)
-        p, t = int(np.argmin(closing)), float(min(closing.min(), due.min()))
-        if not t <= t_max:
+        p, shut = closing.argmin(axis=1), closing.min(axis=1)
+        t = np.minimum(shut, due.reshape(draws, m).min(axis=1))
+        now = t <= t_max
+        if not now.any():
             break
-        if t == closing[p]:
-            waiting = np.isfinite(due) & (clock < t)
-            felt = a[p] * np.abs(sigma.phi_slope(r[:, p])) * (t - clock)
-            moved = np.nonzero(waiting & (felt > FELT * np.abs(r[:, p])))[0]
-            advance(moved, t)
-            strength[p] = 0.0
-            schedule(moved[np.isfinite(due[moved])])
-        else:  # those due within half a step move together
-            advance(np.nonzero(0.5 * due + 0.5 * clock <= t)[0], t)
-    alignment[alignment > t_max] = np.inf
-    return alignment, recovery, student
+        closes = now & (t == shut)
+        at, own = t[draw], p[draw]
+        # those due within half a step move together; where a direction closes, all that feel it
+        moves = (now & ~closes)[draw] & (0.5 * (due + clock) <= at)
+        near = np.nonzero(closes[draw] & ~used)[0]
+        mine = r[near, own[near]]
+        felt = a[own[near]] * np.abs(sigma.phi_slope(mine)) * (at[near] - clock[near])
+        moves[near] = felt > FELT * np.abs(mine)
+        moved = np.nonzero(moves)[0]
+        advance(moved, at[moved])
+        strength[closes, p[closes]] = 0.0
+        schedule(moved)
+    alignment[alignment > t_max], recovery[recovery > t_max] = np.inf, np.inf
+    return alignment, recovery
