@@ -176,6 +176,32 @@ def step_size(flags: dict[str, Any]) -> int:
     return 0
 
 
+def width(flags: dict[str, Any]) -> int:
+    """``emergence width``."""
+    from ..theory.width_advice import required_width
+
+    values = resolve(flags, names("problem", "predict", "noise"))
+    if flags.get("m") is not None:
+        raise ValueError("--m has no part in width, which finds it")
+    if values["directions"] is not None:
+        raise ValueError("--directions has no part in width: its law is over random starts")
+    if values["t_max"] is None:
+        raise ValueError("width needs the flow time by which to learn, --t-max")
+    if values["step_size"] is None and not {"batch", "label_noise"}.isdisjoint(flags):
+        raise ValueError("--batch and --label-noise have a part in width with --step-size only")
+    problem, noise = build_problem(values), _noise(values)
+    given = {} if flags["probability"] is None else {"probability": flags["probability"]}
+    out = _directory(flags)
+    found = required_width(
+        problem, flags["learn"], values["t_max"], step_size=values["step_size"], **noise, **given, seed=values["seed"]
+    )
+    document = {"problem": found.problem.as_dict(), "step_size": values["step_size"], **noise, **found.as_dict()}
+    rows = [[found.problem.m - 1, found.below, document["below_error"]]] if found.problem.m > 1 else []
+    rows += [[found.problem.m, found.reached, document["reached_error"]]]
+    _finish(flags, out, "width", document, str(found), csv_text(["m", "probability", "error"], rows))
+    return 0
+
+
 def exponents(flags: dict[str, Any]) -> int:
     """``emergence exponents``."""
     if flags["latex"] and flags["json"]:

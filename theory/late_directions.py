@@ -34,7 +34,7 @@ from ..problem.problem import Problem
 from . import decoupled
 
 LATE = 0.25  # of the predicted time
-FALSE, MISSED, SPREAD = 0.001, 0.01, 0.01  # calibrated on full flows: benchmarks/late_directions.py
+FALSE, MISSED, SPREAD = 0.0007, 0.002, 0.0004  # calibrated on full flows: benchmarks/late_directions.py
 BEYOND = 2.0  # predicted times of the last direction to which the model looks
 CHANGE = 0.3  # of the fastest rate, relative, in one step: it goes with r^{k*−2}
 FELT = 1e-3  # relative change of an overlap that a closing direction could still make
