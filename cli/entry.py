@@ -153,7 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if flags["command"] is None:
         build_parser().error(
-            "a command is needed: hermite, predict, exponents, law, step-size, width, simulate, compare, check or figures"
+            "a command is needed: hermite, predict, exponents, law, step-size, width, simulate, compare, check or "
+            "figures"
         )
     flags["command"] = flags["command"].replace("-", "_")  # from here on the name of its function
     for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them

@@ -20,6 +20,7 @@ from emergence.theory.late_directions import LATE, MISSED, competing_times, late
 
 H3, H4, H6 = (Activation(text) for text in ("h3", "h4", "h6"))
 FALSE_ALARM = 1e-9  # of each statistical test below
+TORN = [[0.60, 0.05], [0.40, 0.36], [0.02, 0.15]]  # student 2 suits both directions
 
 
 def rows_of(overlaps: list[list[float]], d: int) -> np.ndarray:
@@ -40,20 +41,21 @@ def test_one_student_and_one_direction_is_the_decoupled_time(sigma: Activation) 
     r = np.array([0.05, 0.2, 0.6])
     problem = Problem(sigma, Teacher([1.0]), 30, 1)
     alignment, recovery = competing_times(problem, r[:, None, None], 1e9)
-    # steps of a tenth in ln r, and the passage interpolated between two of them: a few 1e-4
-    np.testing.assert_allclose(alignment[:, 0], alignment_time(sigma, 1.0, r), rtol=1e-3)
+    # the passage is interpolated in the last of steps of 0.3 over the rate: up to 1 % of a time of few such steps
+    np.testing.assert_allclose(alignment[:, 0], alignment_time(sigma, 1.0, r), rtol=0.01)
+    np.testing.assert_allclose(alignment[0], alignment_time(sigma, 1.0, r[:1]), rtol=1e-3)
     np.testing.assert_allclose(recovery[:, 0], recovery_time(sigma, 1.0, r, 1e-6), rtol=1e-3)
 
 
 def test_a_student_that_suits_two_directions_is_lost_to_the_stronger_one() -> None:
     """Greedy selection keeps student 2 for direction 2; it reaches direction 1 before that is recovered."""
     problem = Problem(H4, Teacher([0.8, 0.6]), 16, 3)
-    rows = rows_of([[0.40, 0.05], [0.37, 0.36], [0.02, 0.15]], 16)
-    prediction = predict(problem, rows)
+    rows = rows_of(TORN, 16)
+    prediction = predict(problem, rows, t_max=60.0)
     assert prediction.student.tolist() == [0, 1]
     assert prediction.late[0] < 0.01 and prediction.late[1] > 0.98
     alignment, recovery = competing_times(problem, rows[None, :, :2], 100.0)
-    # large overlaps, where what the model leaves out is a few 1e-3
+    # large overlaps, where what the model leaves out is up to 1 %: two students together recover direction 1 earlier
     np.testing.assert_allclose(alignment[0], prediction.flow.alignment, rtol=0.02)
     np.testing.assert_allclose(recovery[0], prediction.flow.recovery, rtol=0.02)
     assert alignment[0, 1] > 3 * prediction.alignment["decoupled"][1]
@@ -64,9 +66,11 @@ def test_a_student_that_suits_two_directions_is_lost_to_the_stronger_one() -> No
 
 def test_what_is_recovered_early_enough_leaves_the_other_student_alone() -> None:
     """The same start, but a norm that needs no time to grow: direction 1 closes before student 2 is there."""
-    rows = rows_of([[0.60, 0.05], [0.30, 0.36], [0.02, 0.15]], 16)[None, :, :2]
-    slow, quick = (Problem(H4, Teacher([0.8, 0.6]), 16, 3, init_scale=scale) for scale in (1e-6, 0.5))
-    assert competing_times(slow, rows, 100.0)[0][0, 1] > 1.5 * competing_times(quick, rows, 100.0)[0][0, 1]
+    slow, quick = (
+        competing_times(Problem(H4, Teacher([0.8, 0.6]), 16, 3, scale), rows_of(TORN, 16)[None, :, :2], 100.0)[0][0]
+        for scale in (1e-3, 0.5)
+    )
+    assert slow[0] == quick[0] and slow[1] > 4 * quick[1]
 
 
 def test_labels_draws_and_directions_of_no_strength_do_not_matter() -> None:
@@ -101,7 +105,7 @@ def test_random_starts_against_the_flow(sigma: Activation, d: int, starts: int) 
         solution = flow(problem, rows, t_max=1.5 * alone.max(), until=np.full(3, True), rtol=1e-5)
         model = competing_times(problem, overlaps[None], 1.5 * alone.max())[0][0]
         both = np.isfinite(model) & np.isfinite(solution.alignment)
-        errors += np.abs(np.log(model / solution.alignment))[both].tolist()
+        errors += np.abs(np.log(model[both] / solution.alignment[both])).tolist()
         late += (solution.alignment > (1 + LATE) * alone).tolist()
         said += (late_probability(problem, overlaps, alone) > 0.5).tolist()
     assert np.median(errors) < 5e-4  # step size of the model; the benchmark finds 5e-5
@@ -155,20 +159,19 @@ def test_one_direction_takes_the_exact_width(step_size: float | None) -> None:
 
 
 def test_more_time_fewer_directions_and_less_certainty_take_fewer_students() -> None:
-    problem = Problem(H4, Teacher.power_law(3, 0.5), 48, 1, init_scale=0.1)
+    problem = Problem(H4, Teacher.power_law(2, 0.5), 24, 1, init_scale=0.1)
 
     def width(learn: int, t: float, probability: float) -> int:
-        return required_width(problem, learn, t, probability=probability, draws=60).m or 10**6
+        return required_width(problem, learn, t, probability=probability, draws=40).m or 10**6
 
-    base = width(2, 12.0, 0.8)
-    assert width(2, 18.0, 0.8) < base < width(2, 12.0, 0.95)
-    assert width(1, 12.0, 0.8) < base < width(3, 12.0, 0.8)
-    assert required_width(problem, 2, 12.0, probability=0.8, draws=60, seed=1).reached != 0  # another seed runs too
+    base = width(1, 6.0, 0.8)
+    assert width(1, 12.0, 0.8) < base < width(1, 6.0, 0.95)
+    assert base < width(2, 6.0, 0.8)
 
 
 def test_starts_are_nested_and_random_draws_do_not_depend_on_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem(H4, Teacher.power_law(2, 0.5), 32, 1, init_scale=0.1)
-    shares = {m: width_advice._shares_of_flow(problem, np.arange(2), 9.0, 40, 3)(m) for m in (2, 5, 12, 30, 80)}
+    shares = {m: width_advice._shares_of_flow(problem, np.arange(2), 9.0, 40, 3)(m) for m in (2, 5, 12, 70)}
     assert list(shares.values()) == sorted(shares.values())
     monkeypatch.setattr(width_advice, "AT_ONCE", 100)  # a few draws at a time
     assert width_advice._shares_of_flow(problem, np.arange(2), 9.0, 40, 3)(12) == shares[12]
@@ -177,7 +180,7 @@ def test_starts_are_nested_and_random_draws_do_not_depend_on_their_number(monkey
 def test_a_demand_that_no_width_satisfies_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem(H4, Teacher.power_law(2, 1.0), 64, 7)
     slow = required_width(problem, 2, 1.0)
-    assert slow.m is None and slow.draws == 0 and "takes 7.7" in slow.reason  # ln(a_2/n_0)/(4 a_2), a_2 = 0.447
+    assert slow.m is None and slow.draws == 0 and "takes 7.273" in slow.reason  # ln(a_2/n_0)/(4 a_2)
     assert "no width is enough for the 2 strongest of 2 directions by t = 1" in str(slow)
     assert slow.as_dict()["m"] is None
     monkeypatch.setattr(width_advice, "LARGEST", 8)
@@ -211,7 +214,8 @@ def test_problems_that_the_law_does_not_know_are_refused() -> None:
             required_width(Problem(Activation(text), Teacher([0.8, 0.6]), 16, 3), 1, 5.0, step_size=eta)
 
 
-def test_a_step_size_beyond_the_ceiling_is_not_valid() -> None:
+def test_a_step_size_beyond_the_ceiling_is_not_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(width_advice, "LARGEST", 1)
     found = required_width(Problem(H4, Teacher([1.0]), 16, 3, init_scale=0.1), 1, 5.0, step_size=0.1, draws=10)
     assert isinstance(found, RequiredWidth) and not found.valid and "not valid: the step size is" in str(found)
 

@@ -12,7 +12,7 @@ the flow of one student among many directions.  It leaves out what learned stude
 what free ones do to each other, both of the order of n_free/a.  Between two recoveries students are independent, so
 each has a clock of its own: it makes a Runge–Kutta step when its fastest overlap has changed by a fixed share, and
 when a direction that it feels closes.  A student that reaches r_kp² ≥ ½ is p's: alone with it, p is recovered after
-``decoupled.recovery_time`` from there, and the student is used up.  A student makes some 20 steps whatever P is.
+``decoupled.recovery_time`` from there, and it is used up.  A student makes some 20 steps whatever P is.
 
 *Late* is a direction whose alignment takes more than 1 + ``LATE`` of its predicted (decoupled) time.  The model says
 so or not; its own error against full flows makes a probability of it: with x = ln(T_model/T_predicted),
@@ -83,6 +83,9 @@ def competing_times(problem: Problem, starts: Array, t_max: float) -> tuple[Arra
     log_n, clock = np.full(len(r), 2 * np.log(problem.init_scale)), np.zeros(len(r))
     strength = np.tile(a, (draws, 1))  # ρ
     alignment, recovery = np.full((draws, P), np.inf), np.full((draws, P), np.inf)
+    # a T from r² = ½ to recovery, on either side, against ln(n/a)
+    levels = np.linspace(2 * np.log(problem.init_scale) - np.log(a.max()) - 1, 0.0, 2000)
+    waits = [decoupled.recovery_time(sigma, 1.0, side * np.sqrt(ALIGNED), np.exp(levels)) for side in (1, -1)]
     change = CHANGE / max((sigma.information_exponent or 0) - 2, 1)
 
     def velocity(rows: Array, rho: Array) -> tuple[Array, Array]:
@@ -102,18 +105,19 @@ def competing_times(problem: Problem, starts: Array, t_max: float) -> tuple[Arra
         clock[k] = t
         before, after = start**2, r[k] ** 2
         i, p = np.nonzero((after >= ALIGNED) & (before < ALIGNED))
-        after, before = after[i, p], before[i, p]
-        align(k[i], p, t[i] - h[i] * np.log(after / ALIGNED) / np.log(after / before))
+        back = h[i] * np.log(after[i, p] / ALIGNED) / np.log(after[i, p] / before[i, p])
+        norm = log_n[k[i]] - back * (one[1][i] + 2 * two[1][i] + 2 * three[1][i] + four[1][i]) / 6
+        level = norm - np.log(a[p])
+        left = np.where(r[k[i], p] > 0, np.interp(level, levels, waits[0]), np.interp(level, levels, waits[1])) / a[p]
+        align(k[i], p, t[i] - back, t[i] - back + left)
 
-    def align(k: Array, p: Array, at: Array) -> None:
+    def align(k: Array, p: Array, at: Array, recovered: Array) -> None:
         """Students k are those of directions p from the times ``at`` on: they are used up."""
         used[k] = True
         still = strength[draw[k], p] > 0
-        k, p, at = k[still], p[still], at[still]
-        if k.size:
-            left = decoupled.recovery_time(sigma, a[p], r[k, p], np.exp(log_n[k]))
-            np.minimum.at(alignment, (draw[k], p), at)
-            np.minimum.at(recovery, (draw[k], p), clock[k] + left)
+        where = draw[k[still]], p[still]
+        np.minimum.at(alignment, where, at[still])
+        np.minimum.at(recovery, where, recovered[still])
 
     def schedule(k: Array) -> None:
         """When students k next have to move: never where they are used up or nothing pulls."""
@@ -121,10 +125,10 @@ def competing_times(problem: Problem, starts: Array, t_max: float) -> tuple[Arra
         rate = np.max(strength[draw[k]] * np.abs(sigma.phi_slope(r[k])) / size, axis=1)
         due[k] = np.where(used[k] | (rate == 0), np.inf, clock[k] + change / np.maximum(rate, _TINY))
 
-    everyone = np.arange(len(r))
     used, due = np.zeros(len(r), dtype=bool), np.empty(len(r))
-    align(*np.nonzero((r**2 >= ALIGNED) & (a > 0)), np.zeros(int(((r**2 >= ALIGNED) & (a > 0)).sum())))
-    schedule(everyone)
+    k, p = np.nonzero((r**2 >= ALIGNED) & (a > 0))
+    align(k, p, np.zeros(k.size), decoupled.recovery_time(sigma, a[p], r[k, p], np.exp(log_n[k])))
+    schedule(np.arange(len(r)))
     while True:
         closing = np.where(strength > 0, recovery, np.inf)
         p, shut = closing.argmin(axis=1), closing.min(axis=1)

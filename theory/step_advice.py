@@ -110,8 +110,8 @@ def advise(
     tried = {float(eta): found(float(eta)) for eta in step_size_lattice(problem, batch, tau)}
     if not np.isfinite(min(one[0] for one in tried.values())):
         raise ValueError(
-            f"no step size learns {chosen.size} directions with probability ½: the law finds too few students or a risk of "
-            "divergence above " + f"{RISK:g} at each"
+            f"no step size learns {chosen.size} directions with probability ½: the law finds too few students or a "
+            f"risk of divergence above {RISK:g} at each"
         )
     best = min(tried, key=lambda eta: tried[eta][0])
     for factor in (RATIO**-0.5, RATIO**0.5, RATIO**-0.25, RATIO**0.25):

@@ -104,7 +104,7 @@ class RequiredWidth:
         if self.draws:
             lines.append(
                 f"  at m = {self.problem.m}: {self.reached:.4g} ± {self.error(self.reached):.2g};  at one less: "
-            f"{self.below:.4g} ± {self.error(self.below):.2g}  ({self.draws} draws)"
+                f"{self.below:.4g} ± {self.error(self.below):.2g}  ({self.draws} draws)"
             )
         lines.append(f"  law: {self.law}")
         if self.reason:
@@ -174,7 +174,7 @@ def required_width(
     while share(high) < probability:
         if high == LARGEST:
             why = f"widths up to {LARGEST} were tried; a later t, fewer directions or a lower probability would help"
-            return result(LARGEST, False, share(LARGEST), share(LARGEST - 1), why)
+            return result(LARGEST, False, share(LARGEST), share(LARGEST - 1) if chosen.size < LARGEST else 0.0, why)
         low, high = high, min(2 * high, LARGEST)
     while high - low > 1:
         middle = (low + high) // 2
