@@ -77,9 +77,11 @@ def predict(flags: dict[str, Any]) -> int:
         card = transition_law(problem.activation).latex()
     header = ["p", "a_p", "student", "status"]
     header += [f"{event}_{level}" for event in ("alignment", "recovery") for level in LEVELS]
+    header += ["late"]
     table = [
         [p, problem.a[p], document["student"][p], prediction.status[p]]
         + [times[level][p] for times in (prediction.alignment, prediction.recovery) for level in LEVELS]
+        + [prediction.late[p]]
         for p in range(problem.P)
     ]
     _finish(flags, out, "predict", document, card, csv_text(header, table))
@@ -191,10 +193,10 @@ def width(flags: dict[str, Any]) -> int:
         raise ValueError("--batch and --label-noise have a part in width with --step-size only")
     problem, noise = build_problem(values), _noise(values)
     given = {} if flags["probability"] is None else {"probability": flags["probability"]}
-    out = _directory(flags)
     found = required_width(
         problem, flags["learn"], values["t_max"], step_size=values["step_size"], **noise, **given, seed=values["seed"]
     )
+    out = _directory(flags)
     document = {"problem": found.problem.as_dict(), "step_size": values["step_size"], **noise, **found.as_dict()}
     rows = [[found.problem.m - 1, found.below, document["below_error"]]] if found.problem.m > 1 else []
     rows += [[found.problem.m, found.reached, document["reached_error"]]]
