@@ -171,8 +171,10 @@ def test_more_time_fewer_directions_and_less_certainty_take_fewer_students() -> 
 
 def test_starts_are_nested_and_random_draws_do_not_depend_on_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem(H4, Teacher.power_law(2, 0.5), 32, 1, init_scale=0.1)
-    shares = {m: width_advice._shares_of_flow(problem, np.arange(2), 9.0, 40, 3)(m) for m in (2, 5, 12, 70)}
-    assert list(shares.values()) == sorted(shares.values())
+    shares = {m: width_advice._shares_of_flow(problem, np.arange(2), 9.0, 40, 3)(m) for m in (2, 5, 8, 12, 70)}
+    assert list(shares.values()) == sorted(shares.values()) and len(set(shares.values())) > 3
+    share = width_advice._shares_of_flow(problem, np.arange(2), 9.0, 40, 3)  # draws that are settled are not run again
+    assert {m: share(m) for m in (5, 8, 2, 70, 12)} == shares
     monkeypatch.setattr(width_advice, "AT_ONCE", 100)  # a few draws at a time
     assert width_advice._shares_of_flow(problem, np.arange(2), 9.0, 40, 3)(12) == shares[12]
 
