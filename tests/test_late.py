@@ -61,7 +61,7 @@ def test_a_student_that_suits_two_directions_is_lost_to_the_stronger_one() -> No
     assert alignment[0, 1] > 3 * prediction.alignment["decoupled"][1]
     document = prediction.as_dict()
     assert document["late"] == prediction.late.tolist()
-    assert str(prediction).count("late with probability") == 1
+    assert "later than the decoupled time by a quarter, with probability: p = 2 (1.00)\n" in str(prediction)
 
 
 def test_what_is_recovered_early_enough_leaves_the_other_student_alone() -> None:
@@ -126,6 +126,7 @@ def test_where_no_time_is_predicted_nothing_is_said() -> None:
     problem = Problem(H4, Teacher([0.8, 0.6]), 16, 1)
     prediction = predict(problem, rows_of([[0.4, 0.1]], 16))
     assert np.isnan(prediction.late[1]) and prediction.late[0] < 0.01
+    assert prediction.as_dict()["late"][1] is None and "later than" not in str(prediction)
     assert np.isnan(late_probability(problem, np.zeros((1, 2)), np.full(2, np.inf))).all()
     there = rows_of([[0.9, 0.1]], 16)[:, :2]  # aligned at the start
     assert late_probability(problem, there, np.array([0.0, np.inf]))[0] < 0.01

@@ -76,7 +76,7 @@ class Prediction:
             "recovery": {level: self.recovery[level].tolist() for level in LEVELS},
             "student": [int(k) if k >= 0 else None for k in self.student],
             "status": list(self.status),
-            "late": self.late.tolist(),
+            "late": [None if np.isnan(p) else float(p) for p in self.late],
             "strengths": self.strengths.tolist(),
             "t_end": self.flow.t_end,
             "flow_final_loss": float(self.flow.loss[-1]),
@@ -99,10 +99,12 @@ class Prediction:
             lines.append(
                 f"{p + 1:>4} {self.problem.a[p]:>8.4f} {student:>7} | {align[0]:>11} {align[1]:>10} {align[2]:>9} "
                 f"| {recover[0]:>11} {recover[1]:>10} {recover[2]:>9} | {self.status[p]}"
-                + (f", late with probability {self.late[p]:.2f}" if self.late[p] >= MARKED else "")
             )
         lines += [f"note: {reason}" for reason in self.notes.values()]
         lines.append(str(self.flow))
+        marked = [f"p = {p + 1} ({self.late[p]:.2f})" for p in np.nonzero(self.late >= MARKED)[0]]
+        if marked:
+            lines.append("later than the decoupled time by a quarter, with probability: " + ", ".join(marked))
         if self.law is not None:
             lines.append(self.law.summary)
         return "\n".join(lines)
