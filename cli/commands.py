@@ -81,9 +81,11 @@ def predict(flags: dict[str, Any]) -> int:
         card = transition_law(problem.activation).latex()
     header = ["p", "a_p", "student", "status"]
     header += [f"{event}_{level}" for event in ("alignment", "recovery") for level in LEVELS]
+    header += ["late"]
     table = [
         [p, problem.a[p], document["student"][p], prediction.status[p]]
         + [times[level][p] for times in (prediction.alignment, prediction.recovery) for level in LEVELS]
+        + [prediction.late[p]]
         for p in range(problem.P)
     ]
     _finish(flags, out, "predict", document, card, csv_text(header, table))
@@ -176,6 +178,32 @@ def step_size(flags: dict[str, Any]) -> int:
     header = ["rule", "step_size", *(f"samples_q{q:g}" for q in levels), "divergence_probability", "valid"]
     table = [[n, one.step_size, *one.samples, one.divergence_probability, one.valid] for n, one in advice.items()]
     _finish(flags, out, "step-size", document, card, csv_text(header, table))
+    return 0
+
+
+def width(flags: dict[str, Any]) -> int:
+    """``emergence width``."""
+    from ..theory.width_advice import required_width
+
+    values = resolve(flags, names("problem", "predict", "noise"))
+    if flags.get("m") is not None:
+        raise ValueError("--m has no part in width, which finds it")
+    if values["directions"] is not None:
+        raise ValueError("--directions has no part in width: its law is over random starts")
+    if values["t_max"] is None:
+        raise ValueError("width needs the flow time by which to learn, --t-max")
+    if values["step_size"] is None and not {"batch", "label_noise"}.isdisjoint(flags):
+        raise ValueError("--batch and --label-noise have a part in width with --step-size only")
+    problem, noise = build_problem(values), _noise(values)
+    given = {} if flags["probability"] is None else {"probability": flags["probability"]}
+    found = required_width(
+        problem, flags["learn"], values["t_max"], step_size=values["step_size"], **noise, **given, seed=values["seed"]
+    )
+    out = _directory(flags)
+    document = {"problem": found.problem.as_dict(), "step_size": values["step_size"], **noise, **found.as_dict()}
+    rows = [[found.problem.m - 1, found.below, document["below_error"]]] if found.problem.m > 1 else []
+    rows += [[found.problem.m, found.reached, document["reached_error"]]]
+    _finish(flags, out, "width", document, str(found), csv_text(["m", "probability", "error"], rows))
     return 0
 
 

@@ -86,6 +86,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(step_size, "noise", "SGD")
     _add_output(step_size)
 
+    width = commands.add_parser("width", help="the smallest student that learns the strongest directions in time")
+    width.add_argument("--learn", type=integer, metavar="Q", help="strongest directions to learn (default all)")
+    width.add_argument("--probability", type=number, metavar="X", help="of learning all of them (default 0.9)")
+    _add_problem(width)
+    add_settings(width, "predict")
+    add_settings(width, "noise", "SGD (with --step-size; else gradient flow)")
+    _add_output(width)
+
     simulate = commands.add_parser("simulate", help="online SGD at finite d, measured transition times")
     _add_problem(simulate)
     _add_run(simulate)
@@ -147,7 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if flags["command"] is None:
         build_parser().error(
-            "a command is needed: hermite, predict, exponents, law, step-size, simulate, compare, check or figures"
+            "a command is needed: hermite, predict, exponents, law, step-size, width, simulate, compare, check or "
+            "figures"
         )
     flags["command"] = flags["command"].replace("-", "_")  # from here on the name of its function
     for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them

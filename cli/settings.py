@@ -27,7 +27,7 @@ EMBEDDED: dict[str, Any] = {  # the problem and the run of the main job
     "step_size": 1e-8, "samples": 70_000_000_000,
 }  # fmt: skip
 SEEDS = {"compare": 12}  # of the main job; other commands have the default of a run
-NO_STEP_SIZE = ("predict", "law", "step_size")  # commands that speak of SGD only where one is given
+NO_STEP_SIZE = ("predict", "law", "step_size", "width")  # commands that speak of SGD only where one is given
 METHODS = ("auto", "direct", "reduced", "leap")
 
 

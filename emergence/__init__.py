@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         flow,
         init_quantiles,
         predict,
+        required_width,
         resource_curves,
         sample_curves,
         sgd_law,
@@ -56,8 +57,8 @@ __all__ = [
     "Activation", "Auto", "Claim", "Comparison", "Constant", "Direct", "Experiment", "ExponentFit", "FiniteLaw", "Flow",
     "Leap", "Piecewise", "PowerDecay", "Prediction", "Problem", "Reduced", "Run", "SgdLaw", "Simulation",
     "Teacher", "TransitionLaw", "__version__", "advise", "check", "execute", "exponents", "finite_law", "fit_exponent",
-    "flow", "init_quantiles", "measure", "overlay", "predict", "read_claims", "resource_curves", "sample_curves", "sgd",
-    "sgd_law", "transition_law",
+    "flow", "init_quantiles", "measure", "overlay", "predict", "read_claims", "required_width", "resource_curves",
+    "sample_curves", "sgd", "sgd_law", "transition_law",
 ]  # fmt: skip
 _PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
 

@@ -134,12 +134,13 @@ def test_expressions_may_begin_with_a_minus(cli: Cli, text: str) -> None:
 
 def check_predict(document: Any, P: int, m: int) -> None:
     assert {
-        "problem", "alignment", "recovery", "student", "status", "strengths", "t_end", "flow_final_loss",
+        "problem", "alignment", "recovery", "student", "status", "late", "strengths", "t_end", "flow_final_loss",
     } <= set(document)  # fmt: skip
     for event in ("alignment", "recovery"):
         assert set(document[event]) == LEVELS
         assert all(is_times(times, P) for times in document[event].values())
     assert len(document["student"]) == len(document["status"]) == len(document["strengths"]) == P
+    assert len(document["late"]) == P and all(0 <= p <= 1 for p in document["late"] if p is not None)
     assert all(k is None or (isinstance(k, int) and 0 <= k < m) for k in document["student"])
     assert set(document["status"]) <= {"learned", "not_by_horizon", "never"}
     for status, time_ in zip(document["status"], document["recovery"]["flow"], strict=True):
@@ -248,6 +249,20 @@ def test_law_documents(cli: Cli, tmp_path: Path, words: list[str], choice: set[s
     assert all(low is None or high is None or low <= high for low, high in zip(*document["bands"], strict=True))
     assert {path.name for path in out.iterdir()} == {"law.json", "law.csv", "law.txt"}
     assert len((out / "law.csv").read_text().splitlines()) == size + 1
+
+
+def test_width_document(cli: Cli, tmp_path: Path) -> None:
+    words = ["width", "--P", "2", "--d", "24", "--init-scale", "0.1", "--t-max", "9", "--probability", "0.7"]
+    document = json.loads(cli(*words, "--learn", "1", "--json", "--out", str(tmp_path)).out)
+    assert document["learn"] == 1 and document["t_max"] == 9 and document["probability"] == 0.7
+    assert document["problem"]["m"] == document["tried"] == document["m"] > 1
+    assert document["reached"] >= 0.7 > document["below"] and document["valid"] and document["step_size"] is None
+    assert {path.name for path in tmp_path.iterdir()} == {"width.json", "width.csv", "width.txt"}
+    lines = (tmp_path / "width.csv").read_text().splitlines()
+    assert lines[0] == "m,probability,error" and [int(line.split(",")[0]) for line in lines[1:]] == [
+        document["m"] - 1, document["m"],
+    ]  # fmt: skip
+    assert cli.json(*words, "--t-max", "0.1")["m"] is None  # none suffices: an answer, not an error
 
 
 def test_step_size_document(cli: Cli) -> None:
@@ -633,6 +648,14 @@ REFUSED = [
     (["step-size", "--learn", "0"], "`learn` must be a positive integer, but is 0"),
     (["step-size", "--step-size", "1e-5"], "--step-size has no part in step-size"),
     (["step-size", "--activation", "h2"], "even activation"),
+    (["width"], "width needs the flow time by which to learn, --t-max"),
+    (["width", "--t-max", "0"], "`t_max` must be a positive number, but is 0.0"),
+    (["width", "--t-max", "9", "--m", "3"], "--m has no part in width"),
+    (["width", "--t-max", "9", "--learn", "9"], "`learn` must be at most the 8 directions"),
+    (["width", "--t-max", "9", "--probability", "1"], "`probability` must lie strictly between 0 and 1, but is 1"),
+    (["width", "--t-max", "9", "--batch", "2"], "--batch and --label-noise have a part in width with --step-size only"),
+    (["width", "--t-max", "9", "--step-size", "0"], "`step_size` must be a positive number, but is 0.0"),
+    (["width", "--t-max", "9", "--activation", "h2"], "information exponent 2"),
     (["exponents", "--beta", "-0.1"], "`beta` must be a non-negative number, but is -0.1"),
     (["exponents", "--beta", "inf"], "argument --beta: 'inf' is not a finite number"),
     (["exponents", "--information-exponent", "0"], "`information_exponent` must be a positive integer, but is 0"),

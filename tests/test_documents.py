@@ -34,6 +34,7 @@ SMALL_LAW = [*SMALL_PROBLEM, "--init-scale", "0.1"]
 SMALL = {
     "law": SMALL_LAW,
     "step-size": SMALL_LAW,
+    "width": ["--P", "2", "--d", "20", "--init-scale", "0.1"],
     "predict": SMALL_PROBLEM,
     "simulate": SMALL_RUN,
     "compare": SMALL_RUN,

@@ -10,9 +10,10 @@ from .random_init import InitQuantiles, init_quantiles
 from .resource_curves import Curve
 from .step_advice import StepSize, advise
 from .symbolic_law import TransitionLaw, transition_law
+from .width_advice import RequiredWidth, required_width
 
 __all__ = [
-    "LEVELS", "Curve", "FiniteLaw", "Flow", "InitQuantiles", "Prediction", "SgdLaw", "StepSize", "TransitionLaw",
-    "advise", "exponents", "finite_law", "flow", "init_quantiles", "predict", "resource_curves", "sample_curves",
-    "sgd_law", "transition_law",
+    "LEVELS", "Curve", "FiniteLaw", "Flow", "InitQuantiles", "Prediction", "RequiredWidth", "SgdLaw", "StepSize",
+    "TransitionLaw", "advise", "exponents", "finite_law", "flow", "init_quantiles", "predict", "required_width",
+    "resource_curves", "sample_curves", "sgd_law", "transition_law",
 ]  # fmt: skip

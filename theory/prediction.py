@@ -23,9 +23,11 @@ from . import decoupled
 from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
 from .gradient_flow import Flow, flow
 from .greedy_selection import assign, student_overlaps
+from .late_directions import late_probability
 from .symbolic_law import TransitionLaw, law_refusal, transition_law
 
 LEVELS = ("closed_form", "decoupled", "flow")
+MARKED = 0.1  # probability of being late from which the card tells it
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,6 +42,9 @@ class Prediction:
         Level name to flow times (P,); a level that does not apply is all inf, reason in ``notes``.
     status
         Per direction ``"learned"``, ``"not_by_horizon"`` or ``"never"``.
+    late
+        Probability that the flow aligns each direction more than a quarter later than the decoupled level says, because
+        its student goes elsewhere first, (P,) (``theory.late_directions``); NaN where that level predicts no time.
     strengths
         ``Σ_k n_k r_kp²`` at the end of the flow, shape (P,).
     flow
@@ -51,6 +56,7 @@ class Prediction:
     alignment: dict[str, Array]
     recovery: dict[str, Array]
     status: tuple[str, ...]
+    late: Array
     strengths: Array
     flow: Flow
     notes: dict[str, str]
@@ -70,6 +76,7 @@ class Prediction:
             "recovery": {level: self.recovery[level].tolist() for level in LEVELS},
             "student": [int(k) if k >= 0 else None for k in self.student],
             "status": list(self.status),
+            "late": [None if np.isnan(p) else float(p) for p in self.late],
             "strengths": self.strengths.tolist(),
             "t_end": self.flow.t_end,
             "flow_final_loss": float(self.flow.loss[-1]),
@@ -95,6 +102,9 @@ class Prediction:
             )
         lines += [f"note: {reason}" for reason in self.notes.values()]
         lines.append(str(self.flow))
+        marked = [f"p = {p + 1} ({self.late[p]:.2f})" for p in np.nonzero(self.late >= MARKED)[0]]
+        if marked:
+            lines.append("later than the decoupled time by a quarter, with probability: " + ", ".join(marked))
         if self.law is not None:
             lines.append(self.law.summary)
         return "\n".join(lines)
@@ -147,11 +157,13 @@ def predict(
     else:
         notes["closed_form"] = refusal
     refusal = decoupled.decoupled_refusal(problem)
-    learnable = np.isfinite(alone[1])
+    learnable, late = np.isfinite(alone[1]), np.full(problem.P, np.nan)
     if refusal is not None:
         levels["decoupled"] = (unreached, unreached)
         notes["decoupled"] = refusal
         learnable = a > 0
+    else:
+        late = late_probability(problem, overlaps, alone[0])
     solution = flow(
         problem,
         rows,
@@ -170,6 +182,7 @@ def predict(
         alignment={level: levels[level][0] for level in LEVELS},
         recovery={level: levels[level][1] for level in LEVELS},
         status=tuple(status.tolist()),
+        late=late,
         strengths=solution.strengths[-1],
         flow=solution,
         notes=notes,

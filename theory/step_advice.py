@@ -69,6 +69,21 @@ class StepSize:
         )
 
 
+def strongest(problem: Problem, learn: int | None) -> Array:
+    """The ``learn`` strongest directions, None for all of positive strength; strongest first.
+
+    Raises
+    ------
+    ValueError
+        More directions than there are with a positive strength.
+    """
+    count = int(np.count_nonzero(problem.a))
+    wanted = count if learn is None else positive_integer("learn", learn)
+    if wanted > count:
+        raise ValueError(f"`learn` must be at most the {count} directions of positive strength, but is {wanted}")
+    return np.argsort(-problem.a, kind="stable")[:wanted]
+
+
 def advise(
     problem: Problem, learn: int | None = None, *, batch: int = 1, label_noise: float = 0.0,
     levels: ArrayLike = LEVELS, seed: int = 0,
@@ -80,12 +95,8 @@ def advise(
     ValueError
         More directions than there are with a positive strength; a problem without a law of SGD.
     """
-    count = int(np.count_nonzero(problem.a))
-    wanted = count if learn is None else positive_integer("learn", learn)
-    if wanted > count:
-        raise ValueError(f"`learn` must be at most the {count} directions of positive strength, but is {wanted}")
+    chosen = strongest(problem, learn)
     batch, tau = positive_integer("batch", batch), nonnegative_number("label_noise", label_noise)
-    chosen = np.argsort(-problem.a, kind="stable")[:wanted]
     q = tuple(float(level) for level in np.atleast_1d(np.asarray(levels, dtype=float)))
 
     def found(eta: float) -> tuple[float, SgdLaw, Array]:
@@ -99,8 +110,8 @@ def advise(
     tried = {float(eta): found(float(eta)) for eta in step_size_lattice(problem, batch, tau)}
     if not np.isfinite(min(one[0] for one in tried.values())):
         raise ValueError(
-            f"no step size learns {wanted} directions with probability ½: the law finds too few students or a risk of "
-            "divergence above " + f"{RISK:g} at each"
+            f"no step size learns {chosen.size} directions with probability ½: the law finds too few students or a "
+            f"risk of divergence above {RISK:g} at each"
         )
     best = min(tried, key=lambda eta: tried[eta][0])
     for factor in (RATIO**-0.5, RATIO**0.5, RATIO**-0.25, RATIO**0.25):
