@@ -36,7 +36,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--beta", type=float, default=0.8)
     parser.add_argument("--label-noise", type=float, default=0.0)
-    parser.add_argument("--samples", type=float, nargs="+", default=[2e7, 6e7, 2e8])
+    parser.add_argument("--samples", type=float, nargs="+", default=[2e7, 6e7])
     flags = parser.parse_args()
     problem = Problem(Activation("h4"), Teacher.power_law(flags.P, flags.beta), d=flags.d, m=flags.m)
     top, noise = ceiling(problem), flags.label_noise
@@ -54,7 +54,7 @@ def main() -> None:
         best = {name: min(rows, key=lambda row: row[0]) for name, rows in found.items()}
         print(f"{n:.3g} samples, label noise {noise:g}, ceiling {top:.3g}:")
         for name, (loss, schedule) in best.items():
-            print(f"  {name:>9} {loss:.5f}  ({loss / best['constant'][0]:.3f} of the constant)  {schedule.text}")
+            print(f"  {name:>9} {loss:.4g}  ({loss / best['constant'][0]:.3f} of the constant)  {schedule.text}")
     schedules = {"constant": best["constant"][1], "schedule": min(best["decay"], best["drop"], key=lambda r: r[0])[1]}
     means = {}
     for i, (name, schedule) in enumerate(schedules.items()):
@@ -62,7 +62,7 @@ def main() -> None:
         logs = np.log(runs.loss[~runs.diverged, -1])
         means[name] = logs.mean(), logs.std(ddof=1) / np.sqrt(logs.size)
         print(
-            f"  runs, {name}: geometric mean of the loss {np.exp(means[name][0]):.5f} ± {means[name][1]:.0%}, "
+            f"  runs, {name}: geometric mean of the loss {np.exp(means[name][0]):.4g} ± {means[name][1]:.0%}, "
             f"{int(runs.diverged.sum())} of {flags.seeds} diverged; {schedule.text}"
         )
     gain = np.exp(means["schedule"][0] - means["constant"][0])
