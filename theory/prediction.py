@@ -21,7 +21,8 @@ from ..problem.checks import positive_number
 from ..problem.problem import Problem
 from . import decoupled
 from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
-from .gradient_flow import Flow, flow
+from .flow_result import Flow
+from .gradient_flow import flow
 from .greedy_selection import assign, student_overlaps
 from .symbolic_law import TransitionLaw, law_refusal, transition_law
 

@@ -1,0 +1,410 @@
+"""Gradient flow direction by direction, for many directions, wide students and long horizons.
+
+A student whose norm matters has nearly become its direction, v̄_l ≈ ± v*_p: while n_l grows, |v̄_l ∓ v*_p| falls as
+n_0/n_l.  So its force on the others is nearly diagonal in the teacher's basis, ``q_kl^{k_j} ≈ Σ_p (r_kp r_lp)^{k_j}``, and
+with φ(s) = Σ_j w_j s^{k_j}, ``N_jp = Σ_l n_l r_lp^{k_j}``, ``ρ_jp = a_p − N_jp`` every student obeys
+
+    dr_p/dt = Σ_j k_j w_j ρ_jp r_p^{k_j − 1} − λ r_p,     λ = Σ_jp k_j w_j ρ_jp r_p^{k_j}
+    d ln n/dt = 4 [ Σ_jp w_j ρ_jp r_p^{k_j} ]
+
+and the part outside span(V*) turns with it, du/dt = −λ u.  A student's force on itself is known without that
+approximation: −n φ(1) in F and no tangential force, so for student k ρ_jp means a_p − Σ_{l≠k}.  (Derived here from
+``problem.population_loss``; σ even, information exponent ≥ 4.)  Three kinds of students:
+
+    acting    norm or speed matters: Dormand–Prince 5(4) steps of (ln n, Λ = ∫λ dt, the ``FAST`` fastest overlaps)
+    dormant   looked at now and then: ``theory.dormant_students``, from the integral of ρ that the steps leave behind
+    leaders   of a direction that is recovered and at rest (|F| < ``REST`` a_p, 1 − r² < ``TURNED``): the direction is
+              closed, ρ = 0, and what remains of it is ``theory.learned_kernel``
+
+A look also decides who acts: whoever would have to be looked at again within two steps, or has
+``n r^{k_j} > SOURCE a_p`` with an open direction.  The cost of a step does not depend on P or m but for sums.
+
+What is neglected between two students is bounded as it goes (``theory.diagonal_defect``); the steps themselves
+are good to ``STEPS`` in an alignment time (measured against the full right-hand side, which the tests repeat).  The loss
+is ½ Σ_jp w_j ρ_jp², in which the students that were used for nothing do not count, some 1e-5 of L(0) once all is
+learned.  Unit: flow time.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from scipy.integrate import RK45
+from scipy.optimize import brentq
+
+from .._types import Array
+from ..problem import events
+from ..problem.problem import Problem
+from .diagonal_defect import Defect
+from .dormant_students import captured_step, dormant_step, grown, normalised
+from .flow_result import Flow
+from .kernel_terms import kernel_terms
+
+FAST = 8  # overlaps of an acting student that are stepped; the others are looked at
+STEP_ERROR = 1e-5  # of a step, in ln n, Λ and r
+GROWTH = 0.05  # relative growth of r^{k−2} between two looks
+SOURCE = 1e-5
+REST = 1e-5
+TURNED = 1e-5
+RING = 512  # steps for which the integral of ρ is kept
+REVIEW, REFRESH = 10, 50  # steps between looks at acting students, between sums over all students
+MAX_STEPS = 200_000
+LARGEST_START = 4e-3  # n_0 over the smallest strength up to which students count as small
+SMALL_BLOCK = 2**22  # numbers in a block of looks: 32 MiB
+
+
+def diagonal_refusal(problem: Problem) -> str | None:
+    """Why the diagonal flow does not hold; None where it does."""
+    activation = problem.activation
+    if activation.parity != "even":
+        return "σ is not even"
+    if (activation.information_exponent or 0) < 4:
+        return "the information exponent is below 4"
+    weakest = float(np.min(problem.a[problem.a > 0]))
+    if problem.init_scale**2 > LARGEST_START * weakest:
+        return f"students start with more than {LARGEST_START:g} of the smallest strength"
+    return None
+
+
+def diagonal_flow(
+    problem: Problem, start: Array, *, t_max: float, t_min: float, wanted: Array, requested: Array, reason: str
+) -> Flow:
+    """Integrate from coordinates ``start`` (m, min(d, P + m)); the arguments are those of ``flow``, checked.
+
+    ``requested`` are ascending times in (0, t_max].
+    """
+    started = time.perf_counter()
+    state = _Diagonal(problem, start, t_max, requested)
+    status = state.run(t_min, wanted)
+    times, losses, strengths, alignments = zip(*state.log, strict=True)
+    return Flow(
+        problem=problem,
+        times=np.array(times),
+        loss=np.array(losses),
+        strengths=np.array(strengths),
+        alignments=np.array(alignments),
+        alignment=state.first[0],
+        recovery=state.first[1],
+        n=np.exp(state.log_n),
+        directions=state.directions(),
+        status=status,
+        method="diagonal",
+        reason=reason,
+        bound=np.where(np.isfinite(state.first[0]), state.defect.bound, np.nan),
+        rtol=STEP_ERROR,
+        evaluations=state.evaluations,
+        wall_time=time.perf_counter() - started,
+    )
+
+
+class _Diagonal:
+    """State of all students, each at its last look, and of the acting ones now."""
+
+    def __init__(self, problem: Problem, start: Array, t_max: float, requested: Array) -> None:
+        m, P = problem.m, problem.P
+        self.problem, self.a, self.t_max, self.requested = problem, problem.a, t_max, requested
+        self.terms = kernel_terms(problem.activation)
+        self.k, self.w = self.terms.degrees, self.terms.weights
+        self.kw = self.k * self.w
+        self.t, self.steps, self.evaluations = 0.0, 0, 0
+        self.h = 0.3 / (self.terms.slope_at_one * float(self.a.max()))
+        # all students, at their last look
+        self.overlaps = np.ascontiguousarray(start[:, :P])
+        self.beside = start[:, P:]  # u up to its length
+        self.outside = np.sum(self.beside**2, axis=1)
+        self.beside_norm = np.sqrt(np.maximum(self.outside, 1e-300))
+        self.log_n = np.full(m, 2 * np.log(problem.init_scale))
+        self.seen, self.seen_at = np.zeros(m, dtype=int), np.zeros(m)
+        self.due, self.patience = np.zeros(m), np.zeros(m)
+        self.acts, self.leads = np.zeros(m, dtype=bool), np.zeros(m, dtype=bool)
+        # directions
+        self.open = self.a > 0
+        self.rho = np.where(self.open, self.a, 0.0) * np.ones((len(self.k), 1))
+        self.impulse = np.zeros_like(self.rho)  # ∫ρ dt
+        self.ring = np.zeros((RING, *self.rho.shape))
+        self.closed_loss = 0.0
+        # acting students: who, which overlaps, (overlaps, ln n, Λ since the last look), what the other overlaps add
+        self.fast = min(FAST, P)
+        self.who = np.zeros(0, dtype=int)
+        self.columns = np.zeros((0, self.fast), dtype=int)
+        self.z = np.zeros((0, self.fast + 2))
+        self.others = np.zeros((0, 2))  # λ of slow open overlaps, Σ g of learned directions
+        self.defect = Defect(problem, self.terms, self.beside, self.beside_norm)
+        past = events.excess(self.a, np.exp(self.log_n), self.overlaps) >= 0
+        self.first = np.where(past & self.open, 0.0, np.inf)
+        self.defect.bound[np.isfinite(self.first[0])] = 0.0
+        self._refresh()
+        self.log: list[tuple[float, float, Array, Array]] = []
+        self._sort(np.arange(m))
+        self._refresh()
+        self._record(0.0, self.z, self._forces(self.z)[1])
+
+    # The loop
+
+    def run(self, t_min: float, wanted: Array) -> str:
+        """Integrate; the status in words."""
+        for _ in range(MAX_STEPS):
+            if wanted.any() and np.isfinite(self.first[1, wanted]).all() and self.t >= t_min and self.t > 0:
+                break
+            if self.t >= self.t_max:
+                break
+            if not (self._step() if self.who.size else self._wait()):
+                return f"solver stopped at t = {self.t:.6g}: no step is small enough"
+            self.steps += 1
+            self.ring[self.steps % RING] = self.impulse
+            if self.steps % self.defect.every == 0:
+                self._examine()
+            self._close()
+            self._look_around()
+            if self.steps % REFRESH == 0:
+                self._refresh()
+        else:
+            return f"solver stopped at t = {self.t:.6g}: {MAX_STEPS} steps taken; lower t_max"
+        done = wanted.any() and np.isfinite(self.first[1, wanted]).all()
+        self._look_acting(np.arange(len(self.who)))
+        self._look_dormant(np.nonzero(~self.acts & ~self.leads)[0])
+        return "recovered" if done and self.t >= t_min else "horizon"
+
+    def _wait(self) -> bool:
+        """Nobody acts: on to the next look."""
+        t = min(max(float(self.due.min()), self.t * (1 + 1e-12) + 1e-12), self.t_max)
+        for at in self.requested[(self.requested > self.t) & (self.requested < t)]:
+            self._record(at, self.z, self.rho)
+        self.impulse = self.impulse + (t - self.t) * self.rho
+        self.t = t
+        self._record(t, self.z, self.rho)
+        return True
+
+    def _step(self) -> bool:
+        """One step of the acting students."""
+        latest = float(np.min((self.due + 0.5 * self.patience)[~self.acts], initial=np.inf)) - self.t
+        h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h))
+        size = self.z.size
+        slopes = np.empty((7, size))
+        rho = np.empty((7, self.rho.size))
+        z = self.z.ravel()
+
+        def stage(i: int, at: Array) -> None:
+            force, residual = self._forces(at.reshape(self.z.shape))
+            slopes[i], rho[i] = force.ravel(), residual.ravel()
+
+        stage(0, z)
+        with np.errstate(all="ignore"):  # a trial step may overflow; it is rejected
+            while True:
+                for i in range(1, 6):
+                    stage(i, z + h * (RK45.A[i, :i] @ slopes[:i]))
+                new = z + h * (RK45.B @ slopes[:6])
+                stage(6, new)
+                wrong = (h * (RK45.E @ slopes)).reshape(self.z.shape)
+                scale = 3e-2 + np.maximum(np.abs(self.z), np.abs(new).reshape(self.z.shape))
+                scale[:, self.fast :] = 3.0
+                error = float(np.sqrt(np.max(np.mean((wrong / scale) ** 2, axis=1)))) / STEP_ERROR
+                if error < 1:
+                    break
+                h *= max(0.2, 0.9 * error**-0.2) if np.isfinite(error) else 0.2
+                if h < 1e-13 * self.t:
+                    return False
+        old, before, self.z = self.t, self.z, new.reshape(self.z.shape)
+        self.t = old + h if old + h < self.t_max * (1 - 1e-15) else self.t_max
+        self.h = h * min(3.0, 0.9 * max(error, 1e-6) ** -0.2)
+        dense = RK45.P.T @ slopes
+
+        def at(fraction: float) -> Array:
+            powers = fraction ** np.arange(1, 5)
+            return before + h * (powers @ dense).reshape(before.shape)
+
+        for t in self.requested[(self.requested > old) & (self.requested < self.t)]:
+            middle = at((t - old) / h)
+            self._record(t, middle, self._forces(middle)[1])
+        self.impulse = self.impulse + (h * (RK45.B @ rho[:6])).reshape(self.rho.shape)
+        self.rho = rho[6].reshape(self.rho.shape).copy()
+        self._record(self.t, self.z, self.rho)
+        self._passages(old, h, at)
+        return True
+
+    def _forces(self, z: Array) -> tuple[Array, Array]:
+        """Time derivative of z, and ρ."""
+        self.evaluations += 1
+        r, n = z[:, : self.fast], np.exp(z[:, self.fast])[:, None]
+        powers = self.terms.powers(r * r)
+        own = n * powers
+        flat = self.columns.ravel()
+        rho = np.stack([self.a - np.bincount(flat, mass.ravel(), self.problem.P) for mass in own])
+        rho *= self.open
+        own += rho[:, self.columns]
+        own *= powers
+        if not self.open.all():
+            own *= self.open[self.columns]
+        pull, growth = (c @ own.reshape(len(c), -1) for c in (self.kw, self.w))
+        pull = pull.reshape(r.shape)
+        lam = pull.sum(axis=1) + self.others[:, 0]
+        out = np.empty_like(z)
+        out[:, : self.fast] = pull / np.where(r == 0, 1.0, r) - lam[:, None] * r
+        growth = growth.reshape(r.shape).sum(axis=1) + self.others[:, 0] / self.k[0]
+        out[:, self.fast] = 4 * (growth - n[:, 0] * (self.terms.at_one - self.others[:, 1]))
+        out[:, self.fast + 1] = lam
+        return out, rho
+
+    # Events and record
+
+    def _strengths(self, z: Array) -> Array:
+        mass = np.exp(z[:, self.fast])[:, None] * z[:, : self.fast] ** 2
+        return self.idle_strengths + np.bincount(self.columns.ravel(), mass.ravel(), self.problem.P)
+
+    def _record(self, t: float, z: Array, rho: Array) -> None:
+        aligned = self.idle_alignments.copy()
+        np.maximum.at(aligned, self.columns.ravel(), z[:, : self.fast].ravel() ** 2)
+        loss = 0.5 * float(self.w @ np.sum(rho**2, axis=1)) + self.closed_loss
+        self.log.append((t, loss, self._strengths(z), aligned))
+
+    def _passages(self, old: float, h: float, at: object) -> None:
+        """Alignments and recoveries of this step, on its interpolant."""
+        squares = self.z[:, : self.fast] ** 2
+        waiting = np.isinf(self.first) & (self.a > 0)
+        aligned = (squares >= events.ALIGNED) & waiting[0][self.columns]
+        recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & waiting[1]
+        for i, e in np.argwhere(aligned):
+            p, k = int(self.columns[i, e]), int(self.who[i])
+            t = old + h * _root(lambda s, i=i, e=e: at(s)[i, e] ** 2 - events.ALIGNED)  # type: ignore[operator]
+            if t < self.first[0, p]:
+                self.first[0, p] = t
+                self.defect.aligned(p, k, t)
+        for p in np.nonzero(recovered)[0]:
+            level = events.RECOVERED * self.a[p]
+            t = old + h * _root(lambda s, p=p, level=level: self._strengths(at(s))[p] - level)  # type: ignore[operator]
+            self.first[1, p] = t
+            self.defect.recovered(int(p), t, self.overlaps[:, p] ** 2)
+
+    def _close(self) -> None:
+        """Close directions that are recovered and at rest."""
+        rest = np.abs(self.w @ self.rho) < REST * self.terms.at_one * self.a
+        for p in np.nonzero(self.open & np.isfinite(self.first[1]) & rest)[0]:
+            i, e = np.nonzero((self.columns == p) & (self.z[:, : self.fast] ** 2 > events.ALIGNED))
+            if not i.size:
+                continue
+            leader = int(np.argmax(self.z[i, self.fast]))
+            if 1 - self.z[i[leader], e[leader]] ** 2 < TURNED:
+                self.closed_loss += 0.5 * float(self.w @ self.rho[:, p] ** 2)
+                self.open[p], self.rho[:, p] = False, 0.0
+                self.leads[self.who[i[leader]]] = True
+                who = self.who[i]
+                self._look_acting(i)
+                self._sort(who)
+
+    def _examine(self) -> None:
+        """Bring the acting students' overlaps into the table, and look for what is neglected."""
+        self.overlaps[self.who[:, None], self.columns] = self.z[:, : self.fast]
+        self.log_n[self.who] = self.z[:, self.fast]
+        self.defect.examine(
+            self.t, self.overlaps, self.outside, self.log_n, self.rho, self.open, np.isfinite(self.first[1]), self.leads
+        )
+
+    # Looks
+
+    def _look_around(self) -> None:
+        acting = np.arange(len(self.who)) if self.steps % REVIEW == 0 else np.nonzero(self.due[self.who] <= self.t)[0]
+        if acting.size:
+            who = self.who[acting]
+            self._look_acting(acting)
+            self._sort(who)
+        idle = ~self.acts & ~self.leads
+        if (idle & (self.due <= self.t)).any() or self.steps % (RING // 4) == 0:
+            early = self.due - 0.5 * self.patience <= self.t  # together with those that are due soon
+            dormant = np.nonzero(idle & (early | (self.seen <= self.steps - RING // 2)))[0]
+            self._look_dormant(dormant)
+            self._sort(dormant)
+
+    def _since(self, students: Array) -> Array:
+        """∫ρ dt since the last look of each, (K, J, P)."""
+        return self.impulse - self.ring[self.seen[students] % RING]
+
+    def _look_acting(self, acting: Array) -> None:
+        """Write acting students into the table: fast overlaps as stepped, the others in closed form."""
+        who, z, columns = self.who[acting], self.z[acting], self.columns[acting]
+        turn, squares = z[:, self.fast + 1], self.overlaps[who] ** 2
+        y = np.sqrt(grown(self.terms, squares, self._since(who), turn)) * np.sign(self.overlaps[who])
+        y[np.arange(len(who))[:, None], columns] = z[:, : self.fast] * np.exp(turn)[:, None]
+        captured_step(
+            self.terms, y, squares, np.exp(z[:, self.fast]) * (self.t - self.seen_at[who]), ~self.open & (self.a > 0)
+        )
+        self.overlaps[who], self.outside[who] = normalised(y, self.outside[who])
+        self.log_n[who] = z[:, self.fast]
+        self.seen[who], self.seen_at[who] = self.steps, self.t
+
+    def _look_dormant(self, students: Array) -> None:
+        block = max(1, SMALL_BLOCK // self.rho.size)
+        for k in (students[i : i + block] for i in range(0, len(students), block)):
+            self.overlaps[k], self.outside[k], self.log_n[k] = dormant_step(
+                self.terms, self.overlaps[k], self.outside[k], self.log_n[k], self._since(k),
+                self.t - self.seen_at[k], ~self.open & (self.a > 0),
+            )  # fmt: skip
+            self.seen[k], self.seen_at[k] = self.steps, self.t
+
+    def _sort(self, students: Array) -> None:
+        """After a look: which overlaps are fast, when to look again, and who acts."""
+        block = max(1, SMALL_BLOCK // self.problem.P)
+        for i in range(0, len(students), block):
+            self._sort_block(students[i : i + block])
+
+    def _sort_block(self, students: Array) -> None:
+        r = self.overlaps[students]
+        squares, n = r * r, np.exp(self.log_n[students])
+        lead = squares if self.k[0] == 4 else squares ** (self.k[0] / 2 - 1)
+        speed = lead * self.rho[0]
+        slow = self.kw[0] * np.einsum("kp,kp->k", speed, squares)
+        cut = self.problem.P - self.fast
+        important = np.abs(speed) + n[:, None] * squares * lead**2
+        columns = np.argpartition(important, cut, axis=1)[:, cut:] if cut else np.tile(np.arange(self.fast), (len(r), 1))
+        r = np.take_along_axis(r, columns, axis=1)
+        x = np.maximum(r * r, 1e-300)
+        powers, is_open = self.terms.powers(x), self.open[columns]
+        pull = np.einsum("j,jke,jke->ke", self.kw, powers, self.rho[:, columns])
+        slow = np.maximum(slow - self.kw[0] * np.sum(powers[0] * self.rho[0, columns], axis=1), 0.0)
+        rates = (self.k[0] - 2) * np.abs(pull) / x
+        learned = ~self.open & (self.a > 0)
+        own = captured_step(self.terms, squares.copy(), squares, np.zeros(len(r)), learned)
+        secular = n * self.terms.slope_at_one
+        with np.errstate(divide="ignore"):
+            patience = 1 / (rates.max(axis=1) / GROWTH + np.abs(pull.sum(axis=1)) / 0.05 + secular / 0.3)
+            others = GROWTH / rates.min(axis=1) if cut else np.full(len(r), np.inf)
+        reach = max(self.h, 0.5 / (self.terms.slope_at_one * max(float(self.rho[0].max()), 1e-300)))
+        weight = np.max(np.where(is_open, n[:, None] * powers.sum(axis=0) / self.a[columns].clip(1e-300), 0.0), axis=1)
+        acted = self.acts[students]
+        acts = (patience < np.where(acted, 4.0, 2.0) * reach) | (weight > np.where(acted, 0.5, 1.0) * SOURCE)
+        acts &= ~self.leads[students]
+        self.patience[students] = np.where(acts | self.leads[students], 0.0, patience)
+        self.due[students] = np.where(self.leads[students], np.inf, self.t + np.where(acts, others, patience))
+        if acted.any():
+            kept = ~np.isin(self.who, students[acted])
+            self.who, self.columns, self.z, self.others = (
+                part[kept] for part in (self.who, self.columns, self.z, self.others)
+            )
+        for changed, sign in ((acted & ~acts, 1.0), (acts & ~acted, -1.0)):
+            if changed.any():
+                self.idle_strengths += sign * n[changed] @ squares[changed]
+        if not acts.all():
+            np.maximum(self.idle_alignments, squares[~acts].max(axis=0), out=self.idle_alignments)
+        if acts.any():
+            z = np.column_stack([r[acts], self.log_n[students[acts]], np.zeros(int(acts.sum()))])
+            self.who = np.concatenate([self.who, students[acts]])
+            self.columns = np.concatenate([self.columns, columns[acts]])
+            self.z = np.concatenate([self.z, z])
+            self.others = np.concatenate([self.others, np.column_stack([slow, own])[acts]])
+        self.acts[students] = acts
+
+    def _refresh(self) -> None:
+        """Σ n r² and max r² of the students that do not act."""
+        idle = ~self.acts
+        squares = self.overlaps[idle] ** 2
+        self.idle_strengths = np.exp(self.log_n[idle]) @ squares
+        self.idle_alignments = squares.max(axis=0, initial=0.0)
+
+    def directions(self) -> Array:
+        """Unit rows in the coordinates of the start."""
+        return np.hstack([self.overlaps, self.beside * (np.sqrt(self.outside) / self.beside_norm)[:, None]])
+
+
+def _root(excess: object) -> float:
+    """Fraction of the step at which ``excess`` passes zero; its end where rounding hides the change of sign."""
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(0.0) < 0 < excess(1.0) else 1.0  # type: ignore[operator]
