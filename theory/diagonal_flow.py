@@ -119,7 +119,9 @@ class _Diagonal:
         self.due, self.patience = np.zeros(m), np.zeros(m)
         self.acts, self.leads = np.zeros(m, dtype=bool), np.zeros(m, dtype=bool)
         # directions
-        self.open = self.a > 0
+        self.open, self.closed = self.a > 0, 0
+        self.source = np.where(self.open, 1 / np.where(self.open, self.a, 1.0), 0.0)
+        self.residual = np.where(self.open, self.a, 0.0)
         self.rho = np.where(self.open, self.a, 0.0) * np.ones((len(self.k), 1))
         self.impulse = np.zeros_like(self.rho)  # ∫ρ dt
         self.ring = np.zeros((RING, *self.rho.shape))
@@ -226,24 +228,28 @@ class _Diagonal:
     def _forces(self, z: Array) -> tuple[Array, Array]:
         """Time derivative of z, and ρ."""
         self.evaluations += 1
-        r, n = z[:, : self.fast], np.exp(z[:, self.fast])[:, None]
-        powers = self.terms.powers(r * r)
-        own = n * powers
+        r, n = z[:, : self.fast], np.exp(z[:, self.fast])
+        squares = r * r
+        powers = self.terms.powers(squares)
+        own = n[:, None] * powers
         flat = self.columns.ravel()
-        rho = np.stack([self.a - np.bincount(flat, mass.ravel(), self.problem.P) for mass in own])
-        rho *= self.open
-        own += rho[:, self.columns]
-        own *= powers
-        if not self.open.all():
+        rho = np.array([self.residual - np.bincount(flat, mass, self.problem.P) for mass in own.reshape(len(own), -1)])
+        if self.closed:
+            rho *= self.open
             own *= self.open[self.columns]
-        pull, growth = (c @ own.reshape(len(c), -1) for c in (self.kw, self.w))
-        pull = pull.reshape(r.shape)
-        lam = pull.sum(axis=1) + self.others[:, 0]
-        out = np.empty_like(z)
-        out[:, : self.fast] = pull / np.where(r == 0, 1.0, r) - lam[:, None] * r
-        growth = growth.reshape(r.shape).sum(axis=1) + self.others[:, 0] / self.k[0]
-        out[:, self.fast] = 4 * (growth - n[:, 0] * (self.terms.at_one - self.others[:, 1]))
-        out[:, self.fast + 1] = lam
+        own += rho.take(flat, axis=1).reshape(own.shape)
+        own *= powers
+        pull, growth = self.kw[0] * own[0], self.w[0] * own[0]
+        for kw, w, part in zip(self.kw[1:], self.w[1:], own[1:], strict=True):
+            pull += kw * part
+            growth += w * part
+        slow, learned = self.others.T
+        turn = pull.sum(axis=1) + slow
+        out = np.zeros_like(z)
+        np.divide(pull, r, out=out[:, : self.fast], where=r != 0)
+        out[:, : self.fast] -= turn[:, None] * r
+        out[:, self.fast] = 4 * (growth.sum(axis=1) + slow / self.k[0] - n * (self.terms.at_one - learned))
+        out[:, self.fast + 1] = turn
         return out, rho
 
     # Events and record
@@ -287,6 +293,8 @@ class _Diagonal:
             if 1 - self.z[i[leader], e[leader]] ** 2 < TURNED:
                 self.closed_loss += 0.5 * float(self.w @ self.rho[:, p] ** 2)
                 self.open[p], self.rho[:, p] = False, 0.0
+                self.closed += 1
+                self.source[p] = 0.0
                 self.leads[self.who[i[leader]]] = True
                 who = self.who[i]
                 self._look_acting(i)
@@ -348,33 +356,23 @@ class _Diagonal:
             self._sort_block(students[i : i + block])
 
     def _sort_block(self, students: Array) -> None:
-        r = self.overlaps[students]
-        squares, n = r * r, np.exp(self.log_n[students])
+        overlaps, n = self.overlaps[students], np.exp(self.log_n[students])
+        squares = overlaps * overlaps
         lead = squares if self.k[0] == 4 else squares ** (self.k[0] / 2 - 1)
         speed = lead * self.rho[0]
         slow = self.kw[0] * np.einsum("kp,kp->k", speed, squares)
-        cut = self.problem.P - self.fast
-        important = np.abs(speed) + n[:, None] * squares * lead**2
-        columns = np.argpartition(important, cut, axis=1)[:, cut:] if cut else np.tile(np.arange(self.fast), (len(r), 1))
-        r = np.take_along_axis(r, columns, axis=1)
-        x = np.maximum(r * r, 1e-300)
-        powers, is_open = self.terms.powers(x), self.open[columns]
-        pull = np.einsum("j,jke,jke->ke", self.kw, powers, self.rho[:, columns])
-        slow = np.maximum(slow - self.kw[0] * np.sum(powers[0] * self.rho[0, columns], axis=1), 0.0)
-        rates = (self.k[0] - 2) * np.abs(pull) / x
-        learned = ~self.open & (self.a > 0)
-        own = captured_step(self.terms, squares.copy(), squares, np.zeros(len(r)), learned)
-        secular = n * self.terms.slope_at_one
+        fastest = np.argmax(speed, axis=1)[:, None]
+        x = np.maximum(np.take_along_axis(squares, fastest, axis=1), 1e-300)
+        rate = (self.k[0] - 2) * self._pull(x, fastest)[:, 0] / x[:, 0]
         with np.errstate(divide="ignore"):
-            patience = 1 / (rates.max(axis=1) / GROWTH + np.abs(pull.sum(axis=1)) / 0.05 + secular / 0.3)
-            others = GROWTH / rates.min(axis=1) if cut else np.full(len(r), np.inf)
+            patience = 1 / (rate / GROWTH + np.abs(slow) / 0.05 + n * self.terms.slope_at_one / 0.3)
         reach = max(self.h, 0.5 / (self.terms.slope_at_one * max(float(self.rho[0].max()), 1e-300)))
-        weight = np.max(np.where(is_open, n[:, None] * powers.sum(axis=0) / self.a[columns].clip(1e-300), 0.0), axis=1)
-        acted = self.acts[students]
+        weight = n * (self.terms.at_one / self.w[0]) * np.max(lead * squares * self.source, axis=1)
+        acted, leads = self.acts[students], self.leads[students]
         acts = (patience < np.where(acted, 4.0, 2.0) * reach) | (weight > np.where(acted, 0.5, 1.0) * SOURCE)
-        acts &= ~self.leads[students]
-        self.patience[students] = np.where(acts | self.leads[students], 0.0, patience)
-        self.due[students] = np.where(self.leads[students], np.inf, self.t + np.where(acts, others, patience))
+        acts &= ~leads
+        self.patience[students] = np.where(acts | leads, 0.0, patience)
+        self.due[students] = np.where(leads, np.inf, self.t + patience)
         if acted.any():
             kept = ~np.isin(self.who, students[acted])
             self.who, self.columns, self.z, self.others = (
@@ -386,12 +384,37 @@ class _Diagonal:
         if not acts.all():
             np.maximum(self.idle_alignments, squares[~acts].max(axis=0), out=self.idle_alignments)
         if acts.any():
-            z = np.column_stack([r[acts], self.log_n[students[acts]], np.zeros(int(acts.sum()))])
-            self.who = np.concatenate([self.who, students[acts]])
-            self.columns = np.concatenate([self.columns, columns[acts]])
-            self.z = np.concatenate([self.z, z])
-            self.others = np.concatenate([self.others, np.column_stack([slow, own])[acts]])
+            self._enter(students[acts], overlaps[acts], lead[acts] * (self.rho[0] + n[acts, None] * squares[acts] * lead[acts]))
         self.acts[students] = acts
+
+    def _pull(self, x: Array, columns: Array) -> Array:
+        """Σ_j k_j w_j |ρ_jp| r^{k_j} at squares x of the directions ``columns``."""
+        pull = np.zeros_like(x)
+        for kw, rho, power in zip(self.kw, self.rho, self.terms.each_power(x), strict=True):
+            pull += kw * np.abs(rho[columns]) * power
+        return pull
+
+    def _enter(self, students: Array, overlaps: Array, importance: Array) -> None:
+        """Students begin to act with the overlaps of largest ``importance``, or go on with others."""
+        cut = self.problem.P - self.fast
+        if cut:
+            columns = np.argpartition(np.abs(importance), cut, axis=1)[:, cut:]
+        else:
+            columns = np.tile(np.arange(self.fast), (len(students), 1))
+        r = np.take_along_axis(overlaps, columns, axis=1)
+        x = np.maximum(r * r, 1e-300)
+        squares = overlaps * overlaps
+        pull = self._pull(x, columns)
+        slow = self.kw[0] * (squares ** (self.k[0] / 2) @ self.rho[0] - np.sum(x ** (self.k[0] / 2) * self.rho[0][columns], axis=1))
+        learned = ~self.open & (self.a > 0)
+        own = captured_step(self.terms, overlaps.copy(), squares, np.zeros(len(students)), learned)
+        with np.errstate(divide="ignore"):
+            self.due[students] = self.t + (GROWTH / ((self.k[0] - 2) * np.min(pull / x, axis=1)) if cut else np.inf)
+        z = np.column_stack([r, self.log_n[students], np.zeros(len(students))])
+        self.who = np.concatenate([self.who, students])
+        self.columns = np.concatenate([self.columns, columns])
+        self.z = np.concatenate([self.z, z])
+        self.others = np.concatenate([self.others, np.column_stack([np.maximum(slow, 0.0), own])])
 
     def _refresh(self) -> None:
         """Σ n r² and max r² of the students that do not act."""

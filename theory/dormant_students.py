@@ -11,7 +11,7 @@ With Λ = ∫λ dt and y = r e^Λ the common rate drops out.  For one degree k: 
 
 Over a step in which r grows little, Λ in the integral is replaced by half of its end value (λ changes little) and
 ρ enters by its exact integral ``∫ρ_p dt`` alone; further degrees enter with their ratio to the first, at the mean of
-r^{k_j − k_0}.  What is outside the open directions only shrinks, so that Σ r² + |u|² = 1 gives Λ; three iterations.
+r^{k_j − k_0}.  What is outside the open directions only shrinks, so that Σ r² + |u|² = 1 gives Λ; two iterations.
 To this come the terms of a student on itself (``theory.learned_kernel``), by the midpoint rule: −4n(φ(1) − Σ g) in
 d ln n, ½ r g' n in dr/dt.  The relative error of a step is of third order in k w ρ r^{k−2} Δt.  (Derived here.)
 """
@@ -25,7 +25,7 @@ from .kernel_terms import KernelTerms
 from .learned_kernel import self_terms
 
 CAPTURED = 0.05  # r² with a learned direction from which a student's terms on itself are not those of a free one
-ITERATIONS = 3
+ITERATIONS = 2
 
 
 def grown(terms: KernelTerms, squares: Array, impulse: Array, turn: Array) -> Array:
