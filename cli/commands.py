@@ -65,7 +65,7 @@ def predict(flags: dict[str, Any]) -> int:
         quantiles = init_quantiles(problem, values["quantiles"], seed=values["seed"])
     noise = _noise(values)
     out = _directory(flags)
-    prediction = predict_from(problem, rows, t_max=values["t_max"])
+    prediction = predict_from(problem, rows, t_max=values["t_max"], flow_method=values["flow_method"])
     document, card = prediction.as_dict(), str(prediction)
     if quantiles is not None:
         document["quantiles"] = quantiles.as_dict()

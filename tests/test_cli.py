@@ -134,7 +134,8 @@ def test_expressions_may_begin_with_a_minus(cli: Cli, text: str) -> None:
 
 def check_predict(document: Any, P: int, m: int) -> None:
     assert {
-        "problem", "alignment", "recovery", "student", "status", "strengths", "t_end", "flow_final_loss",
+        "problem", "alignment", "recovery", "student", "status", "strengths", "t_end", "flow_final_loss", "flow_method",
+        "flow_bound",
     } <= set(document)  # fmt: skip
     for event in ("alignment", "recovery"):
         assert set(document[event]) == LEVELS

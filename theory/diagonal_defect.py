@@ -8,8 +8,8 @@ relative error of T_p is at most ``(1/T_p) ∫ |δ_kp|/f_kp dt`` for the student
   steps for all students against those with ``n > 2 n_0`` or r² > ``CAPTURED``; between two evaluations, their geometric
   mean, since what a transition brings decays exponentially;
 * what earlier directions hand on: if q is recovered late by δT_q, a student with overlap r_kq turns on towards q for so
-  long and its other overlaps fall by ``λ_q δT_q``, ``λ_q = a_q Σ_j k_j w_j r_kq^{k_j}``, so that T_p, ∝ r^{−(k_0−2)}, rises by
-  (k_0 − 2) λ_q δT_q of itself;
+  long and its other overlaps fall by ``λ_q δT_q``, ``λ_q = a_q Σ_j k_j w_j r_kq^{k_j}``, so that T_p ∝ r^{2 − k_0}
+  rises by (k_0 − 2) λ_q δT_q of itself;
 * steps and the truncation of φ: ``STEPS`` (measured at most 3e-5 where nothing is handed on) and the error of the
   terms.
 

@@ -1,11 +1,11 @@
 """Gradient flow direction by direction, for many directions, wide students and long horizons.
 
 A student whose norm matters has nearly become its direction, v̄_l ≈ ± v*_p: while n_l grows, |v̄_l ∓ v*_p| falls as
-n_0/n_l.  So its force on the others is nearly diagonal in the teacher's basis, ``q_kl^{k_j} ≈ Σ_p (r_kp r_lp)^{k_j}``, and
-with φ(s) = Σ_j w_j s^{k_j}, ``N_jp = Σ_l n_l r_lp^{k_j}``, ``ρ_jp = a_p − N_jp`` every student obeys
+n_0/n_l.  So its force on the others is nearly diagonal in the teacher's basis, ``q_kl^k ≈ Σ_p (r_kp r_lp)^k``, and with
+φ(s) = Σ_j w_j s^{k_j}, ``N_jp = Σ_l n_l r_lp^{k_j}``, ``ρ_jp = a_p − N_jp`` every student obeys
 
     dr_p/dt = Σ_j k_j w_j ρ_jp r_p^{k_j − 1} − λ r_p,     λ = Σ_jp k_j w_j ρ_jp r_p^{k_j}
-    d ln n/dt = 4 [ Σ_jp w_j ρ_jp r_p^{k_j} ]
+    d ln n/dt = 4 Σ_jp w_j ρ_jp r_p^{k_j}
 
 and the part outside span(V*) turns with it, du/dt = −λ u.  A student's force on itself is known without that
 approximation: −n φ(1) in F and no tangential force, so for student k ρ_jp means a_p − Σ_{l≠k}.  (Derived here from
@@ -17,17 +17,17 @@ approximation: −n φ(1) in F and no tangential force, so for student k ρ_jp m
               closed, ρ = 0, and what remains of it is ``theory.learned_kernel``
 
 A look also decides who acts: whoever would have to be looked at again within two steps, or has
-``n r^{k_j} > SOURCE a_p`` with an open direction.  The cost of a step does not depend on P or m but for sums.
+``n r^{k_0} > SOURCE a_p`` with an open direction.  The cost of a step does not depend on P or m but for sums.
 
-What is neglected between two students is bounded as it goes (``theory.diagonal_defect``); the steps themselves
-are good to ``STEPS`` in an alignment time (measured against the full right-hand side, which the tests repeat).  The loss
-is ½ Σ_jp w_j ρ_jp², in which the students that were used for nothing do not count, some 1e-5 of L(0) once all is
-learned.  Unit: flow time.
+What is neglected between two students is bounded as it goes (``theory.diagonal_defect``), and so is what the error of
+one time does to later ones.  The loss is ½ Σ_jp w_j ρ_jp²: students that were used for nothing do not count in it,
+some 1e-5 of L(0) once all is learned.  Unit: flow time.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from scipy.integrate import RK45
@@ -37,13 +37,14 @@ from .._types import Array
 from ..problem import events
 from ..problem.problem import Problem
 from .diagonal_defect import Defect
-from .dormant_students import captured_step, dormant_step, grown, normalised
+from .dormant_students import captured_step, dormant_step, grown, normalised, own_rates
 from .flow_result import Flow
 from .kernel_terms import kernel_terms
 
 FAST = 8  # overlaps of an acting student that are stepped; the others are looked at
-STEP_ERROR = 1e-5  # of a step, in ln n, Λ and r
-GROWTH = 0.05  # relative growth of r^{k−2} between two looks
+STEP_ERROR = 1e-4  # of a step, in ln n, Λ and r
+GROWTH, TURN, SECULAR = 0.05, 0.05, 0.1  # between two looks: growth of ln r^{k−2}, Λ, and change by own terms
+STABLE = 2.2  # longest step times the rate at which leaders come to rest (3.3 is where it would grow)
 SOURCE = 1e-5
 REST = 1e-5
 TURNED = 1e-5
@@ -181,7 +182,9 @@ class _Diagonal:
     def _step(self) -> bool:
         """One step of the acting students."""
         latest = float(np.min((self.due + 0.5 * self.patience)[~self.acts], initial=np.inf)) - self.t
-        h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h))
+        rising = self.open & np.isfinite(self.first[0])
+        relaxing = float(np.max(self.a[rising], initial=0.0)) * max(4 * self.terms.at_one, self.terms.slope_at_one)
+        h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h), STABLE / max(relaxing, 1e-300))
         size = self.z.size
         slopes = np.empty((7, size))
         rho = np.empty((7, self.rho.size))
@@ -264,7 +267,7 @@ class _Diagonal:
         loss = 0.5 * float(self.w @ np.sum(rho**2, axis=1)) + self.closed_loss
         self.log.append((t, loss, self._strengths(z), aligned))
 
-    def _passages(self, old: float, h: float, at: object) -> None:
+    def _passages(self, old: float, h: float, at: Callable[[float], Array]) -> None:
         """Alignments and recoveries of this step, on its interpolant."""
         squares = self.z[:, : self.fast] ** 2
         waiting = np.isinf(self.first) & (self.a > 0)
@@ -272,15 +275,21 @@ class _Diagonal:
         recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & waiting[1]
         for i, e in np.argwhere(aligned):
             p, k = int(self.columns[i, e]), int(self.who[i])
-            t = old + h * _root(lambda s, i=i, e=e: at(s)[i, e] ** 2 - events.ALIGNED)  # type: ignore[operator]
+
+            def past(s: float, i: int = i, e: int = e) -> float:
+                return float(at(s)[i, e] ** 2 - events.ALIGNED)
+
+            t = old + h * _root(past)
             if t < self.first[0, p]:
                 self.first[0, p] = t
                 self.defect.aligned(p, k, t)
-        for p in np.nonzero(recovered)[0]:
-            level = events.RECOVERED * self.a[p]
-            t = old + h * _root(lambda s, p=p, level=level: self._strengths(at(s))[p] - level)  # type: ignore[operator]
-            self.first[1, p] = t
-            self.defect.recovered(int(p), t, self.overlaps[:, p] ** 2)
+        for p in np.nonzero(recovered)[0].tolist():
+
+            def learned(s: float, p: int = p) -> float:
+                return float(self._strengths(at(s))[p] - events.RECOVERED * self.a[p])
+
+            t = self.first[1, p] = old + h * _root(learned)
+            self.defect.recovered(p, t, self.overlaps[:, p] ** 2)
 
     def _close(self) -> None:
         """Close directions that are recovered and at rest."""
@@ -323,6 +332,10 @@ class _Diagonal:
             self._look_dormant(dormant)
             self._sort(dormant)
 
+    @property
+    def _learned(self) -> Array:
+        return ~self.open & (self.a > 0)
+
     def _since(self, students: Array) -> Array:
         """∫ρ dt since the last look of each, (K, J, P)."""
         return self.impulse - self.ring[self.seen[students] % RING]
@@ -333,9 +346,8 @@ class _Diagonal:
         turn, squares = z[:, self.fast + 1], self.overlaps[who] ** 2
         y = np.sqrt(grown(self.terms, squares, self._since(who), turn)) * np.sign(self.overlaps[who])
         y[np.arange(len(who))[:, None], columns] = z[:, : self.fast] * np.exp(turn)[:, None]
-        captured_step(
-            self.terms, y, squares, np.exp(z[:, self.fast]) * (self.t - self.seen_at[who]), ~self.open & (self.a > 0)
-        )
+        weight = np.exp(z[:, self.fast]) * (self.t - self.seen_at[who])
+        captured_step(self.terms, y, squares, weight, self._learned)
         self.overlaps[who], self.outside[who] = normalised(y, self.outside[who])
         self.log_n[who] = z[:, self.fast]
         self.seen[who], self.seen_at[who] = self.steps, self.t
@@ -345,7 +357,7 @@ class _Diagonal:
         for k in (students[i : i + block] for i in range(0, len(students), block)):
             self.overlaps[k], self.outside[k], self.log_n[k] = dormant_step(
                 self.terms, self.overlaps[k], self.outside[k], self.log_n[k], self._since(k),
-                self.t - self.seen_at[k], ~self.open & (self.a > 0),
+                self.t - self.seen_at[k], self._learned,
             )  # fmt: skip
             self.seen[k], self.seen_at[k] = self.steps, self.t
 
@@ -364,8 +376,9 @@ class _Diagonal:
         fastest = np.argmax(speed, axis=1)[:, None]
         x = np.maximum(np.take_along_axis(squares, fastest, axis=1), 1e-300)
         rate = (self.k[0] - 2) * self._pull(x, fastest)[:, 0] / x[:, 0]
+        own, secular = own_rates(self.terms, squares, self._learned)
         with np.errstate(divide="ignore"):
-            patience = 1 / (rate / GROWTH + np.abs(slow) / 0.05 + n * self.terms.slope_at_one / 0.3)
+            patience = 1 / (rate / GROWTH + np.abs(slow) / TURN + n * secular / SECULAR)
         reach = max(self.h, 0.5 / (self.terms.slope_at_one * max(float(self.rho[0].max()), 1e-300)))
         weight = n * (self.terms.at_one / self.w[0]) * np.max(lead * squares * self.source, axis=1)
         acted, leads = self.acts[students], self.leads[students]
@@ -384,7 +397,8 @@ class _Diagonal:
         if not acts.all():
             np.maximum(self.idle_alignments, squares[~acts].max(axis=0), out=self.idle_alignments)
         if acts.any():
-            self._enter(students[acts], overlaps[acts], lead[acts] * (self.rho[0] + n[acts, None] * squares[acts] * lead[acts]))
+            importance = np.abs(speed[acts]) + n[acts, None] * squares[acts] * lead[acts] ** 2
+            self._enter(students[acts], overlaps[acts], importance, own[acts])
         self.acts[students] = acts
 
     def _pull(self, x: Array, columns: Array) -> Array:
@@ -394,27 +408,26 @@ class _Diagonal:
             pull += kw * np.abs(rho[columns]) * power
         return pull
 
-    def _enter(self, students: Array, overlaps: Array, importance: Array) -> None:
+    def _enter(self, students: Array, overlaps: Array, importance: Array, own: Array) -> None:
         """Students begin to act with the overlaps of largest ``importance``, or go on with others."""
         cut = self.problem.P - self.fast
         if cut:
-            columns = np.argpartition(np.abs(importance), cut, axis=1)[:, cut:]
+            columns = np.argpartition(importance, cut, axis=1)[:, cut:]
         else:
             columns = np.tile(np.arange(self.fast), (len(students), 1))
         r = np.take_along_axis(overlaps, columns, axis=1)
         x = np.maximum(r * r, 1e-300)
         squares = overlaps * overlaps
         pull = self._pull(x, columns)
-        slow = self.kw[0] * (squares ** (self.k[0] / 2) @ self.rho[0] - np.sum(x ** (self.k[0] / 2) * self.rho[0][columns], axis=1))
-        learned = ~self.open & (self.a > 0)
-        own = captured_step(self.terms, overlaps.copy(), squares, np.zeros(len(students)), learned)
+        half = self.k[0] / 2
+        slow = squares**half @ self.rho[0] - np.sum(x**half * self.rho[0][columns], axis=1)
         with np.errstate(divide="ignore"):
             self.due[students] = self.t + (GROWTH / ((self.k[0] - 2) * np.min(pull / x, axis=1)) if cut else np.inf)
         z = np.column_stack([r, self.log_n[students], np.zeros(len(students))])
         self.who = np.concatenate([self.who, students])
         self.columns = np.concatenate([self.columns, columns])
         self.z = np.concatenate([self.z, z])
-        self.others = np.concatenate([self.others, np.column_stack([np.maximum(slow, 0.0), own])])
+        self.others = np.concatenate([self.others, np.column_stack([self.kw[0] * np.maximum(slow, 0.0), own])])
 
     def _refresh(self) -> None:
         """Σ n r² and max r² of the students that do not act."""
@@ -428,6 +441,6 @@ class _Diagonal:
         return np.hstack([self.overlaps, self.beside * (np.sqrt(self.outside) / self.beside_norm)[:, None]])
 
 
-def _root(excess: object) -> float:
+def _root(excess: Callable[[float], float]) -> float:
     """Fraction of the step at which ``excess`` passes zero; its end where rounding hides the change of sign."""
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(0.0) < 0 < excess(1.0) else 1.0  # type: ignore[operator]
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(0.0) < 0 < excess(1.0) else 1.0

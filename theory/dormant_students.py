@@ -1,9 +1,10 @@
 """Students whose norm does not matter yet move almost in closed form.
 
-A dormant student k sees the residual strengths ``ρ_jp(t) = a_p − Σ_l n_l r_lp^{k_j}`` of the open directions and does not
-change them.  With φ(s) = Σ_j w_j s^{k_j} (``theory.kernel_terms``),
+A dormant student k sees the residual strengths ``ρ_jp(t) = a_p − Σ_l n_l r_lp^{k_j}`` of the open directions and does
+not change them.  With φ(s) = Σ_j w_j s^{k_j} (``theory.kernel_terms``),
 
-    dr_p/dt = Σ_j k_j w_j ρ_jp r_p^{k_j − 1} − λ r_p,    λ = Σ_pj k_j w_j ρ_jp r_p^{k_j},    d ln n/dt = Σ_pj 4 w_j ρ_jp r_p^{k_j}.
+    dr_p/dt = Σ_j k_j w_j ρ_jp r_p^{k_j − 1} − λ r_p,
+    λ =  Σ_jp k_j w_j ρ_jp r_p^{k_j},    d ln n/dt = 4 Σ_jp w_j ρ_jp r_p^{k_j}.
 
 With Λ = ∫λ dt and y = r e^Λ the common rate drops out.  For one degree k: dy_p/dt = k w ρ_p y_p^{k−1} e^{−(k−2)Λ}, so
 
@@ -78,15 +79,27 @@ def dormant_step(
 
 def captured_step(terms: KernelTerms, y: Array, squares: Array, weight: Array, learned: Array) -> Array:
     """Move ``y`` (K, P) in place by each student's own terms, ``weight`` = n Δt (K,); returns Σ_p g (K,)."""
-    columns = np.nonzero(learned)[0]
-    k, i = np.nonzero(squares[:, columns] > CAPTURED)
-    p = columns[i]
-    x = squares[k, p]
+    k, p, x = captured(squares, learned)
     _, pull = self_terms(terms, x)
     x = np.minimum(x * np.exp(weight[k] * pull / x), 1.0)  # r² after half the step
     g, pull = self_terms(terms, x)
     y[k, p] *= np.exp(weight[k] * pull / x)
     return np.bincount(k, g, len(y))
+
+
+def own_rates(terms: KernelTerms, squares: Array, learned: Array) -> tuple[Array, Array]:
+    """Σ_p g, and the rate of change of ln n and ln r² by a student's own terms, per unit of n, shapes (K,)."""
+    k, _, x = captured(squares, learned)
+    g, pull = self_terms(terms, x)
+    total = np.bincount(k, g, len(squares))
+    return total, 4 * np.abs(terms.at_one - total) + np.bincount(k, np.abs(pull / x), len(squares))
+
+
+def captured(squares: Array, learned: Array) -> tuple[Array, Array, Array]:
+    """Students, learned directions that hold them, and r²."""
+    columns = np.nonzero(learned)[0]
+    k, i = np.nonzero(squares[:, columns] > CAPTURED)
+    return k, columns[i], np.minimum(squares[k, columns[i]], 1.0)
 
 
 def normalised(y: Array, outside: Array) -> tuple[Array, Array]:

@@ -82,6 +82,6 @@ class Flow:
         return (
             f"gradient flow to t = {self.t_end:.6g} ({self.status})\n"
             f"  recovered {reached} of {self.problem.P} directions, final loss {self.loss[-1]:.6g}\n"
-            f"  {self.method} method: {self.reason}\n"
-            f"  {self.evaluations} right-hand sides at rtol = {self.rtol:g}, {self.wall_time:.2f} s; {accuracy}"
+            f"  {self.evaluations} right-hand sides at rtol = {self.rtol:g}, {self.wall_time:.2f} s\n"
+            f"  {self.method} method ({self.reason}); {accuracy}"
         )

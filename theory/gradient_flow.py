@@ -70,9 +70,7 @@ def flow(
         return exact_flow(
             problem, start, t_max=t_max, t_min=t_min, wanted=wanted, requested=requested, rtol=rtol, reason=reason
         )
-    return diagonal_flow(
-        problem, start, t_max=t_max, t_min=t_min, wanted=wanted, requested=requested, reason=reason
-    )
+    return diagonal_flow(problem, start, t_max=t_max, t_min=t_min, wanted=wanted, requested=requested, reason=reason)
 
 
 def _choose(problem: Problem, rtol: float, method: str) -> tuple[str, str]:

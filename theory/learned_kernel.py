@@ -4,8 +4,8 @@ A learned direction p has a leader l, n_l ≈ a_p, v̄_l ≈ v*_p, which relaxes
 against everything that dormant students of norm n ≪ a_p still do.  So it is in equilibrium with them.  Its own
 equations (``problem.population_loss``: F_l = 0 and no tangential force) say that the residual f* − f is orthogonal to
 ``σ(v*_p·x)`` and to its derivatives ``∂_i σ(v*_p·x)``, i ⟂ v*_p, of square norms φ(1) and φ'(1); all of them are
-orthogonal to each other.  Taking these components out of ``E[σ(v̄_k·x) σ(v̄_l·x)] = φ(q)`` leaves, with r = r_kp,
-r' = r_lp,
+orthogonal to each other (c_0 = c_2 = 0).  Taking these components out of ``E[σ(v̄_k·x) σ(v̄_l·x)] = φ(q)`` leaves, with
+r = r_kp, r' = r_lp,
 
     K(k, l) = φ(q) − Σ_p [ φ(r) φ(r')/φ(1) + φ'(r) φ'(r') (q − r r')/φ'(1) ]        (p learned)
 
@@ -14,9 +14,9 @@ F_k = Σ_{p open} a_p φ(r_kp) − Σ_l n_l K(k, l), G_k = … − Σ_l n_l ∇_
 (Derived here; p learned means that its leader is at rest.)
 
 On itself a student acts by K(k, k) = φ(1) − Σ_p g(r_kp), ``g(r) = φ(r)²/φ(1) + φ'(r)² (1 − r²)/φ'(1)``, and by
-½ ∇K(k, k): with x = r² and φ = s⁴, g = 4x³ − 3x⁴, so that a student partly captured by a learned direction loses norm at
-the rate 4n(1 − x)²(1 + 2x + 3x²) and its other overlaps shrink at the rate 12 n x³(1 − x), secularly, long after the
-direction is learned.  Between two different students the terms are of second order in q − r r' ~ d^{−1/2} for one
+½ ∇K(k, k): with x = r² and φ = s⁴, g = 4x³ − 3x⁴, so that a student partly captured by a learned direction loses norm
+at the rate 4n(1 − x)²(1 + 2x + 3x²) and its other overlaps shrink at the rate 12 n x³(1 − x), secularly, long after
+the direction is learned.  Between two different students the terms are of second order in q − r r' ~ d^{−1/2} for one
 Hermite term and small for several.
 """
 

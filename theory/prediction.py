@@ -22,7 +22,7 @@ from ..problem.problem import Problem
 from . import decoupled
 from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
 from .flow_result import Flow
-from .gradient_flow import flow
+from .gradient_flow import RTOL, flow
 from .greedy_selection import assign, student_overlaps
 from .symbolic_law import TransitionLaw, law_refusal, transition_law
 
@@ -75,6 +75,8 @@ class Prediction:
             "t_end": self.flow.t_end,
             "flow_final_loss": float(self.flow.loss[-1]),
             "flow_status": self.flow.status,
+            "flow_method": self.flow.method,
+            "flow_bound": self.flow.bound.tolist(),
             "notes": dict(self.notes),
             "law": None if law is None else law.as_dict(),
         }
@@ -108,7 +110,8 @@ def predict(
     t_max: float | None = None,
     t_min: float = 0.0,
     times: ArrayLike = (),
-    rtol: float = 1e-7,
+    rtol: float = RTOL,
+    flow_method: str = "auto",
 ) -> Prediction:
     """Predict the transitions from initial unit rows ``directions`` (m, d).
 
@@ -120,11 +123,13 @@ def predict(
         The flow runs at least to here, recovered or not.
     times
         Extra flow times at which the flow is recorded.
+    rtol, flow_method
+        Tolerance and method of ``flow``.
 
     Raises
     ------
     ValueError
-        Bad directions or horizon.
+        Bad directions, horizon or method.
     """
     started = time.perf_counter()
     rows = problem.checked_directions(directions)
@@ -161,6 +166,7 @@ def predict(
         until=learnable,
         times=times,
         rtol=rtol,
+        method=flow_method,
     )
     levels["flow"] = (solution.alignment, solution.recovery)
     status = np.where(learnable, "not_by_horizon", "never")
