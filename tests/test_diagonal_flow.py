@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
-from transition_cases import rows
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.theory import diagonal_flow, flow, predict
@@ -19,6 +18,12 @@ from emergence.theory.learned_kernel import pair_slopes, self_terms
 
 H4 = Activation("h4")
 MIXED = Activation("0.8*h4 + 0.6*h6")
+
+
+def rows(m: int, d: int, seed: int = 0) -> np.ndarray:
+    """Random unit rows."""
+    v = np.random.default_rng(seed).standard_normal((m, d))
+    return v / np.linalg.norm(v, axis=1, keepdims=True)
 
 
 def problem(sigma: str, P: int, m: int, d: int, beta: float, cut: int = 0, init_scale: float = 1e-3) -> Problem:
@@ -143,7 +148,7 @@ def learned(sigma: Activation, u: np.ndarray, v: np.ndarray) -> float:
 @pytest.mark.parametrize("sigma", [H4, MIXED], ids=lambda s: s.name)
 def test_forces_along_learned_directions_are_gradients(sigma: Activation) -> None:
     terms = kernel_terms(sigma)
-    u, v = rows(2, 5, 0.3)
+    u, v = rows(2, 5)
     r = np.array([0.9, 0.6, -0.3, 0.05])
     g, pull = self_terms(terms, r * r)
     for i, value in enumerate(r):
@@ -160,7 +165,7 @@ def test_forces_along_learned_directions_are_gradients(sigma: Activation) -> Non
 
 @pytest.mark.parametrize("sigma", [H4, MIXED], ids=lambda s: s.name)
 def test_a_captured_student_moves_secularly_as_derived(sigma: Activation) -> None:
-    """One learned direction, its leader, and a small student with r² = x: full right-hand side after the leader rests."""
+    """A learned direction, its leader, and a small student with r² = x: the full flow once the leader rests."""
     phi, slope, one = sigma.phi, sigma.phi_slope, sigma.second_moment
     x, n0 = 0.55, 1e-4
     start = np.array([[1.0, 0.0, 0.0], [math.sqrt(x), math.sqrt(0.9 * (1 - x)), math.sqrt(0.1 * (1 - x))]])
@@ -186,16 +191,16 @@ def test_a_captured_student_moves_secularly_as_derived(sigma: Activation) -> Non
     g, pull = self_terms(terms, np.array([x]))
     n = before @ before
     growth = math.log(after @ after / n)
-    assert growth == pytest.approx(-4 * n * (one - g[0]) * 100, rel=0.02)  # n and x change by 1 % meanwhile
+    assert growth == pytest.approx(-4 * n * (one - g[0]) * 100, rel=0.03)  # n itself falls by 2.5 % meanwhile
     other = math.log(after[1] / np.linalg.norm(after) / unit[1])
-    assert other == pytest.approx(-n * pull[0] * 100, rel=0.02)  # likewise
+    assert other == pytest.approx(-n * pull[0] * 100, rel=0.03)  # likewise
 
 
 @pytest.mark.parametrize("sigma", [H4, Activation("h6"), MIXED], ids=lambda s: s.name)
 def test_dormant_students_move_as_their_equation_says(sigma: Activation) -> None:
     terms = kernel_terms(sigma)
     rho, r, n = np.array([0.7, 0.4, 0.2]), np.array([0.2, -0.25, 0.1]), 1e-6
-    t = 0.05 / float(np.max(rho * np.abs(sigma.phi_slope(r) / r)))  # the longest step the flow takes, and more
+    t = 0.05 / (terms.degrees[0] - 2) / float(np.max(rho * np.abs(sigma.phi_slope(r) / r)))  # the longest of the flow
 
     def force(_: float, y: np.ndarray) -> np.ndarray:
         pull = rho * sigma.phi_slope(y[:3])
@@ -211,7 +216,9 @@ def test_dormant_students_move_as_their_equation_says(sigma: Activation) -> None
     # third order in a step of 0.05: 1e-4, of which Λ, a tenth of it, alone is approximate
     np.testing.assert_allclose(moved[0], exact[:3], rtol=2e-5)
     assert left[0] == pytest.approx(exact[3] ** 2, rel=2e-5)  # likewise
-    assert log_n[0] - math.log(n) == pytest.approx(exact[4], rel=5e-3)  # relative to a growth of 1e-2
+    assert log_n[0] - math.log(n) == pytest.approx(
+        exact[4], rel=1e-2
+    )  # of a growth of some 1e-3: ln n is needed to 1e-4
 
 
 # The result
@@ -225,7 +232,7 @@ def solved(**options: object) -> tuple[Problem, object, object]:
 
 def test_record_and_end_are_those_of_the_full_flow() -> None:
     times = np.linspace(10, 390, 39)
-    case, ours, theirs = solved(times=times)
+    _, ours, theirs = solved(times=times)
     assert (np.diff(ours.times) > 0).all()
     at, there = np.searchsorted(ours.times, times), np.searchsorted(theirs.times, times)
     np.testing.assert_array_equal(ours.times[at], times)
@@ -243,10 +250,10 @@ def test_record_and_end_are_those_of_the_full_flow() -> None:
 
 def test_it_stops_as_asked() -> None:
     case, whole, _ = solved()
-    until = np.arange(6) < 2
+    until = whole.recovery <= np.sort(whole.recovery)[1]
     result = flow(case, rows(8, 48), t_max=400.0, until=until, method="diagonal")
     assert (result.status, whole.status) == ("recovered", "horizon")
-    assert result.times[-2] < result.recovery[:2].max() <= result.t_end < 400.0
+    assert result.times[-2] < result.recovery[until].max() <= result.t_end < 400.0
     later = flow(case, rows(8, 48), t_max=400.0, until=until, t_min=390.0, method="diagonal")
     assert later.status == "recovered"
     assert 390.0 <= later.t_end < 400.0

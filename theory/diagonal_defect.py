@@ -10,8 +10,8 @@ relative error of T_p is at most ``(1/T_p) ∫ |δ_kp|/f_kp dt`` for the student
 * what earlier directions hand on: if q is recovered late by δT_q, a student with overlap r_kq turns on towards q for so
   long and its other overlaps fall by ``λ_q δT_q``, ``λ_q = a_q Σ_j k_j w_j r_kq^{k_j}``, so that T_p ∝ r^{2 − k_0}
   rises by (k_0 − 2) λ_q δT_q of itself;
-* steps and the truncation of φ: ``STEPS`` (measured at most 3e-5 where nothing is handed on) and the error of the
-  terms.
+* steps, the truncation of φ, and leaders that are not at rest: ``STEPS`` (measured at most 3e-5 where nothing is handed
+  on), the error of the terms, and n_0/a_p.
 
 The sum is to first order in all of them; ``SAFETY`` covers the rest (where it was compared with the full right-hand
 side, 3 was enough).  Derived here.
@@ -35,10 +35,9 @@ LEADING = 0.98  # r² with a recovered direction beyond which a student is part 
 class Defect:
     """Bounds, collected while the flow runs.
 
-    ``bound`` (P,) is NaN until a direction is aligned; ``every`` is the number of steps between two evaluations.
+    ``bound`` (P,) is NaN until a direction is aligned; ``every`` is the number of steps between two evaluations, more
+    where one costs more.
     """
-
-    every = 32
 
     def __init__(self, problem: Problem, terms: KernelTerms, beside: Array, beside_norm: Array) -> None:
         m, P = problem.m, problem.P
@@ -46,6 +45,7 @@ class Defect:
         self.beside = (beside / beside_norm[:, None]).astype(np.float32)
         self.bound = np.full(P, np.nan)
         self.t = 0.0
+        self.every = 8 + min(24, m * P // 2**12)
         self.collected = np.zeros((m, P), dtype=np.float32)  # ∫ |δ|/f dt
         self.rate = np.zeros((m, P), dtype=np.float32)  # |δ|/f at the last evaluation, and at the one before
         self.before = np.zeros((m, P), dtype=np.float32)
@@ -55,7 +55,7 @@ class Defect:
         """Student k is aligned with p at t."""
         pairs = float(self.collected[k, p] + min(self.rate[k, p], self.before[k, p]) * (t - self.t)) / t
         handed = (self.terms.degrees[0] - 2) * self.handed[k]
-        self.bound[p] = SAFETY * (STEPS + self.terms.error + pairs) + handed
+        self.bound[p] = SAFETY * (STEPS + self.terms.error + pairs) + handed + self.n0 / self.a[p]
 
     def recovered(self, p: int, t: float, squares: Array) -> None:
         """Direction p is recovered at t, when the students have r_kp² = ``squares``."""
@@ -72,6 +72,8 @@ class Defect:
         passed = t - self.t
         self._evaluate(overlaps, outside, log_n, rho, is_open, recovered, leads)
         self.collected += np.sqrt(self.rate * self.before) * np.float32(passed)
+        if not self.t:
+            self.before[:] = self.rate
         self.t = t
 
     def _evaluate(

@@ -49,7 +49,8 @@ SOURCE = 1e-5
 REST = 1e-5
 TURNED = 1e-5
 RING = 512  # steps for which the integral of ρ is kept
-REVIEW, REFRESH = 10, 50  # steps between looks at acting students, between sums over all students
+REVIEW = 10  # steps between looks at acting students
+REFRESH = 2**14  # numbers m P that are worth a step: sums over all students are made anew every m P/REFRESH steps
 MAX_STEPS = 200_000
 LARGEST_START = 4e-3  # n_0 over the smallest strength up to which students count as small
 SMALL_BLOCK = 2**22  # numbers in a block of looks: 32 MiB
@@ -132,7 +133,7 @@ class _Diagonal:
         self.who = np.zeros(0, dtype=int)
         self.columns = np.zeros((0, self.fast), dtype=int)
         self.z = np.zeros((0, self.fast + 2))
-        self.others = np.zeros((0, 2))  # λ of slow open overlaps, Σ g of learned directions
+        self.others = np.zeros((0, 3))  # λ of slow open overlaps; Σ g and Σ ½ r g' of learned directions
         self.defect = Defect(problem, self.terms, self.beside, self.beside_norm)
         past = events.excess(self.a, np.exp(self.log_n), self.overlaps) >= 0
         self.first = np.where(past & self.open, 0.0, np.inf)
@@ -152,7 +153,7 @@ class _Diagonal:
                 break
             if self.t >= self.t_max:
                 break
-            if not (self._step() if self.who.size else self._wait()):
+            if not (self._step() if self.who.size else self._wait(t_min)):
                 return f"solver stopped at t = {self.t:.6g}: no step is small enough"
             self.steps += 1
             self.ring[self.steps % RING] = self.impulse
@@ -160,7 +161,7 @@ class _Diagonal:
                 self._examine()
             self._close()
             self._look_around()
-            if self.steps % REFRESH == 0:
+            if self.steps % (1 + self.overlaps.size // REFRESH) == 0:
                 self._refresh()
         else:
             return f"solver stopped at t = {self.t:.6g}: {MAX_STEPS} steps taken; lower t_max"
@@ -169,9 +170,11 @@ class _Diagonal:
         self._look_dormant(np.nonzero(~self.acts & ~self.leads)[0])
         return "recovered" if done and self.t >= t_min else "horizon"
 
-    def _wait(self) -> bool:
+    def _wait(self, t_min: float) -> bool:
         """Nobody acts: on to the next look."""
-        t = min(max(float(self.due.min()), self.t * (1 + 1e-12) + 1e-12), self.t_max)
+        t = min(
+            max(float(self.due.min()), self.t * (1 + 1e-12) + 1e-12), t_min if self.t < t_min else np.inf, self.t_max
+        )
         for at in self.requested[(self.requested > self.t) & (self.requested < t)]:
             self._record(at, self.z, self.rho)
         self.impulse = self.impulse + (t - self.t) * self.rho
@@ -181,7 +184,7 @@ class _Diagonal:
 
     def _step(self) -> bool:
         """One step of the acting students."""
-        latest = float(np.min((self.due + 0.5 * self.patience)[~self.acts], initial=np.inf)) - self.t
+        latest = float(np.min(self.due + 0.5 * self.patience)) - self.t
         rising = self.open & np.isfinite(self.first[0])
         relaxing = float(np.max(self.a[rising], initial=0.0)) * max(4 * self.terms.at_one, self.terms.slope_at_one)
         h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h), STABLE / max(relaxing, 1e-300))
@@ -246,8 +249,8 @@ class _Diagonal:
         for kw, w, part in zip(self.kw[1:], self.w[1:], own[1:], strict=True):
             pull += kw * part
             growth += w * part
-        slow, learned = self.others.T
-        turn = pull.sum(axis=1) + slow
+        slow, learned, own_pull = self.others.T
+        turn = pull.sum(axis=1) + slow + n * own_pull
         out = np.zeros_like(z)
         np.divide(pull, r, out=out[:, : self.fast], where=r != 0)
         out[:, : self.fast] -= turn[:, None] * r
@@ -376,15 +379,17 @@ class _Diagonal:
         fastest = np.argmax(speed, axis=1)[:, None]
         x = np.maximum(np.take_along_axis(squares, fastest, axis=1), 1e-300)
         rate = (self.k[0] - 2) * self._pull(x, fastest)[:, 0] / x[:, 0]
-        own, secular = own_rates(self.terms, squares, self._learned)
+        own, own_pull, drift = own_rates(self.terms, squares, self._learned)
+        secular = n / SECULAR * drift
+        fading = 4 * n / SECULAR * np.abs(self.terms.at_one - own)
         with np.errstate(divide="ignore"):
-            patience = 1 / (rate / GROWTH + np.abs(slow) / TURN + n * secular / SECULAR)
+            patience = 1 / (rate / GROWTH + np.abs(slow) / TURN + secular + fading)
         reach = max(self.h, 0.5 / (self.terms.slope_at_one * max(float(self.rho[0].max()), 1e-300)))
         weight = n * (self.terms.at_one / self.w[0]) * np.max(lead * squares * self.source, axis=1)
         acted, leads = self.acts[students], self.leads[students]
         acts = (patience < np.where(acted, 4.0, 2.0) * reach) | (weight > np.where(acted, 0.5, 1.0) * SOURCE)
         acts &= ~leads
-        self.patience[students] = np.where(acts | leads, 0.0, patience)
+        self.patience[students] = np.where(leads, 0.0, patience)
         self.due[students] = np.where(leads, np.inf, self.t + patience)
         if acted.any():
             kept = ~np.isin(self.who, students[acted])
@@ -398,7 +403,9 @@ class _Diagonal:
             np.maximum(self.idle_alignments, squares[~acts].max(axis=0), out=self.idle_alignments)
         if acts.any():
             importance = np.abs(speed[acts]) + n[acts, None] * squares[acts] * lead[acts] ** 2
-            self._enter(students[acts], overlaps[acts], importance, own[acts])
+            self._enter(
+                students[acts], overlaps[acts], importance, np.column_stack([own, own_pull])[acts], secular[acts]
+            )
         self.acts[students] = acts
 
     def _pull(self, x: Array, columns: Array) -> Array:
@@ -408,7 +415,7 @@ class _Diagonal:
             pull += kw * np.abs(rho[columns]) * power
         return pull
 
-    def _enter(self, students: Array, overlaps: Array, importance: Array, own: Array) -> None:
+    def _enter(self, students: Array, overlaps: Array, importance: Array, own: Array, secular: Array) -> None:
         """Students begin to act with the overlaps of largest ``importance``, or go on with others."""
         cut = self.problem.P - self.fast
         if cut:
@@ -421,8 +428,9 @@ class _Diagonal:
         pull = self._pull(x, columns)
         half = self.k[0] / 2
         slow = squares**half @ self.rho[0] - np.sum(x**half * self.rho[0][columns], axis=1)
-        with np.errstate(divide="ignore"):
-            self.due[students] = self.t + (GROWTH / ((self.k[0] - 2) * np.min(pull / x, axis=1)) if cut else np.inf)
+        left_out = (self.k[0] - 2) / GROWTH * np.min(pull / x, axis=1) if cut else np.zeros(len(students))
+        self.patience[students] = 1 / np.maximum(secular, 1e-300)
+        self.due[students] = self.t + 1 / np.maximum(left_out + secular, 1e-300)
         z = np.column_stack([r, self.log_n[students], np.zeros(len(students))])
         self.who = np.concatenate([self.who, students])
         self.columns = np.concatenate([self.columns, columns])

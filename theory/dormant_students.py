@@ -87,12 +87,11 @@ def captured_step(terms: KernelTerms, y: Array, squares: Array, weight: Array, l
     return np.bincount(k, g, len(y))
 
 
-def own_rates(terms: KernelTerms, squares: Array, learned: Array) -> tuple[Array, Array]:
-    """Σ_p g, and the rate of change of ln n and ln r² by a student's own terms, per unit of n, shapes (K,)."""
+def own_rates(terms: KernelTerms, squares: Array, learned: Array) -> tuple[Array, Array, Array]:
+    """Σ_p g, Σ_p ½ r g', and the fastest change of ln r by a student's own terms, per unit of n, shapes (K,)."""
     k, _, x = captured(squares, learned)
     g, pull = self_terms(terms, x)
-    total = np.bincount(k, g, len(squares))
-    return total, 4 * np.abs(terms.at_one - total) + np.bincount(k, np.abs(pull / x), len(squares))
+    return tuple(np.bincount(k, part, len(squares)) for part in (g, pull, np.abs(pull / x)))  # type: ignore[return-value]
 
 
 def captured(squares: Array, learned: Array) -> tuple[Array, Array, Array]:
