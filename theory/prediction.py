@@ -76,7 +76,7 @@ class Prediction:
             "flow_final_loss": float(self.flow.loss[-1]),
             "flow_status": self.flow.status,
             "flow_method": self.flow.method,
-            "flow_bound": self.flow.bound.tolist(),
+            "flow_bound": np.where(np.isnan(self.flow.bound), np.inf, self.flow.bound).tolist(),
             "notes": dict(self.notes),
             "law": None if law is None else law.as_dict(),
         }
