@@ -198,8 +198,7 @@ def test_a_captured_student_moves_secularly_as_derived(sigma: Activation) -> Non
 
 @pytest.mark.parametrize(("sigma", "x"), [(H4, 0.08), (H4, 0.09), (MIXED, 0.09), (MIXED, 0.1), (MIXED, 0.11)])
 def test_a_captured_student_still_learns_another_direction(sigma: Activation, x: float) -> None:
-    """A learned direction first captures it up to r² = 0.6 … 0.98; its own terms, of order n_0 T, move its time by up to
-    a half."""
+    """A learned direction first captures it, up to r² = 0.6 … 0.98; its own terms, of order n_0 T, move its time."""
     case = Problem(sigma, Teacher([1.0, 0.3]), 4, 2, 0.016)
     start = np.array([[1.0, 0.0, 1e-3, 0.0], [math.sqrt(x), 0.25, math.sqrt(1 - x - 0.25**2), 0.0]])
     ours, theirs = (flow(case, start, t_max=400.0, method=method) for method in ("diagonal", "exact"))

@@ -8,9 +8,9 @@ The solver is stepped by hand (SciPy's DOP853) because its event finder sees onl
 between step ends.  A first passage of one of ``problem.events`` is looked for at the end and three interior
 points of every step, and found by Brent's method on the step's own interpolant.  Unit: flow time t = η · steps.
 
-Exponential steps with the diagonal rates of norms and directions (Krogstad's of order 4) do not pay: at P = m = 64 they
-need 13,421 right-hand sides and 15.8 s for an alignment error of 3e-6, where DOP853 at rtol 1e-5 needs 16,211, 5.0 s, for
-1e-5, and at 1e-7 19,997, 6.2 s, for 2e-7.  They win only where 1e-3 is enough, and there is ``theory.diagonal_flow``.
+Exponential steps with the diagonal rates of norms and directions (Krogstad's of order 4) do not pay: at P = m = 64
+they need 13,421 right-hand sides and 15.8 s for an alignment error of 3e-6, where DOP853 at rtol 1e-5 needs 16,211 and
+5.0 s for 1e-5, at 1e-7 19,997 and 6.2 s for 2e-7.  They win only where 1e-3 is enough: for ``theory.diagonal_flow``.
 """
 
 from __future__ import annotations
