@@ -69,7 +69,7 @@ def predict(flags: dict[str, Any]) -> int:
     elif values["schedule"] != "constant":
         raise ValueError("`schedule` needs a `step_size`")
     out = _directory(flags)
-    prediction = predict_from(problem, rows, t_max=values["t_max"])
+    prediction = predict_from(problem, rows, t_max=values["t_max"], flow_method=values["flow_method"])
     document, card = prediction.as_dict(), str(prediction)
     if quantiles is not None:
         document["quantiles"] = quantiles.as_dict()

@@ -36,6 +36,10 @@ SETTINGS = (
     Setting("problem", "seed", int, "seed of all random streams (default {default})"),
     Setting("problem", "directions", str, "m × d initial directions instead of random ones", "FILE.npy"),
     Setting("predict", "t_max", float, "horizon in flow time", "T"),
+    Setting(
+        "predict", "flow_method", str, "gradient flow (default {default}; auto says what it chose)",
+        "auto|exact|diagonal",
+    ),
     Setting("quantiles", "quantiles", list, "quantiles over random inits, and of the law of SGD", "Q,…"),
     Setting("noise", "step_size", float, "η of SGD (default {default})"),
     Setting("noise", "batch", int, "mini-batch size (default {default})"),

@@ -37,13 +37,14 @@ def defaults(command: str = "") -> dict[str, Any]:
     from ..compare.comparison import overlay
     from ..problem import Problem
     from ..simulate import Auto, Leap, Run, execute
+    from ..theory import predict
 
     found: dict[str, Any] = {setting.name: None for setting in SETTINGS} | {"schedule": "constant", "method": "auto"}
     for owner in (Problem, Run, Leap, Auto):
         found |= {f.name: f.default for f in fields(owner) if f.name in found and f.default is not MISSING}
-    for function in (execute, overlay):
+    for function in (execute, overlay, predict):
         for name, parameter in inspect.signature(function).parameters.items():
-            if name in found:
+            if name in found and parameter.default is not parameter.empty:
                 found[name] = parameter.default
     own = {"seeds": SEEDS[command]} if command in SEEDS else {}
     return found | EMBEDDED | own | ({"step_size": None} if command in NO_STEP_SIZE else {})

@@ -135,6 +135,7 @@ def test_expressions_may_begin_with_a_minus(cli: Cli, text: str) -> None:
 def check_predict(document: Any, P: int, m: int) -> None:
     assert {
         "problem", "alignment", "recovery", "student", "status", "late", "strengths", "t_end", "flow_final_loss",
+        "flow_method", "flow_bound",
     } <= set(document)  # fmt: skip
     for event in ("alignment", "recovery"):
         assert set(document[event]) == LEVELS

@@ -15,7 +15,7 @@ from transition_cases import CASES, EXACT, NAMES, PHI, TAGS, Case, packed_flow
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem.population_loss import loss
-from emergence.theory import Flow, flow, gradient_flow
+from emergence.theory import Flow, exact_flow, flow
 
 BY_NAME = dict(zip(NAMES, CASES, strict=True))
 EACH = pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -158,7 +158,7 @@ def test_passages_seen_by_the_record_and_by_the_interpolant_coincide() -> None:
 def test_a_passage_inside_one_step_is_not_missed() -> None:
     """Above the level only for 3.4 < t < 3.9, within the step 3 … 4; a second curve passes at 3.1 and stays."""
     first = np.full((1, 3), np.inf)
-    gradient_flow._find_passages(
+    exact_flow._find_passages(
         lambda y: y[None],
         lambda t: np.array([0.0625 - (t - 3.65) ** 2, t - 3.1, t - 3.2]),
         3.0, 4.0, first, np.array([True, True, False]),
@@ -379,7 +379,7 @@ def test_curves_outside_the_record_are_nan() -> None:
 
 
 def test_too_many_steps_are_a_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gradient_flow, "MAX_STEPS", 5)
+    monkeypatch.setattr(exact_flow, "MAX_STEPS", 5)
     result = solve(BY_NAME["single h4"])
     assert "5 steps taken; lower t_max" in result.status
     assert result.status.startswith(f"solver stopped at t = {result.t_end:.6g}")
@@ -394,7 +394,7 @@ def test_a_failing_solver_is_a_status(monkeypatch: pytest.MonkeyPatch) -> None:
                 return "no step is small enough"
             return super().step()
 
-    monkeypatch.setattr(gradient_flow, "DOP853", Failing)
+    monkeypatch.setattr(exact_flow, "DOP853", Failing)
     result = solve(BY_NAME["single h4"])
     assert result.status == f"solver stopped at t = {result.t_end:.6g}: no step is small enough"
     assert math.isinf(result.alignment[0])
@@ -419,7 +419,7 @@ def test_a_failing_solver_is_a_status(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_input_raises_before_any_work(
     options: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gradient_flow, "DOP853", None)
+    monkeypatch.setattr(exact_flow, "DOP853", None)
     case = BY_NAME["h4 + h6/2"]
     with pytest.raises(ValueError) as error:
         flow(case.problem, options.pop("directions", case.directions), **{"t_max": 40.0, **options})

@@ -4,7 +4,8 @@ from . import resource_curves, sample_curves
 from .exponent_table import exponents
 from .finite_size_law import FiniteLaw, finite_law
 from .finite_step_law import SgdLaw, sgd_law
-from .gradient_flow import Flow, flow
+from .flow_result import Flow
+from .gradient_flow import flow
 from .prediction import LEVELS, Prediction, predict
 from .random_init import InitQuantiles, init_quantiles
 from .resource_curves import Curve

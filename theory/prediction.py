@@ -21,7 +21,8 @@ from ..problem.checks import positive_number
 from ..problem.problem import Problem
 from . import decoupled
 from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
-from .gradient_flow import Flow, flow
+from .flow_result import Flow
+from .gradient_flow import RTOL, flow
 from .greedy_selection import assign, student_overlaps
 from .late_directions import late_probability
 from .symbolic_law import TransitionLaw, law_refusal, transition_law
@@ -81,6 +82,8 @@ class Prediction:
             "t_end": self.flow.t_end,
             "flow_final_loss": float(self.flow.loss[-1]),
             "flow_status": self.flow.status,
+            "flow_method": self.flow.method,
+            "flow_bound": np.where(np.isnan(self.flow.bound), np.inf, self.flow.bound).tolist(),
             "notes": dict(self.notes),
             "law": None if law is None else law.as_dict(),
         }
@@ -117,7 +120,8 @@ def predict(
     t_max: float | None = None,
     t_min: float = 0.0,
     times: ArrayLike = (),
-    rtol: float = 1e-7,
+    rtol: float = RTOL,
+    flow_method: str = "auto",
 ) -> Prediction:
     """Predict the transitions from initial unit rows ``directions`` (m, d).
 
@@ -129,11 +133,13 @@ def predict(
         The flow runs at least to here, recovered or not.
     times
         Extra flow times at which the flow is recorded.
+    rtol, flow_method
+        Tolerance and method of ``flow``.
 
     Raises
     ------
     ValueError
-        Bad directions or horizon.
+        Bad directions, horizon or method.
     """
     started = time.perf_counter()
     rows = problem.checked_directions(directions)
@@ -172,6 +178,7 @@ def predict(
         until=learnable,
         times=times,
         rtol=rtol,
+        method=flow_method,
     )
     levels["flow"] = (solution.alignment, solution.recovery)
     status = np.where(learnable, "not_by_horizon", "never")

@@ -1,0 +1,454 @@
+"""Gradient flow direction by direction, for many directions, wide students and long horizons.
+
+A student whose norm matters has nearly become its direction, v̄_l ≈ ± v*_p: while n_l grows, |v̄_l ∓ v*_p| falls as
+n_0/n_l.  So its force on the others is nearly diagonal in the teacher's basis, ``q_kl^k ≈ Σ_p (r_kp r_lp)^k``, and with
+φ(s) = Σ_j w_j s^{k_j}, ``N_jp = Σ_l n_l r_lp^{k_j}``, ``ρ_jp = a_p − N_jp`` every student obeys
+
+    dr_p/dt = Σ_j k_j w_j ρ_jp r_p^{k_j − 1} − λ r_p,     λ = Σ_jp k_j w_j ρ_jp r_p^{k_j}
+    d ln n/dt = 4 Σ_jp w_j ρ_jp r_p^{k_j}
+
+and the part outside span(V*) turns with it, du/dt = −λ u.  A student's force on itself is known without that
+approximation: −n φ(1) in F and no tangential force, so for student k ρ_jp means a_p − Σ_{l≠k}.  (Derived here from
+``problem.population_loss``; σ even, information exponent ≥ 4.)  Three kinds of students:
+
+    acting    norm or speed matters: Dormand–Prince 5(4) steps of (ln n, Λ = ∫λ dt, the ``FAST`` fastest overlaps)
+    dormant   looked at now and then: ``theory.dormant_students``, from the integral of ρ that the steps leave behind
+    leaders   of a direction that is recovered and at rest (|F| < ``REST`` a_p, 1 − r² < ``TURNED``): the direction is
+              closed, ρ = 0, and what remains of it is ``theory.learned_kernel``
+
+A look also decides who acts: whoever would have to be looked at again within two steps, or has
+``n r^{k_0} > SOURCE a_p`` with an open direction.  The cost of a step does not depend on P or m but for sums.
+
+What is neglected between two students is bounded as it goes (``theory.diagonal_defect``), and so is what the error of
+one time does to later ones.  The loss is ½ Σ_jp w_j ρ_jp²: students that were used for nothing do not count in it,
+some 1e-5 of L(0) once all is learned.  Unit: flow time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from scipy.integrate import RK45
+from scipy.optimize import brentq
+
+from .._types import Array
+from ..problem import events
+from ..problem.problem import Problem
+from .diagonal_defect import Defect
+from .dormant_students import captured_step, dormant_step, grown, normalised, own_rates
+from .flow_result import Flow
+from .kernel_terms import kernel_terms
+
+FAST = 8  # overlaps of an acting student that are stepped; the others are looked at
+STEP_ERROR = 1e-4  # of a step, in ln n, Λ and r
+GROWTH, TURN, SECULAR = 0.05, 0.05, 0.1  # between two looks: growth of ln r^{k−2}, Λ, and change by own terms
+STABLE = 2.2  # longest step times the rate at which leaders come to rest (3.3 is where it would grow)
+SOURCE = 1e-5
+REST = 1e-5
+TURNED = 1e-5
+RING = 512  # steps for which the integral of ρ is kept
+REVIEW = 10  # steps between looks at acting students
+REFRESH = 2**14  # numbers m P that are worth a step: sums over all students are made anew every m P/REFRESH steps
+MAX_STEPS = 200_000
+LARGEST_START = 1e-3  # n_0 over the smallest strength up to which students count as small
+SMALL_BLOCK = 2**22  # numbers in a block of looks: 32 MiB
+
+
+def diagonal_refusal(problem: Problem) -> str | None:
+    """Why the diagonal flow does not hold; None where it does."""
+    activation = problem.activation
+    if activation.parity != "even":
+        return "σ is not even"
+    if (activation.information_exponent or 0) < 4:
+        return "the information exponent is below 4"
+    weakest = float(np.min(problem.a[problem.a > 0]))
+    if problem.init_scale**2 > LARGEST_START * weakest:
+        return f"students start with more than {LARGEST_START:g} of the smallest strength"
+    return None
+
+
+def diagonal_flow(
+    problem: Problem, start: Array, *, t_max: float, t_min: float, wanted: Array, requested: Array, reason: str
+) -> Flow:
+    """Integrate from coordinates ``start`` (m, min(d, P + m)); the arguments are those of ``flow``, checked.
+
+    ``requested`` are ascending times in (0, t_max].
+    """
+    started = time.perf_counter()
+    state = _Diagonal(problem, start, t_max, requested)
+    status = state.run(t_min, wanted)
+    times, losses, strengths, alignments = zip(*state.log, strict=True)
+    return Flow(
+        problem=problem,
+        times=np.array(times),
+        loss=np.array(losses),
+        strengths=np.array(strengths),
+        alignments=np.array(alignments),
+        alignment=state.first[0],
+        recovery=state.first[1],
+        n=np.exp(state.log_n),
+        directions=state.directions(),
+        status=status,
+        method="diagonal",
+        reason=reason,
+        bound=np.where(np.isfinite(state.first[0]), state.defect.bound, np.nan),
+        rtol=STEP_ERROR,
+        evaluations=state.evaluations,
+        wall_time=time.perf_counter() - started,
+    )
+
+
+class _Diagonal:
+    """State of all students, each at its last look, and of the acting ones now."""
+
+    def __init__(self, problem: Problem, start: Array, t_max: float, requested: Array) -> None:
+        m, P = problem.m, problem.P
+        self.problem, self.a, self.t_max, self.requested = problem, problem.a, t_max, requested
+        self.terms = kernel_terms(problem.activation)
+        self.k, self.w = self.terms.degrees, self.terms.weights
+        self.kw = self.k * self.w
+        self.t, self.steps, self.evaluations = 0.0, 0, 0
+        self.h = 0.3 / (self.terms.slope_at_one * float(self.a.max()))
+        # all students, at their last look
+        self.overlaps = np.ascontiguousarray(start[:, :P])
+        self.beside = start[:, P:]  # u up to its length
+        self.outside = np.sum(self.beside**2, axis=1)
+        self.beside_norm = np.sqrt(np.maximum(self.outside, 1e-300))
+        self.log_n = np.full(m, 2 * np.log(problem.init_scale))
+        self.seen, self.seen_at = np.zeros(m, dtype=int), np.zeros(m)
+        self.due, self.patience = np.zeros(m), np.zeros(m)
+        self.acts, self.leads = np.zeros(m, dtype=bool), np.zeros(m, dtype=bool)
+        # directions
+        self.open, self.closed = self.a > 0, 0
+        self.source = np.where(self.open, 1 / np.where(self.open, self.a, 1.0), 0.0)
+        self.residual = np.where(self.open, self.a, 0.0)
+        self.rho = np.where(self.open, self.a, 0.0) * np.ones((len(self.k), 1))
+        self.impulse = np.zeros_like(self.rho)  # ∫ρ dt
+        self.ring = np.zeros((RING, *self.rho.shape))
+        self.closed_loss = 0.0
+        # acting students: who, which overlaps, (overlaps, ln n, Λ since the last look), what the other overlaps add
+        self.fast = min(FAST, P)
+        self.who = np.zeros(0, dtype=int)
+        self.columns = np.zeros((0, self.fast), dtype=int)
+        self.z = np.zeros((0, self.fast + 2))
+        self.others = np.zeros((0, 3))  # λ of slow open overlaps; Σ g and Σ ½ r g' of learned directions
+        self.defect = Defect(problem, self.terms, self.beside, self.beside_norm)
+        past = events.excess(self.a, np.exp(self.log_n), self.overlaps) >= 0
+        self.first = np.where(past & self.open, 0.0, np.inf)
+        self.defect.bound[np.isfinite(self.first[0])] = 0.0
+        self._refresh()
+        self.log: list[tuple[float, float, Array, Array]] = []
+        self._sort(np.arange(m))
+        self._refresh()
+        self._record(0.0, self.z, self._forces(self.z)[1])
+
+    # The loop
+
+    def run(self, t_min: float, wanted: Array) -> str:
+        """Integrate; the status in words."""
+        for _ in range(MAX_STEPS):
+            if wanted.any() and np.isfinite(self.first[1, wanted]).all() and self.t >= t_min and self.t > 0:
+                break
+            if self.t >= self.t_max:
+                break
+            if not (self._step() if self.who.size else self._wait(t_min)):
+                return f"solver stopped at t = {self.t:.6g}: no step is small enough"
+            self.steps += 1
+            self.ring[self.steps % RING] = self.impulse
+            if self.steps % self.defect.every == 0:
+                self._examine()
+            self._close()
+            self._look_around()
+            if self.steps % (1 + self.overlaps.size // REFRESH) == 0:
+                self._refresh()
+        else:
+            return f"solver stopped at t = {self.t:.6g}: {MAX_STEPS} steps taken; lower t_max"
+        done = wanted.any() and np.isfinite(self.first[1, wanted]).all()
+        self._look_acting(np.arange(len(self.who)))
+        self._look_dormant(np.nonzero(~self.acts & ~self.leads)[0])
+        return "recovered" if done and self.t >= t_min else "horizon"
+
+    def _wait(self, t_min: float) -> bool:
+        """Nobody acts: on to the next look."""
+        t = min(
+            max(float(self.due.min()), self.t * (1 + 1e-12) + 1e-12), t_min if self.t < t_min else np.inf, self.t_max
+        )
+        for at in self.requested[(self.requested > self.t) & (self.requested < t)]:
+            self._record(at, self.z, self.rho)
+        self.impulse = self.impulse + (t - self.t) * self.rho
+        self.t = t
+        self._record(t, self.z, self.rho)
+        return True
+
+    def _step(self) -> bool:
+        """One step of the acting students."""
+        latest = float(np.min(self.due + 0.5 * self.patience)) - self.t
+        rising = self.open & np.isfinite(self.first[0])
+        relaxing = float(np.max(self.a[rising], initial=0.0)) * max(4 * self.terms.at_one, self.terms.slope_at_one)
+        h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h), STABLE / max(relaxing, 1e-300))
+        size = self.z.size
+        slopes = np.empty((7, size))
+        rho = np.empty((7, self.rho.size))
+        z = self.z.ravel()
+
+        def stage(i: int, at: Array) -> None:
+            force, residual = self._forces(at.reshape(self.z.shape))
+            slopes[i], rho[i] = force.ravel(), residual.ravel()
+
+        stage(0, z)
+        with np.errstate(all="ignore"):  # a trial step may overflow; it is rejected
+            while True:
+                for i in range(1, 6):
+                    stage(i, z + h * (RK45.A[i, :i] @ slopes[:i]))
+                new = z + h * (RK45.B @ slopes[:6])
+                stage(6, new)
+                wrong = (h * (RK45.E @ slopes)).reshape(self.z.shape)
+                scale = 3e-2 + np.maximum(np.abs(self.z), np.abs(new).reshape(self.z.shape))
+                scale[:, self.fast :] = 3.0
+                error = float(np.sqrt(np.max(np.mean((wrong / scale) ** 2, axis=1)))) / STEP_ERROR
+                if error < 1:
+                    break
+                h *= max(0.2, 0.9 * error**-0.2) if np.isfinite(error) else 0.2
+                if h < 1e-13 * self.t:
+                    return False
+        old, before, self.z = self.t, self.z, new.reshape(self.z.shape)
+        self.t = old + h if old + h < self.t_max * (1 - 1e-15) else self.t_max
+        self.h = h * min(3.0, 0.9 * max(error, 1e-6) ** -0.2)
+        dense = RK45.P.T @ slopes
+
+        def at(fraction: float) -> Array:
+            powers = fraction ** np.arange(1, 5)
+            return before + h * (powers @ dense).reshape(before.shape)
+
+        for t in self.requested[(self.requested > old) & (self.requested < self.t)]:
+            middle = at((t - old) / h)
+            self._record(t, middle, self._forces(middle)[1])
+        self.impulse = self.impulse + (h * (RK45.B @ rho[:6])).reshape(self.rho.shape)
+        self.rho = rho[6].reshape(self.rho.shape).copy()
+        self._record(self.t, self.z, self.rho)
+        self._passages(old, h, at)
+        return True
+
+    def _forces(self, z: Array) -> tuple[Array, Array]:
+        """Time derivative of z, and ρ."""
+        self.evaluations += 1
+        r, n = z[:, : self.fast], np.exp(z[:, self.fast])
+        squares = r * r
+        powers = self.terms.powers(squares)
+        own = n[:, None] * powers
+        flat = self.columns.ravel()
+        rho = np.array([self.residual - np.bincount(flat, mass, self.problem.P) for mass in own.reshape(len(own), -1)])
+        if self.closed:
+            rho *= self.open
+            own *= self.open[self.columns]
+        own += rho.take(flat, axis=1).reshape(own.shape)
+        own *= powers
+        pull, growth = self.kw[0] * own[0], self.w[0] * own[0]
+        for kw, w, part in zip(self.kw[1:], self.w[1:], own[1:], strict=True):
+            pull += kw * part
+            growth += w * part
+        slow, learned, own_pull = self.others.T
+        turn = pull.sum(axis=1) + slow + n * own_pull
+        out = np.zeros_like(z)
+        np.divide(pull, r, out=out[:, : self.fast], where=r != 0)
+        out[:, : self.fast] -= turn[:, None] * r
+        out[:, self.fast] = 4 * (growth.sum(axis=1) + slow / self.k[0] - n * (self.terms.at_one - learned))
+        out[:, self.fast + 1] = turn
+        return out, rho
+
+    # Events and record
+
+    def _strengths(self, z: Array) -> Array:
+        mass = np.exp(z[:, self.fast])[:, None] * z[:, : self.fast] ** 2
+        return self.idle_strengths + np.bincount(self.columns.ravel(), mass.ravel(), self.problem.P)
+
+    def _record(self, t: float, z: Array, rho: Array) -> None:
+        aligned = self.idle_alignments.copy()
+        np.maximum.at(aligned, self.columns.ravel(), z[:, : self.fast].ravel() ** 2)
+        loss = 0.5 * float(self.w @ np.sum(rho**2, axis=1)) + self.closed_loss
+        self.log.append((t, loss, self._strengths(z), aligned))
+
+    def _passages(self, old: float, h: float, at: Callable[[float], Array]) -> None:
+        """Alignments and recoveries of this step, on its interpolant."""
+        squares = self.z[:, : self.fast] ** 2
+        waiting = np.isinf(self.first) & (self.a > 0)
+        aligned = (squares >= events.ALIGNED) & waiting[0][self.columns]
+        recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & waiting[1]
+        for i, e in np.argwhere(aligned):
+            p, k = int(self.columns[i, e]), int(self.who[i])
+
+            def past(s: float, i: int = i, e: int = e) -> float:
+                return float(at(s)[i, e] ** 2 - events.ALIGNED)
+
+            t = old + h * _root(past)
+            if t < self.first[0, p]:
+                self.first[0, p] = t
+                self.defect.aligned(p, k, t)
+        for p in np.nonzero(recovered)[0].tolist():
+
+            def learned(s: float, p: int = p) -> float:
+                return float(self._strengths(at(s))[p] - events.RECOVERED * self.a[p])
+
+            t = self.first[1, p] = old + h * _root(learned)
+            self.defect.recovered(p, t, self.overlaps[:, p] ** 2)
+
+    def _close(self) -> None:
+        """Close directions that are recovered and at rest."""
+        rest = np.abs(self.w @ self.rho) < REST * self.terms.at_one * self.a
+        for p in np.nonzero(self.open & np.isfinite(self.first[1]) & rest)[0]:
+            i, e = np.nonzero((self.columns == p) & (self.z[:, : self.fast] ** 2 > events.ALIGNED))
+            if not i.size:
+                continue
+            leader = int(np.argmax(self.z[i, self.fast]))
+            if 1 - self.z[i[leader], e[leader]] ** 2 < TURNED:
+                self.closed_loss += 0.5 * float(self.w @ self.rho[:, p] ** 2)
+                self.open[p], self.rho[:, p] = False, 0.0
+                self.closed += 1
+                self.source[p] = 0.0
+                self.leads[self.who[i[leader]]] = True
+                who = self.who[i]
+                self._look_acting(i)
+                self._sort(who)
+
+    def _examine(self) -> None:
+        """Bring the acting students' overlaps into the table, and look for what is neglected."""
+        self.overlaps[self.who[:, None], self.columns] = self.z[:, : self.fast]
+        self.log_n[self.who] = self.z[:, self.fast]
+        self.defect.examine(
+            self.t, self.overlaps, self.outside, self.log_n, self.rho, self.open, np.isfinite(self.first[1]), self.leads
+        )
+
+    # Looks
+
+    def _look_around(self) -> None:
+        acting = np.arange(len(self.who)) if self.steps % REVIEW == 0 else np.nonzero(self.due[self.who] <= self.t)[0]
+        if acting.size:
+            who = self.who[acting]
+            self._look_acting(acting)
+            self._sort(who)
+        idle = ~self.acts & ~self.leads
+        if (idle & (self.due <= self.t)).any() or self.steps % (RING // 4) == 0:
+            early = self.due - 0.5 * self.patience <= self.t  # together with those that are due soon
+            dormant = np.nonzero(idle & (early | (self.seen <= self.steps - RING // 2)))[0]
+            self._look_dormant(dormant)
+            self._sort(dormant)
+
+    @property
+    def _learned(self) -> Array:
+        return ~self.open & (self.a > 0)
+
+    def _since(self, students: Array) -> Array:
+        """∫ρ dt since the last look of each, (K, J, P)."""
+        return self.impulse - self.ring[self.seen[students] % RING]
+
+    def _look_acting(self, acting: Array) -> None:
+        """Write acting students into the table: fast overlaps as stepped, the others in closed form."""
+        who, z, columns = self.who[acting], self.z[acting], self.columns[acting]
+        turn, squares = z[:, self.fast + 1], self.overlaps[who] ** 2
+        y = np.sqrt(grown(self.terms, squares, self._since(who), turn)) * np.sign(self.overlaps[who])
+        y[np.arange(len(who))[:, None], columns] = z[:, : self.fast] * np.exp(turn)[:, None]
+        weight = np.exp(z[:, self.fast]) * (self.t - self.seen_at[who])
+        captured_step(self.terms, y, squares, weight, self._learned)
+        self.overlaps[who], self.outside[who] = normalised(y, self.outside[who])
+        self.log_n[who] = z[:, self.fast]
+        self.seen[who], self.seen_at[who] = self.steps, self.t
+
+    def _look_dormant(self, students: Array) -> None:
+        block = max(1, SMALL_BLOCK // self.rho.size)
+        for k in (students[i : i + block] for i in range(0, len(students), block)):
+            self.overlaps[k], self.outside[k], self.log_n[k] = dormant_step(
+                self.terms, self.overlaps[k], self.outside[k], self.log_n[k], self._since(k),
+                self.t - self.seen_at[k], self._learned,
+            )  # fmt: skip
+            self.seen[k], self.seen_at[k] = self.steps, self.t
+
+    def _sort(self, students: Array) -> None:
+        """After a look: which overlaps are fast, when to look again, and who acts."""
+        block = max(1, SMALL_BLOCK // self.problem.P)
+        for i in range(0, len(students), block):
+            self._sort_block(students[i : i + block])
+
+    def _sort_block(self, students: Array) -> None:
+        overlaps, n = self.overlaps[students], np.exp(self.log_n[students])
+        squares = overlaps * overlaps
+        lead = squares if self.k[0] == 4 else squares ** (self.k[0] / 2 - 1)
+        speed = lead * self.rho[0]
+        slow = self.kw[0] * np.einsum("kp,kp->k", speed, squares)
+        fastest = np.argmax(speed, axis=1)[:, None]
+        x = np.maximum(np.take_along_axis(squares, fastest, axis=1), 1e-300)
+        rate = (self.k[0] - 2) * self._pull(x, fastest)[:, 0] / x[:, 0]
+        own, own_pull, drift = own_rates(self.terms, squares, self._learned)
+        secular = n / SECULAR * drift
+        fading = 4 * n / SECULAR * np.abs(self.terms.at_one - own)
+        with np.errstate(divide="ignore"):
+            patience = 1 / (rate / GROWTH + np.abs(slow) / TURN + secular + fading)
+        reach = max(self.h, 0.5 / (self.terms.slope_at_one * max(float(self.rho[0].max()), 1e-300)))
+        weight = n * (self.terms.at_one / self.w[0]) * np.max(lead * squares * self.source, axis=1)
+        acted, leads = self.acts[students], self.leads[students]
+        acts = (patience < np.where(acted, 4.0, 2.0) * reach) | (weight > np.where(acted, 0.5, 1.0) * SOURCE)
+        acts &= ~leads
+        self.patience[students] = np.where(leads, 0.0, patience)
+        self.due[students] = np.where(leads, np.inf, self.t + patience)
+        if acted.any():
+            kept = ~np.isin(self.who, students[acted])
+            self.who, self.columns, self.z, self.others = (
+                part[kept] for part in (self.who, self.columns, self.z, self.others)
+            )
+        for changed, sign in ((acted & ~acts, 1.0), (acts & ~acted, -1.0)):
+            if changed.any():
+                self.idle_strengths += sign * n[changed] @ squares[changed]
+        if not acts.all():
+            np.maximum(self.idle_alignments, squares[~acts].max(axis=0), out=self.idle_alignments)
+        if acts.any():
+            importance = np.abs(speed[acts]) + n[acts, None] * squares[acts] * lead[acts] ** 2
+            self._enter(
+                students[acts], overlaps[acts], importance, np.column_stack([own, own_pull])[acts], secular[acts]
+            )
+        self.acts[students] = acts
+
+    def _pull(self, x: Array, columns: Array) -> Array:
+        """Σ_j k_j w_j |ρ_jp| r^{k_j} at squares x of the directions ``columns``."""
+        pull = np.zeros_like(x)
+        for kw, rho, power in zip(self.kw, self.rho, self.terms.each_power(x), strict=True):
+            pull += kw * np.abs(rho[columns]) * power
+        return pull
+
+    def _enter(self, students: Array, overlaps: Array, importance: Array, own: Array, secular: Array) -> None:
+        """Students begin to act with the overlaps of largest ``importance``, or go on with others."""
+        cut = self.problem.P - self.fast
+        if cut:
+            columns = np.argpartition(importance, cut, axis=1)[:, cut:]
+        else:
+            columns = np.tile(np.arange(self.fast), (len(students), 1))
+        r = np.take_along_axis(overlaps, columns, axis=1)
+        x = np.maximum(r * r, 1e-300)
+        squares = overlaps * overlaps
+        pull = self._pull(x, columns)
+        half = self.k[0] / 2
+        slow = squares**half @ self.rho[0] - np.sum(x**half * self.rho[0][columns], axis=1)
+        left_out = (self.k[0] - 2) / GROWTH * np.min(pull / x, axis=1) if cut else np.zeros(len(students))
+        self.patience[students] = 1 / np.maximum(secular, 1e-300)
+        self.due[students] = self.t + 1 / np.maximum(left_out + secular, 1e-300)
+        z = np.column_stack([r, self.log_n[students], np.zeros(len(students))])
+        self.who = np.concatenate([self.who, students])
+        self.columns = np.concatenate([self.columns, columns])
+        self.z = np.concatenate([self.z, z])
+        self.others = np.concatenate([self.others, np.column_stack([self.kw[0] * np.maximum(slow, 0.0), own])])
+
+    def _refresh(self) -> None:
+        """Σ n r² and max r² of the students that do not act."""
+        idle = ~self.acts
+        squares = self.overlaps[idle] ** 2
+        self.idle_strengths = np.exp(self.log_n[idle]) @ squares
+        self.idle_alignments = squares.max(axis=0, initial=0.0)
+
+    def directions(self) -> Array:
+        """Unit rows in the coordinates of the start."""
+        return np.hstack([self.overlaps, self.beside * (np.sqrt(self.outside) / self.beside_norm)[:, None]])
+
+
+def _root(excess: Callable[[float], float]) -> float:
+    """Fraction of the step at which ``excess`` passes zero; its end where rounding hides the change of sign."""
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(0.0) < 0 < excess(1.0) else 1.0
