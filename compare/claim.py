@@ -9,7 +9,7 @@
 
 A claim is an experiment and what a formula says of it.  The keys of the experiment (``quantity``, ``method``,
 ``activation``, ``beta``, ``P``, ``m``, ``d``, ``init_scale``, ``widths``, ``dimensions``, ``sizes``, ``step_size``,
-``step_sizes``, ``label_noise``, ``seeds``) and those of the judgement (``finite_size``, ``allowance``, ``detects``,
+``step_sizes``, ``batch``, ``label_noise``, ``seeds``) and those of the judgement (``finite_size``, ``allowance``, ``detects``,
 ``quick``) stand side by side; whatever is left out is chosen for the quantity and the method
 (``compare.default_sizes``).
 
