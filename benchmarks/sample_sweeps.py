@@ -1,4 +1,4 @@
-"""Sweeps of SGD over step sizes beside the law of SGD: loss against samples at the best of them (``compare.step_sweep``).
+"""Sweeps of SGD over step sizes beside the law of SGD: samples at the best of them (``compare.step_sweep``).
 
     python benchmarks/sample_sweeps.py --label-noise 1
 

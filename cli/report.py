@@ -175,13 +175,13 @@ def _caption(comparison: Comparison) -> str:
     law = comparison.law
     if law is None:
         return (
-            ", and predicted against measured transition times of every seed; the grey wedge is the tolerance. No bands "
-            f"of the law of SGD at this step size: {escape(comparison.agreement.law_absent)}"
+            ", and predicted against measured transition times of every seed; the grey wedge is the tolerance. No "
+            f"bands of the law of SGD at this step size: {escape(comparison.agreement.law_absent)}"
         )
     over = "noise from the given start" if law.start == "given" else "random starts and noise"
     return (
-        f"; yellow, the law of SGD at this step size over {over}: 10–90 % and mean of the loss behind the 10–90 % of the "
-        "seeds, and 5–95 %, quartiles and median of the transition times of each direction, beside the measured ones "
+        f"; yellow, the law of SGD at this step size over {over}: 10–90 % and mean of the loss behind the 10–90 % of "
+        "the seeds, and 5–95 %, quartiles and median of the transition times of each direction, beside the measured ones "
         "of the seeds that did not diverge"
     )
 

@@ -77,7 +77,12 @@ class Agreement:
             for level in LEVELS
         }
         document["loss_log10_sup_distance"] = self.loss_distance.as_dict()
-        document |= {"tolerance": self.tolerance, "against": self.against, "verdict": self.verdict, "reason": self.reason}
+        document |= {
+            "tolerance": self.tolerance,
+            "against": self.against,
+            "verdict": self.verdict,
+            "reason": self.reason,
+        }
         return document
 
 

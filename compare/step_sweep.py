@@ -32,7 +32,7 @@ class Sweep:
     Attributes
     ----------
     x
-        Samples, shape (X,).
+        Samples, shape (X,), to where the last step size is out.
     losses
         Shape (E, S, X) for E ascending step sizes and S seeds; inf from where a step size is out.
     laws
@@ -66,7 +66,9 @@ def sweep(experiment: Experiment, samples: float, seed: int) -> Sweep:
         for eta in steps
     ]
     x = np.geomspace(samples / 10**DECADES, 0.999 * samples, POINTS)
-    return Sweep(x, np.stack([_losses_of_survivors(experiment, law, x, seed) for law in laws]), tuple(laws))
+    losses = np.stack([_losses_of_survivors(experiment, law, x, seed) for law in laws])
+    some = np.isfinite(losses[:, 0]).any(axis=0)
+    return Sweep(x[some], losses[:, :, some], tuple(laws))
 
 
 def _losses_of_survivors(experiment: Experiment, law: SgdLaw, x: Array, seed: int) -> Array:

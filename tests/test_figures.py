@@ -86,7 +86,7 @@ def many_directions() -> Comparison:
 
 @pytest.fixture(scope="module", params=["random", "given"])
 def noisy(request: pytest.FixtureRequest) -> Comparison:
-    """At three tenths of the ceiling of the step size, so that the verdict is about the law of SGD; one run diverged."""
+    """At three tenths of the ceiling of the step size, so that the verdict is about the law; one run diverged."""
     problem = Problem(Activation("h4"), Teacher.power_law(2, 0.8), d=256, m=8)
     eta = 0.3 * ceiling(problem)
     start = None if request.param == "random" else problem.initial_directions(seed_stream(0, 0, DIRECTIONS))
