@@ -181,8 +181,8 @@ def _caption(comparison: Comparison) -> str:
     over = "noise from the given start" if law.start == "given" else "random starts and noise"
     return (
         f"; yellow, the law of SGD at this step size over {over}: 10–90 % and mean of the loss behind the 10–90 % of "
-        "the seeds, and 5–95 %, quartiles and median of the transition times of each direction, beside the measured ones "
-        "of the seeds that did not diverge"
+        "the seeds, and 5–95 %, quartiles and median of the transition times of each direction, beside the measured "
+        "ones of the seeds that did not diverge"
     )
 
 

@@ -3,8 +3,8 @@
 The best step size is found, not predicted.  At every step size of a wide list runs take the same number of samples,
 and none is cut when the loss has fallen.  A step size is out from where its first run diverges, or, as leap cannot see
 the rare samples that runs diverge by, from where the law expects direct SGD to be lost (``theory.sample_curves.lost``).
-The least of several noisy curves lies below each of them, so each half of the seeds is read at the step size that is
-best for the other half.  Unit: samples (steps × batch).
+The best is that of at most so many samples: a run may end before.  The least of several noisy curves lies below each
+of them, so each half of the seeds is read where the other half is best.  Unit: samples (steps × batch).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Sweep:
     Attributes
     ----------
     x
-        Samples, shape (X,), to where the last step size is out.
+        Samples, shape (X,).
     losses
         Shape (E, S, X) for E ascending step sizes and S seeds; inf from where a step size is out.
     laws
@@ -44,7 +44,7 @@ class Sweep:
     laws: tuple[SgdLaw, ...]
 
     def best(self) -> Array:
-        """Loss (S, X), each half of the seeds at the step sizes that are best for the other."""
+        """Loss (S, X) of at most x samples, each half of the seeds at the step sizes that are best for the other."""
         return cross_validated(self.losses, "mean")
 
     def expected(self) -> tuple[Array, Array, dict[str, Array]]:
@@ -66,9 +66,7 @@ def sweep(experiment: Experiment, samples: float, seed: int) -> Sweep:
         for eta in steps
     ]
     x = np.geomspace(samples / 10**DECADES, 0.999 * samples, POINTS)
-    losses = np.stack([_losses_of_survivors(experiment, law, x, seed) for law in laws])
-    some = np.isfinite(losses[:, 0]).any(axis=0)
-    return Sweep(x[some], losses[:, :, some], tuple(laws))
+    return Sweep(x, np.stack([_losses_of_survivors(experiment, law, x, seed) for law in laws]), tuple(laws))
 
 
 def _losses_of_survivors(experiment: Experiment, law: SgdLaw, x: Array, seed: int) -> Array:
@@ -85,15 +83,17 @@ def _losses_of_survivors(experiment: Experiment, law: SgdLaw, x: Array, seed: in
 
 
 def cross_validated(tables: Array, centre: str) -> Array:
-    """Rows (S, T) of ``tables`` (E, S, T), each half of the seeds at the choice e(t) of least centre of the other.
+    """Rows (S, T) of ``tables`` (E, S, T), each half of the seeds where the centre of the other is least up to t.
 
-    So that no run is chosen for its own luck: the least of several noisy curves lies below each of them.
+    So that no run is chosen for its own luck.
     """
     middle = np.mean if centre == "mean" else np.median
-    rows = np.empty(tables.shape[1:])
+    rows, columns = np.empty(tables.shape[1:]), np.arange(tables.shape[2])
     for half in (0, 1):
-        best = np.argmin(middle(tables[:, 1 - half :: 2], axis=1), axis=0)
-        rows[half::2] = np.take_along_axis(tables[:, half::2], best[None, None], axis=0)[0]
+        centres = middle(tables[:, 1 - half :: 2], axis=1)
+        best, least = np.argmin(centres, axis=0), np.min(centres, axis=0)
+        at = np.maximum.accumulate(np.where(least <= np.minimum.accumulate(least), columns, 0))
+        rows[half::2] = tables[best[at], half::2, at].T
     return rows
 
 
