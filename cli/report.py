@@ -118,9 +118,8 @@ runs diverged.</p>
 <h2>Pictures</h2>
 <figure>
 {_pictures(comparison)}
-<figcaption>Strengths and loss of the first seed, gradient flow as lines and SGD as points, and predicted against
-measured transition times of every seed; the grey wedge is the tolerance, points on the upper edge were not
-reached.</figcaption>
+<figcaption>Strengths and loss of the first seed, gradient flow as lines and SGD as points{_caption(comparison)}; points
+on the upper edge were not reached.</figcaption>
 </figure>
 <h2>Agreement</h2>
 {_agreement(comparison)}
@@ -168,6 +167,22 @@ def _pictures(comparison: Comparison) -> str:
     return "\n".join(
         f'<div class="{name}">{inline_svg(draw(data, width), name, title, described)}</div>'
         for name, width in (("wide", "text"), ("narrow", "column"))
+    )
+
+
+def _caption(comparison: Comparison) -> str:
+    """What the picture shows besides the first seed."""
+    law = comparison.law
+    if law is None:
+        return (
+            ", and predicted against measured transition times of every seed; the grey wedge is the tolerance. No "
+            f"bands of the law of SGD at this step size: {escape(comparison.agreement.law_absent)}"
+        )
+    over = "noise from the given start" if law.start == "given" else "random starts and noise"
+    return (
+        f"; yellow, the law of SGD at this step size over {over}: 10–90 % and mean of the loss behind the 10–90 % of "
+        "the seeds, and 5–95 %, quartiles and median of the transition times of each direction, beside the measured "
+        "ones of the seeds that did not diverge"
     )
 
 

@@ -69,17 +69,24 @@ class Calibration:
         return "\n".join(lines)
 
 
+def calibration_refusal(simulation: Simulation) -> str | None:
+    """Why runs cannot be laid into a law of SGD; None where they can."""
+    starts = simulation.run.directions
+    if starts is not None and starts.ndim == 3 and len(starts) > 1:
+        return "the law of SGD is of random starts or of one given start, and each seed was given its own"
+    if (~simulation.diverged).sum() < 2:
+        return "fewer than two runs did not diverge"
+    return sgd_law_refusal(simulation.problem)
+
+
 def calibrate(simulation: Simulation) -> Calibration | None:
-    """Lay the runs into the law of SGD; None where there is no such law, or fewer than two runs are left."""
-    run, problem = simulation.run, simulation.problem
-    alive = ~simulation.diverged
-    starts = run.directions
-    if starts is not None and starts.ndim == 3:
-        starts = starts[0] if len(starts) == 1 else None
-        if starts is None:
-            return None
-    if sgd_law_refusal(problem) is not None or alive.sum() < 2:
+    """Lay the runs into the law of SGD; None where ``calibration_refusal`` says why not."""
+    if calibration_refusal(simulation) is not None:
         return None
+    run, problem = simulation.run, simulation.problem
+    alive, starts = ~simulation.diverged, run.directions
+    if starts is not None and starts.ndim == 3:
+        starts = starts[0]
     law = sgd_law(
         problem, run.step_size, batch=run.batch, label_noise=run.label_noise, directions=starts,
         t_max=simulation.t_end, seed=run.seed,

@@ -9,8 +9,8 @@
 
 A claim is an experiment and what a formula says of it.  The keys of the experiment (``quantity``, ``method``,
 ``activation``, ``beta``, ``P``, ``m``, ``d``, ``init_scale``, ``widths``, ``dimensions``, ``sizes``, ``step_size``,
-``step_sizes``, ``label_noise``, ``seeds``) and those of the judgement (``finite_size``, ``allowance``, ``detects``,
-``quick``) stand side by side; whatever is left out is chosen for the quantity and the method
+``step_sizes``, ``batch``, ``label_noise``, ``seeds``) and those of the judgement (``finite_size``, ``allowance``,
+``detects``, ``quick``) stand side by side; whatever is left out is chosen for the quantity and the method
 (``compare.default_sizes``).
 
 Sensible sizes.  An exponent wants P as large as can be paid for, 6 to 64 seeds, and an allowance of what finite size

@@ -25,9 +25,10 @@ from ..problem.events import EVENTS
 from ..problem.problem import Problem
 from ..simulate import Leap, Simulation
 from ..theory.critical_step_size import drift_dominated_step_size
+from ..theory.finite_step_law import SgdLaw
 from ..theory.gradient_noise import ceiling
 from ..theory.prediction import LEVELS, Prediction, predict
-from .calibration import Calibration, calibrate
+from .calibration import Calibration, calibrate, calibration_refusal
 from .statistics import MedianEstimate, median_estimate, middle
 from .texts import estimate_text, number_text
 from .verdicts import agreement, calibration_verdict
@@ -42,7 +43,8 @@ class Agreement:
 
     ``errors[level][event]`` is the median relative error over seeds; ``pairs`` and ``unreached``
     count tested (seed, direction) pairs and those the run did not reach; ``quartiles`` are those
-    of all tested pairs against the flow (the scatter of single transitions).
+    of all tested pairs against the flow (the scatter of single transitions).  ``law_absent`` says
+    why the verdict is not about the law of SGD at the step size of the runs; empty where it is.
     """
 
     errors: dict[str, dict[str, MedianEstimate]]
@@ -51,8 +53,14 @@ class Agreement:
     quartiles: dict[str, tuple[float, float, float]]
     loss_distance: MedianEstimate
     tolerance: float
+    law_absent: str
     verdict: str
     reason: str
+
+    @property
+    def against(self) -> str:
+        """The theory that the verdict is about: ``"flow"``, or ``"sgd"``, the law of SGD."""
+        return "flow" if self.law_absent else "sgd"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form; inf and NaN are left for the caller to write as null."""
@@ -69,7 +77,12 @@ class Agreement:
             for level in LEVELS
         }
         document["loss_log10_sup_distance"] = self.loss_distance.as_dict()
-        document |= {"tolerance": self.tolerance, "verdict": self.verdict, "reason": self.reason}
+        document |= {
+            "tolerance": self.tolerance,
+            "against": self.against,
+            "verdict": self.verdict,
+            "reason": self.reason,
+        }
         return document
 
 
@@ -89,6 +102,11 @@ class Comparison:
     def problem(self) -> Problem:
         """The problem that both sides answer."""
         return self.simulation.problem
+
+    @property
+    def law(self) -> SgdLaw | None:
+        """The law of SGD that the verdict is about; None where it is about the flow."""
+        return self.calibration.law if self.calibration is not None and self.agreement.against == "sgd" else None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -193,7 +211,8 @@ def _agreement(
     tested = {event: table[~np.isnan(table)] for event, table in against_flow.items()}
     verdict, reason = agreement(errors["flow"], tolerance)
     noise = _noise_note(predictions, simulation)
-    if noise and calibration is not None and calibration.law.valid:
+    absent = _law_absent(simulation, calibration, noise)
+    if calibration is not None and not absent:
         verdict, reason = calibration_verdict(
             calibration.pit, calibration.coverage, simulation.seeds, tolerance,
             diverged=int(simulation.diverged.sum()), expected_diverged=calibration.expected_diverged,
@@ -209,6 +228,7 @@ def _agreement(
         quartiles={event: _quartiles(values) for event, values in tested.items()},
         loss_distance=median_estimate([_loss_distance(p, simulation, i) for i, p in enumerate(predictions)]),
         tolerance=tolerance,
+        law_absent=absent,
         verdict=verdict,
         reason=reason,
     )
@@ -234,6 +254,15 @@ def _loss_distance(prediction: Prediction, simulation: Simulation, index: int) -
     theory = np.maximum(prediction.flow.loss_at(simulation.times), floor)
     measured = np.maximum(simulation.loss[index], floor)
     return float(np.max(np.abs(np.log10(measured / theory))))
+
+
+def _law_absent(simulation: Simulation, calibration: Calibration | None, noise: str) -> str:
+    """Why the verdict is about the flow; empty where it is about the law of SGD."""
+    if not noise:
+        return "gradient noise plays little part at this step size"
+    if calibration is None:
+        return str(calibration_refusal(simulation))
+    return "" if calibration.law.valid else calibration.law.reason
 
 
 def _noise_note(predictions: list[Prediction], simulation: Simulation) -> str:

@@ -60,10 +60,11 @@ class Experiment:
     step_size
         As a fraction of the drift-dominated step size; None where noise has no part.
     step_sizes
-        From which the best is chosen, ascending, as fractions of the ceiling (``theory.gradient_noise``); of
-        ``samples_best_step`` by ``sgd_law`` by default those of ``theory.sample_curves``.
-    label_noise
-        Standard deviation of the labels, in ``samples_best_step``.
+        From which the best is chosen, ascending, as fractions of the ceiling (``theory.gradient_noise``; a batch B
+        allows steps B times larger); of ``samples_best_step`` by ``sgd_law`` by default those of
+        ``theory.sample_curves``.
+    batch, label_noise
+        Samples a step and the standard deviation of the labels, in ``samples_best_step``.
     seeds
         Independent starts.
 
@@ -86,6 +87,7 @@ class Experiment:
     sizes: tuple[int, ...] = UNSET
     step_size: float | None = None
     step_sizes: tuple[float, ...] = UNSET
+    batch: int = 1
     label_noise: float = 0.0
     seeds: int = UNSET
     problem: Problem = field(init=False, repr=False)
@@ -144,8 +146,11 @@ class Experiment:
         self._check_step_sizes()
 
     def _check_step_sizes(self) -> None:
-        if nonnegative_number("label_noise", self.label_noise) and self.quantity != "samples_best_step":
-            raise ValueError(f"`label_noise` has no part in {self.quantity}")
+        object.__setattr__(self, "batch", positive_integer("batch", self.batch))
+        object.__setattr__(self, "label_noise", nonnegative_number("label_noise", self.label_noise))
+        for name, plain in (("batch", 1), ("label_noise", 0.0)):
+            if getattr(self, name) != plain and self.quantity != "samples_best_step":
+                raise ValueError(f"`{name}` has no part in {self.quantity}")
         if not isinstance(self.step_sizes, tuple):
             raise ValueError(f"`step_sizes` must be a list of numbers, but is {self.step_sizes!r}")
         object.__setattr__(self, "step_sizes", tuple(positive_number("step_sizes", one) for one in self.step_sizes))

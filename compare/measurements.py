@@ -16,10 +16,8 @@ import numpy as np
 from .._types import Array
 from ..problem.problem import Problem
 from ..simulate import sgd
-from ..theory import FiniteLaw, SgdLaw, finite_law, resource_curves, sample_curves, sgd_law
+from ..theory import FiniteLaw, finite_law, resource_curves, sample_curves, sgd_law
 from ..theory.finite_size_law import law_of_starts
-from ..theory.gradient_noise import ceiling
-from ..theory.sample_curves import best_of, lost
 from .experiment import SETTLED, Experiment
 from .runs import (
     SAMPLERS,
@@ -30,6 +28,7 @@ from .runs import (
     undiverged,
     weakest_step_size,
 )  # fmt: skip
+from .step_sweep import cross_validated, learned, step_sizes_of, sweep
 
 LAW_NUMBERS = 4_000_000  # of the control variate: draws × directions
 POINTS = 80  # of a curve
@@ -158,56 +157,17 @@ def _samples_best_step(experiment: Experiment, seed: int) -> Measured:
     The window is where the mean loss says that between one and half of the directions are learned; for the
     asymptote of the law it is ``SETTLED``.
     """
-    problem, noise = experiment.problem, experiment.label_noise
-    steps = _step_sizes(experiment, problem)
+    problem, size = experiment.problem, experiment.batch
+    steps = step_sizes_of(experiment, problem)
     if experiment.method == "sgd_law":
-        given = steps if steps.size else None
-        curve = sample_curves.samples_best_step(problem, step_sizes=given, label_noise=noise, seed=seed)
-        return _measured(curve.x, curve.rows, None, None, window=_learned(problem, curve.x, curve.rows, *SETTLED))
-    laws = [sgd_law(problem, eta, label_noise=noise, seed=seed) for eta in steps]
-    samples = LENGTH * _span(_many(problem, seed))[1] / steps[-1]
-    x = np.geomspace(samples / 1000, 0.999 * samples, 2 * POINTS)
-    rows = cross_validated(np.stack([_losses_of_survivors(experiment, law, x, seed) for law in laws]), "mean")
-    expected = best_of(laws, x)[0]
-    window = _learned(problem, x, rows, 1, problem.P // 2)
-    return _measured(x, rows, None, expected[None], tail="none", window=window)
-
-
-def _learned(problem: Problem, x: Array, rows: Array, first: int, last: int) -> tuple[float, float]:
-    """The x between which ``first`` and ``last`` directions are learned, says the mean loss of ``rows`` (S, X)."""
-    left = 0.5 * problem.activation.second_moment * (np.sum(problem.a**2) - np.cumsum(problem.a**2))
-    below = [np.flatnonzero(rows.mean(axis=0) < left[q - 1]) for q in (first, last)]
-    if not below[-1].size:
-        raise ValueError(f"{x[-1]:.3g} samples are too few to learn {last} directions at any step size")
-    return float(x[below[0][0]]), float(x[below[-1][0]])
-
-
-def _step_sizes(experiment: Experiment, problem: Problem) -> Array:
-    return ceiling(problem) * np.array(experiment.step_sizes)
-
-
-def _losses_of_survivors(experiment: Experiment, law: SgdLaw, x: Array, seed: int) -> Array:
-    """Loss (S, X) at x samples, inf from where the first run diverges or, for leap cannot see it, is expected to."""
-    run = sgd(
-        experiment.problem, law.step_size, int(np.ceil(x[-1])), seeds=experiment.seeds, seed=seed, spacing="log",
-        sampler=SAMPLERS[experiment.method], label_noise=experiment.label_noise, records=3 * POINTS,
-    )  # fmt: skip
-    found = np.stack([np.interp(np.log(x), np.log(run.times[1:] / law.step_size), row[1:]) for row in run.loss])
-    found[:, np.isnan(found).any(axis=0) | lost(law, x)] = np.inf
-    return found
-
-
-def cross_validated(tables: Array, centre: str) -> Array:
-    """Rows (S, T) of ``tables`` (E, S, T), each half of the seeds at the choice e(t) of least centre of the other.
-
-    So that no run is chosen for its own luck: the least of several noisy curves lies below each of them.
-    """
-    middle = np.mean if centre == "mean" else np.median
-    rows = np.empty(tables.shape[1:])
-    for half in (0, 1):
-        best = np.argmin(middle(tables[:, 1 - half :: 2], axis=1), axis=0)
-        rows[half::2] = np.take_along_axis(tables[:, half::2], best[None, None], axis=0)[0]
-    return rows
+        curve = sample_curves.samples_best_step(
+            problem, step_sizes=steps if steps.size else None, batch=size, label_noise=experiment.label_noise, seed=seed
+        )
+        return _measured(curve.x, curve.rows, None, None, window=learned(problem, curve.x, curve.value, *SETTLED))
+    found = sweep(experiment, LENGTH * size * _span(_many(problem, seed))[1] / steps[-1], seed)
+    rows, expected = found.best(), found.expected()[0]
+    window = learned(problem, found.x, rows.mean(axis=0), 1, problem.P // 2)
+    return _measured(found.x, rows, None, expected[None], tail="none", window=window)
 
 
 def _width(experiment: Experiment, seed: int) -> Measured:
@@ -287,7 +247,7 @@ def _dimension_samples(experiment: Experiment, seed: int) -> Measured:
     rows, laws = [], []
     for d in experiment.dimensions:
         problem = replace(experiment.problem, d=d)
-        steps = _step_sizes(experiment, problem)
+        steps = step_sizes_of(experiment, problem)
         law = np.stack([sgd_law(problem, eta, seed=seed).alignment[:, -1] / eta for eta in steps])
         best = int(np.argmin(np.median(law, axis=1)))
         laws.append(law[best])

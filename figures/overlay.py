@@ -6,6 +6,11 @@ the loss of the same seed, with the 10–90 % band of SGD over seeds.  Right: pr
 measured transition times for every seed; the grey wedge is the tolerance, points on the upper edge
 were not reached.
 
+Where the verdict is about the law of SGD at the step size of the runs (``theory.finite_step_law``; gradient noise
+matters and the law holds), its bands are drawn behind those of SGD, over its draws of noise, and of starts where
+they are random.  Bottom left: 10–90 % and mean of the loss.  Right, instead: for every direction 5–95 %, quartiles
+and median of the predicted alignment and recovery times, beside the measured ones of the seeds that did not diverge.
+
 The picture of a ``Comparison`` is ``draw(data_of(comparison))``; ``compute`` makes one at the sizes
 below: σ = h_4, P = 8 directions of strength a_p ∝ 1/p, d = 2048, m = 64 and 12 seeds of the leap
 sampler.  Run time: under a minute.  Command: ``emergence figures overlay``.
@@ -20,6 +25,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from .._types import Array
 from ..compare.comparison import Comparison, overlay
@@ -39,6 +45,8 @@ SECONDS = {"full": 25.0, "quick": 8.0}
 
 SHOWN = 6  # directions drawn one by one; more would not be told apart
 GRID = 600  # points of a theoretical curve
+BAND = (0.1, 0.9)  # of the loss
+LAW = "#F0E442"  # the palette's yellow, of no series
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -59,6 +67,10 @@ def data_of(comparison: Comparison) -> dict[str, Array]:
     ``band`` (2, T): 10 and 90 % of the loss of the ``kept`` () seeds that did not diverge, empty for one.
     ``predicted``, ``measured`` (2, K, S): alignment and recovery, NaN where not tested, inf where not reached.
     ``initial_loss``, ``tolerance``, ``verdict`` ().
+
+    Where the verdict is about the law of SGD, for L times and S' kept seeds: ``law_times`` (L,), ``law_loss`` (L,) and
+    ``law_band`` (2, L), mean and 10 and 90 % of its draws; ``law_quantiles`` (5, 2, K): ``LEVELS`` of the predicted
+    alignment and recovery; ``law_measured`` (2, K, S'); ``law_start`` (): "random" or "given".
     """
     simulation, prediction, problem = comparison.simulation, comparison.predictions[0], comparison.problem
     shown, solution = _shown(problem.a), prediction.flow
@@ -67,7 +79,7 @@ def data_of(comparison: Comparison) -> dict[str, Array]:
     grid = np.geomspace(start, min(end, solution.t_end), GRID)
     band = np.zeros((2, 0))
     if good.sum() > 1:
-        band = np.quantile(simulation.loss[good][:, inside], [0.1, 0.9], axis=0)
+        band = np.quantile(simulation.loss[good][:, inside], BAND, axis=0)
     predicted = np.array([[getattr(item.flow, event)[shown] for item in comparison.predictions] for event in EVENTS])
     measured = np.array([simulation.first_passages(event)[:, shown] for event in EVENTS])
     tested = (predicted > 0) & (predicted <= simulation.t_end)
@@ -90,6 +102,22 @@ def data_of(comparison: Comparison) -> dict[str, Array]:
         "initial_loss": solution.loss[0],
         "tolerance": np.array(comparison.agreement.tolerance),
         "verdict": np.array(comparison.agreement.verdict),
+    } | _law_data(comparison, start, shown)
+
+
+def _law_data(comparison: Comparison, start: float, shown: Array) -> dict[str, Array]:
+    """The bands of the law that the verdict is about; nothing where it is about the flow."""
+    law, simulation = comparison.law, comparison.simulation
+    if law is None:
+        return {}
+    inside, good = law.times >= start, ~simulation.diverged
+    return {
+        "law_times": law.times[inside],
+        "law_loss": law.loss[inside],
+        "law_band": np.quantile(law.rows[:, inside], BAND, axis=0),
+        "law_quantiles": np.stack([law.quantiles(event)[:, shown] for event in EVENTS], axis=1),
+        "law_measured": np.stack([getattr(simulation, event)[good][:, shown].T for event in EVENTS]),
+        "law_start": np.array(law.start),
     }
 
 
@@ -105,8 +133,13 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
         axes["loss"].sharex(axes["steps"])
         _staircases(axes["steps"], data)
         _loss(axes["loss"], data)
-        _times(axes["times"], data)
-        label_decades(axes["loss"].xaxis, axes["loss"].yaxis, axes["times"].xaxis, axes["times"].yaxis)
+        logarithmic = [axes["loss"].xaxis, axes["loss"].yaxis, axes["times"].yaxis]
+        if "law_times" in data:
+            _passages(axes["times"], data)
+        else:
+            _times(axes["times"], data)
+            logarithmic.append(axes["times"].xaxis)
+        label_decades(*logarithmic)
     return figure
 
 
@@ -166,9 +199,16 @@ def _staircases(axis: Axes, data: dict[str, Array]) -> None:
 
 
 def _loss(axis: Axes, data: dict[str, Array]) -> None:
+    if "law_times" in data:
+        axis.fill_between(
+            data["law_times"], *data["law_band"], color=LAW, alpha=0.6, linewidth=0, label="law of SGD, 10–90 %"
+        )
+        axis.plot(data["law_times"], data["law_loss"], color="0.3", linestyle=(0, (1, 1)), label="its mean", zorder=3)
     if data["band"].size:
-        label = f"SGD, 10–90 % of {data['kept']} seeds"
-        axis.fill_between(data["times"], *data["band"], color="0.82", linewidth=0, label=label)
+        look: dict[str, Any] = {"color": "0.82", "linewidth": 0}
+        if "law_times" in data:  # seen through, and with edges
+            look = {"facecolor": (0.5, 0.5, 0.5, 0.3), "edgecolor": "0.4", "linewidth": 0.6}
+        axis.fill_between(data["times"], *data["band"], label=f"SGD, 10–90 % of {data['kept']} seeds", **look)
     axis.plot(data["grid"], data["flow_loss"], color="black", label="gradient flow, first seed", zorder=3)
     axis.plot(data["times"], data["loss"], label="SGD, first seed", **_points(data["times"], "o", "black"))
     axis.set_xscale("log")
@@ -206,3 +246,35 @@ def _times(axis: Axes, data: dict[str, Array]) -> None:
     axis.set_ylabel("measured time (SGD)")
     axis.set_title(f"every seed: {data['verdict']}", loc="left")
     axis.legend(handles=handles, loc="upper left", handlelength=1.0)
+
+
+def _passages(axis: Axes, data: dict[str, Array]) -> None:
+    """Bars of the law of SGD for every direction, alignment left and recovery right, and the measured times on them."""
+    start, end = data["window"]
+    low, high = 0.2 * start, 1.6 * end  # room for the legend
+    for i in range(len(data["direction"])):
+        look: dict[str, Any] = {"linestyle": "none", "marker": series(i)["marker"], "color": series(i)["color"]}
+        for j, face in enumerate((look["color"], "white")):
+            at, bars = i + 0.4 * j - 0.2, np.minimum(data["law_quantiles"][:, j, i], high)
+            for (bottom, top), alpha in (((bars[0], bars[4]), 0.5), ((bars[1], bars[3]), 1.0)):
+                axis.bar(at, top - bottom, 0.36, bottom, color=LAW, alpha=alpha, linewidth=0)
+            if bars[2] < high:
+                axis.plot([at - 0.18, at + 0.18], [bars[2], bars[2]], color="black", linewidth=1)
+            heights = np.minimum(data["law_measured"][j, i], high / 1.08)
+            aside = at + 0.12 * np.linspace(-1, 1, heights.size)
+            axis.plot(aside, heights, markerfacecolor=face, markeredgewidth=0.8, zorder=3, **look)
+    axis.set_yscale("log")
+    axis.set_ylim(low, high)
+    axis.set_xlim(-0.6, len(data["direction"]) - 0.4)
+    axis.set_xticks(range(len(data["direction"])), [f"{p}" for p in data["direction"]])
+    axis.set_xlabel("direction $p$")
+    axis.set_ylabel("flow time of transition")
+    axis.set_title(f"every seed against the law: {data['verdict']}", loc="left")
+    handles: list[Any] = [
+        Patch(color=LAW, alpha=0.5, linewidth=0, label=f"law of SGD, {data['law_start']} start, 5–95 %"),
+        Patch(color=LAW, linewidth=0, label="its quartiles"),
+        Line2D([], [], color="black", linewidth=1, label="its median"),
+    ]
+    for event, face in (("SGD, alignment", "0.3"), ("SGD, recovery", "white")):
+        handles.append(Line2D([], [], linestyle="none", marker="o", color="0.3", markerfacecolor=face, label=event))
+    axis.legend(handles=handles, loc="lower right", handlelength=1.2)

@@ -1,24 +1,29 @@
-"""Loss against samples: one step size for all, or the best for each number of samples.
+"""Loss against samples at the best of many step sizes: SGD, the law of SGD, and the paper's sufficient rule.
 
-At step size η direction p is learned only if drift beats gradient noise, η ≤ η_p ∝ a_p/d^{k*−1}, and then
-after n = T_p/η samples.  With β > ½ and γ = (2β − 1)/β,
+Thin lines are SGD by leap at one step size each, the mean over seeds, from light (the smallest) to dark; all runs take
+the same number of samples, and none is cut when its loss has fallen.  A line ends with a cross where the first run
+diverges or where direct SGD would be lost (``theory.divergence``): leap does not see what ends such runs.  Points are
+the best step size for at most so many samples, cross-validated: each half of the seeds is read at the step size that
+is best for the other half (``compare.step_sweep``), the mean with its 95 % t-interval.  The law of SGD
+(``theory.finite_step_law``) is at the best of the same step sizes: mean, and 10–90 % of single runs.  The paper's rule,
+drift above the noise of the start, is the curve that would hold if its step sizes were the largest that learn
+(``resource_curves.samples_horizon_step``).  It knows neither label noise nor the ceiling: at this d the strongest
+directions would be learned at step sizes above it, in fewer samples than SGD can, and without label noise the weakest
+are learned far sooner than it says.  With τ² = φ(1) the noise stays at the level at which the rule holds it, so that
+there the rule is about right.
 
-    η fixed:                     L ∝ n^{−γ}             and directions with η_p < η stay unlearned,
-    η the best for each n:       L ∝ (n/d^{k*−1})^{−γ/2}
+Above (left) without label noise, below (right) with labels of standard deviation τ.  Derived in
+``theory.exponent_table``, for the setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, at many directions:
 
-(setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983; derived in ``theory.exponent_table``; −γ/2 is the minimax
-rate of the Gaussian sequence model): a smaller η is slower by itself and goes on for longer, and the envelope of all
-is flatter.
+    best step size, no label noise     L ∝ n^{1−2β}
+    label noise, or the rule           L ∝ n^{(1−2β)/(2β)}
 
-Above (left): the finite law (``theory.resource_curves``) at P = 4000, thin lines at fixed step sizes, the
-thick one the best step size with 10–90 % of random starts, asymptotic slopes as thin straight lines, fitted
-exponents with 95 % intervals (``compare.exponent_fit``).  Below (right): SGD by leap at P = 16, one curve a
-step size, mean over seeds; their lower envelope is the curve of the best step size, to be compared with the
-law's (black).  The law lets a direction be learned below η_p in the time of the flow and above it never; noise
-slows SGD down before η_p and carries lucky students over it, and at P = 16 the two nearly balance: the envelope
-needs about half to all of the law's samples.  Leap is approximate where noise rules.
+At P = 16 those are far off; what can be compared are the exponents of straight lines in the stated windows, SGD's and
+the law's in the same one, from one to half of the directions learned by SGD; the rule's in its own (``fit_exponent``,
+95 % intervals over seeds).
 
-Sizes: h4, β = 0.8; law at d = 10⁶, m = 4P; SGD at d = 4096, m = 4P.  Run time: about 25 s.
+Sizes: h4, β = 0.8, P = 16, m = 64, d = 1024, 16 seeds, 2·10⁸ samples; step sizes 0.08, 0.16, 0.32, 0.64 and, without
+label noise, 0.9 of the ceiling (``theory.gradient_noise``).  Run time: some seven minutes.
 Command: ``emergence figures sample_scaling``.
 """
 
@@ -26,147 +31,130 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.exponent_fit import fit_exponent
-from ..compare.runs import sgd_to, undiverged
-from ..problem import Activation, Problem, Teacher
-from ..theory import FiniteLaw, finite_law, resource_curves
-from ..theory.critical_step_size import median_thresholds
+from ..compare import Experiment, fit_exponent
+from ..compare.statistics import seed_mean
+from ..compare.step_sweep import learned, sweep
+from ..theory import finite_law, resource_curves
 from .style import house_style, label_decades, panels, series
 
-SUMMARY = "Loss against samples at fixed step sizes and at the best one for each horizon"
+SUMMARY = "Loss against samples at the best of many step sizes, by SGD, its law and the paper's rule"
 SIZES: dict[str, dict[str, Any]] = {
     "full": {
-        "beta": 0.8, "P": 4000, "m": 16000, "d": 1_000_000, "draws": 32, "steps": 6,
-        "run": {"P": 16, "m": 64, "d": 4096, "seeds": 4, "steps": 5},
+        "beta": 0.8, "P": 16, "m": 64, "d": 1024, "seeds": 16, "draws": 400,
+        "sweeps": [
+            {"label_noise": 0.0, "samples": 2e8, "step_sizes": [0.08, 0.16, 0.32, 0.64, 0.9]},
+            {"label_noise": 1.0, "samples": 2e8, "step_sizes": [0.08, 0.16, 0.32, 0.64]},
+        ],
     },
     "quick": {
-        "beta": 0.8, "P": 1000, "m": 4000, "d": 1_000_000, "draws": 16, "steps": 5,
-        "run": {"P": 8, "m": 32, "d": 4096, "seeds": 2, "steps": 3},
+        "beta": 0.8, "P": 8, "m": 32, "d": 512, "seeds": 6, "draws": 200,
+        "sweeps": [
+            {"label_noise": 0.0, "samples": 3e7, "step_sizes": [0.16, 0.32, 0.64]},
+            {"label_noise": 1.0, "samples": 3e7, "step_sizes": [0.16, 0.32, 0.64]},
+        ],
     },
 }  # fmt: skip
-SECONDS = {"full": 25.0, "quick": 6.0}
-RECORDS = 150
+SECONDS = {"full": 400.0, "quick": 60.0}
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
-    """Curves and fits; samples in units of d^{k*−1}, losses as shares of the loss at the start.
+    """Curves and fits of each sweep i; losses as shares of the loss at the start.
 
     Returns
     -------
     dict
-        ``x``, ``best``, ``low``, ``high`` (X,): law at the best step size, mean and 10–90 %; ``fixed`` (K, X) at
-        the ``step_sizes`` (K,), ascending; ``fit_best``, ``fit_fixed`` (3,): exponent and interval, the latter
-        of the smallest step size, with ``window_best`` and ``window_fixed`` (2,); ``beta``, ``law_P`` ();
-        ``run_step_sizes`` (J,), ``run_x``, ``run_loss`` (J, R): SGD; ``run_law_x``, ``run_law`` (X',): the best
-        step size by the law, from many starts; ``run_P``, ``run_seeds`` ().
+        ``label_noise`` (I,); ``x{i}`` (X,): samples; ``step_sizes{i}`` (E,), of the ceiling, and ``curves{i}`` (E, X):
+        mean over seeds, NaN where the step size is out; ``best{i}`` (3, X): at the best step size, with its interval;
+        ``law{i}`` (3, X): mean, 10 and 90 %; ``rule`` (2, X'): samples and loss; ``fit{i}`` (4,): exponent of SGD, its
+        interval, the law's exponent; ``window{i}`` (2,): where; ``rule_exponent`` () and ``rule_window`` (2,);
+        ``P``, ``beta``, ``seeds`` ().
     """
-    problem = _problem(sizes["beta"], sizes)
-    law = finite_law(problem, draws=sizes["draws"], seed=seed)
-    unit = float(problem.d) ** 3
-    best = resource_curves.samples_horizon_step(law)
-    steps = _step_sizes(law, sizes["steps"])
-    fixed = [resource_curves.samples_sufficient_step(law, eta, best.x) for eta in steps]
-    fits = [fit_exponent(best.x / unit, curve.rows) for curve in (best, fixed[0])]
-    data = {
-        "x": best.x / unit, "best": 2 * best.value, "low": 2 * best.bands[0], "high": 2 * best.bands[-1],
-        "fixed": 2 * np.stack([curve.value for curve in fixed]), "step_sizes": steps,
-        "beta": np.array(sizes["beta"]), "law_P": np.array(sizes["P"]),
-    }  # fmt: skip
-    for name, fit in zip(("best", "fixed"), fits, strict=True):
-        data[f"fit_{name}"] = np.array([fit.exponent, fit.low, fit.high])
-        data[f"window_{name}"] = np.array(fit.window)
-    return data | _runs(_problem(sizes["beta"], sizes["run"]), sizes["run"], seed)
-
-
-def _problem(beta: float, sizes: dict[str, Any]) -> Problem:
-    return Problem(Activation("h4"), Teacher.power_law(sizes["P"], beta), d=sizes["d"], m=sizes["m"])
-
-
-def _step_sizes(law: FiniteLaw, count: int) -> Array:
-    """From one that learns every direction of nearly every start to one that learns the strongest."""
-    thresholds = median_thresholds(law)
-    return np.geomspace(0.4 * thresholds.min(), 0.7 * thresholds.max(), count)
-
-
-def _runs(problem: Problem, sizes: dict[str, Any], seed: int) -> dict[str, Array]:
-    law = finite_law(problem, draws=400, seed=seed)
-    steps, unit = _step_sizes(law, sizes["steps"]), float(problem.d) ** 3
-    thresholds, finish = median_thresholds(law), np.median(law.recovery, axis=0)
-    x, losses = [], []
-    for eta in steps:
-        span = 3 * finish[thresholds >= eta].max()
-        run = undiverged(
-            sgd_to(problem, float(eta), span, seeds=sizes["seeds"], seed=seed, records=RECORDS, spacing="log")
-        )
-        grid = np.geomspace(span / 300, span, 60)
-        x.append(grid / eta / unit)
-        losses.append(np.mean([np.interp(grid, run.times, loss) for loss in run.loss], axis=0))
-    best = resource_curves.samples_horizon_step(law)
-    falling = best.value > 1.1 * best.value[-1]  # what is left is lost to the lattice of step sizes
-    return {
-        "run_step_sizes": steps, "run_x": np.stack(x), "run_loss": 2 * np.stack(losses),
-        "run_law_x": best.x[falling] / unit, "run_law": 2 * best.value[falling],
-        "run_P": np.array(sizes["P"]), "run_seeds": np.array(sizes["seeds"]),
-    }  # fmt: skip
+    data = {name: np.array(sizes[name]) for name in ("P", "beta", "seeds")}
+    data["label_noise"] = np.array([part["label_noise"] for part in sizes["sweeps"]])
+    for i, part in enumerate(sizes["sweeps"]):
+        experiment = Experiment(
+            "samples_best_step", "leap", beta=sizes["beta"], P=sizes["P"], m=sizes["m"], d=sizes["d"],
+            seeds=sizes["seeds"], label_noise=part["label_noise"], step_sizes=tuple(part["step_sizes"]),
+        )  # fmt: skip
+        found, problem = sweep(experiment, part["samples"], seed), experiment.problem
+        start, x, rows = 0.5 * problem.activation.second_moment, found.x, found.best()
+        mean, draws, _ = found.expected()
+        window = learned(problem, x, rows.mean(axis=0), 1, problem.P // 2)
+        measured, law = (fit_exponent(x, table, tail="none", window=window) for table in (rows, mean[None]))
+        columns = [seed_mean(column) for column in rows.T]
+        curves = found.losses.mean(axis=1)
+        data |= {
+            f"x{i}": x,
+            f"step_sizes{i}": np.array(experiment.step_sizes),
+            f"curves{i}": np.where(np.isfinite(curves), curves, np.nan) / start,
+            f"best{i}": np.array([[one.mean, *one.interval] for one in columns]).T / start,
+            f"law{i}": np.stack([mean, *np.quantile(draws, [0.1, 0.9], axis=0, method="inverted_cdf")]) / start,
+            f"fit{i}": np.array([measured.exponent, measured.low, measured.high, law.exponent]),
+            f"window{i}": np.array(window),
+        }
+    rule = resource_curves.samples_horizon_step(finite_law(problem, draws=sizes["draws"], seed=seed))
+    window = learned(problem, rule.x, rule.value, 1, problem.P // 2)
+    data["rule"] = np.stack([rule.x, rule.value / start])
+    data["rule_exponent"] = np.array(fit_exponent(rule.x, rule.rows, tail="none", window=window).exponent)
+    data["rule_window"] = np.array(window)
+    return data
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
-    """The law and SGD, side by side but in a column."""
+    """The sweeps, side by side but in a column."""
     with house_style(width):
-        figure, (law, runs) = panels(width, 2, tall=1.7, flat=0.5)
-        _law(law, data)
-        _sgd(runs, data)
-        for axis in (law, runs):
-            axis.set(xscale="log", yscale="log", xlabel=r"samples $n\,/\,d^{k^*-1}$", ylabel="loss / initial loss")
+        count = len(data["label_noise"])
+        figure, axes = panels(width, count, tall=1.85, flat=0.52)
+        low = min(float(data[f"law{i}"][0].min()) for i in range(count))
+        for i, axis in enumerate(axes):
+            _panel(axis, data, i)
+            axis.set(xscale="log", yscale="log", xlabel="samples $n$", ylabel="loss / initial loss")
+            axis.set_ylim(max(0.5 * low, 2e-3), 4)
             label_decades(axis.xaxis, axis.yaxis)
     return figure
 
 
-def _law(axis: Axes, data: dict[str, Array]) -> None:
-    x, beta = data["x"], float(data["beta"])
-    for loss in data["fixed"][1:]:
-        shown = x < 6 * x[np.argmax(loss < 1.02 * loss[-1])]
-        axis.plot(x[shown], loss[shown], color="0.55", linewidth=0.7)
-    first, second = series(0), series(1)
-    axis.plot(x, data["fixed"][0], color=second["color"], linestyle=second["linestyle"])
-    axis.fill_between(x, data["low"], data["high"], color=first["color"], alpha=0.25, linewidth=0)
-    axis.plot(x, data["best"], color=first["color"], linewidth=2.2)
-    gamma = (2 * beta - 1) / beta
-    for name, curve, slope, lift in (("best", "best", -gamma / 2, 0.45), ("fixed", None, -gamma, 1.8)):
-        ends = data[f"window_{name}"] * np.array([1.0, 0.6])
-        start = lift * np.interp(ends[0], x, data["fixed"][0] if curve is None else data[curve])
-        axis.plot(ends, start * (ends / ends[0]) ** slope, color="0.25", linewidth=0.7)
-    axis.text(0.02, 0.02, _fitted("best step size", data["fit_best"], -gamma / 2), transform=axis.transAxes,
-              color=first["color"], ha="left", va="bottom")  # fmt: skip
-    axis.text(1.0, 0.95, _fitted("smallest step size", data["fit_fixed"], -gamma), transform=axis.transAxes,
-              color=second["color"], ha="right", va="top")  # fmt: skip
-    axis.set_ylim(0.4 * data["best"][x <= data["window_best"][1]].min(), 1.9)
-    axis.set_xlim(x[0], 30 * x[-1])
-    axis.set_title(f"finite law, $P={int(data['law_P'])}$", loc="left")
-
-
-def _fitted(kind: str, fit: Array, slope: float) -> str:
-    value, low, high = fit
-    text = f"{kind}\nfit {value:.3f}\n[{low:.3f}, {high:.3f}]\nasymptote {slope:.3f}"
-    return text.replace("-", "−")
-
-
-def _sgd(axis: Axes, data: dict[str, Array]) -> None:
-    law = data["run_law"]
-    axis.plot(data["run_law_x"], law, color="black", linewidth=1.8, label="law, best step size", zorder=4)
-    for i, (eta, x, loss) in enumerate(zip(data["run_step_sizes"], data["run_x"], data["run_loss"], strict=True)):
-        look, power = series(i), int(np.floor(np.log10(eta)))
-        axis.plot(
-            x, loss, color=look["color"], linewidth=0.6, linestyle="-", marker=look["marker"],
-            markerfacecolor="white", markevery=3, label=rf"$\eta={eta / 10.0**power:.1f}\cdot10^{{{power}}}$",
-        )  # fmt: skip
-    axis.set_ylim(0.5 * law.min(), 1.6)
-    falling = data["run_x"][data["run_loss"] < 0.99]
-    axis.set_xlim(falling.min() / 3, 1.5 * data["run_x"].max())
+def _panel(axis: Axes, data: dict[str, Array], i: int) -> None:
+    x, shares, best, noise = data[f"x{i}"], data[f"step_sizes{i}"], data[f"best{i}"], data["label_noise"][i]
+    law, rule, steps = series(1), series(2), f"{shares[0]:g} … {shares[-1]:g} of the ceiling"
+    axis.fill_between(
+        x, *data[f"law{i}"][1:], color=law["color"], alpha=0.2, linewidth=0, label="law of SGD, 10–90 % of runs"
+    )
+    colors = matplotlib.colormaps["Greys"](np.linspace(0.35, 0.85, len(shares)))
+    for j, (color, curve) in enumerate(zip(colors, data[f"curves{i}"], strict=True)):
+        last = np.flatnonzero(np.isfinite(curve))[-1]
+        axis.plot(x, curve, color=color, linewidth=0.7, label=f"SGD, step sizes\n{steps}" if j == 0 else None)
+        if last < x.size - 1:
+            axis.plot(x[last], curve[last], marker="x", color=color)
+    axis.plot(*data["rule"], color=rule["color"], linestyle=rule["linestyle"], label="the paper's rule")
+    axis.plot(x, data[f"law{i}"][0], color=law["color"], linestyle=law["linestyle"], zorder=3, label="law of SGD, best")
+    falling = np.flatnonzero((best[0] < 0.995) & (best[0] > 1e-3))[::6]
+    middle, low, high = best[:, falling]
+    axis.errorbar(
+        x[falling], middle, [middle - np.maximum(low, 1e-4), high - middle], fmt="o", color=series(0)["color"],
+        elinewidth=0.8, zorder=4, label="SGD, best, 95 %",
+    )  # fmt: skip
+    value, least, most, expected = data[f"fit{i}"]
+    text = (
+        f"exponents, $n$ from {_span(data[f'window{i}'])}\n"
+        f"SGD {value:.3f} [{least:.3f}, {most:.3f}], its law {expected:.3f}\n"
+        f"rule {data['rule_exponent']:.3f} from {_span(data['rule_window'])}"
+    ).replace("-", "−")
+    small = matplotlib.rcParams["legend.fontsize"]
+    axis.text(1.0, 0.99, text, transform=axis.transAxes, ha="right", va="top", fontsize=small)
+    axis.set_xlim(min(0.25 * x[np.argmax(best[0] < 0.9)], x[-1] / 120), 1.1 * x[-1])
     axis.legend(loc="lower left", handlelength=1.5)
-    axis.set_title(f"SGD, $P={int(data['run_P'])}$, mean of {int(data['run_seeds'])} seeds", loc="left")
+    labels = "no label noise" if noise == 0 else rf"label noise $\tau={noise:g}$"
+    axis.set_title(rf"{labels}: $P={data['P']}$, $\beta={data['beta']:g}$, {data['seeds']} seeds", loc="left")
+
+
+def _span(window: Array) -> str:
+    """``6.0·10⁵ to 8.1·10⁵``."""
+    parts = [f"{value:.1e}".split("e") for value in window]
+    return " to ".join(rf"${digits}\cdot10^{{{int(power)}}}$" for digits, power in parts)

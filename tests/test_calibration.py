@@ -107,8 +107,17 @@ def test_the_verdict_is_about_the_law_where_noise_matters_and_about_the_flow_whe
     assert "against the law of SGD" in noisy.agreement.reason
     quiet = overlaid(sgd(PROBLEM, 1e-4 * ETA, 10**6, seeds=6, sampler=Leap(), records=1))
     assert "against the law of SGD" not in quiet.agreement.reason
+    assert (noisy.agreement.against, quiet.agreement.against) == ("sgd", "flow") and quiet.law is None
+    assert noisy.law is noisy.calibration.law and not noisy.agreement.law_absent
+    assert "little part" in quiet.agreement.law_absent and noisy.as_dict()["agreement"]["against"] == "sgd"
     document = noisy.as_dict()["agreement"]["sgd"]
     assert set(document["pit"]) == {"alignment", "recovery"} and document["law"]["valid"] is True
+
+
+def test_no_verdict_by_a_law_that_does_not_hold() -> None:
+    large = replace(PROBLEM, init_scale=0.3)
+    comparison = overlay(large, sgd(large, ETA, 10, seeds=3, sampler=Leap(), records=1))
+    assert comparison.law is None and "not small beside the strengths" in comparison.agreement.law_absent
 
 
 @pytest.mark.slow

@@ -23,10 +23,12 @@ from PIL import Image
 
 from emergence.compare import Comparison, overlay
 from emergence.figures import overlay as picture
-from emergence.figures.overlay import SHOWN, data_of
+from emergence.figures.overlay import LAW, SHOWN, data_of
 from emergence.figures.style import WIDTHS, save, series
 from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Direct, Divergence, Simulation, sgd
+from emergence.problem.seeds import DIRECTIONS, seed_stream
+from emergence.simulate import Direct, Divergence, Leap, Simulation, sgd
+from emergence.theory.gradient_noise import ceiling
 
 FACTS = {"Title": "Theory over simulation", "problem": "{'activation': 'h4', 'd': 24}", "seed": "7", "version": "1.2.3"}
 
@@ -80,6 +82,18 @@ def many_directions() -> Comparison:
     problem = Problem(Activation("h4"), teacher, d=20, m=10, init_scale=0.1)
     directions = tilted_directions(problem, seeds=2)
     return overlay(problem, sgd(problem, 1e-2, 20 * 800, batch=20, seeds=2, directions=directions, records=40))
+
+
+@pytest.fixture(scope="module", params=["random", "given"])
+def noisy(request: pytest.FixtureRequest) -> Comparison:
+    """At three tenths of the ceiling of the step size, so that the verdict is about the law; one run diverged."""
+    problem = Problem(Activation("h4"), Teacher.power_law(2, 0.8), d=256, m=8)
+    eta = 0.3 * ceiling(problem)
+    start = None if request.param == "random" else problem.initial_directions(seed_stream(0, 0, DIRECTIONS))
+    run = sgd(problem, eta, int(40 / eta), seeds=6, directions=start, sampler=Leap(virtual=2, accuracy=0.3), records=40)
+    comparison = overlay(problem, run)
+    assert comparison.agreement.against == "sgd" and comparison.law is not None
+    return with_divergence(comparison, (1,))
 
 
 def panels(figure: Figure) -> dict[str, Axes]:
@@ -232,6 +246,53 @@ def test_runs_with_nothing_to_show_are_drawn_too(small_comparison: Comparison) -
         assert "inconclusive" in axes["times"].get_title(loc="left")
 
 
+def test_bands_of_the_law_of_sgd_lie_behind_those_of_the_runs(noisy: Comparison) -> None:
+    law, run, figure = noisy.law, noisy.simulation, draw(noisy)
+    assert law is not None
+    axis = panels(figure)["loss"]
+    theory, measured = (item for item in axis.collections if isinstance(item, PolyCollection))
+    assert to_rgb(theory.get_facecolor()[0][:3]) == to_rgb(LAW)
+    inside = law.times >= axis.get_xlim()[0]
+    (mean,) = (line for line in axis.lines if line.get_label() == "its mean")
+    np.testing.assert_array_equal(mean.get_data(), (law.times[inside], law.loss[inside]))
+    low, high = np.quantile(law.rows, [0.1, 0.9], axis=0)
+    corners = theory.get_paths()[0].vertices
+    for i in np.flatnonzero(inside)[[0, 40, -1]]:
+        drawn = corners[corners[:, 0] == law.times[i]][:, 1]
+        # 1e-12: the same quantiles of the same numbers
+        np.testing.assert_allclose([drawn.min(), drawn.max()], [low[i], high[i]], rtol=1e-12)
+    assert np.isfinite(measured.get_paths()[0].vertices).all()
+
+    axis = panels(figure)["times"]
+    _, high = axis.get_ylim()
+    assert len(axis.patches) == 8 and axis.get_xscale() == "linear" and axis.get_yscale() == "log"
+    points, medians = lines(axis, "none", marker=True), lines(axis, "solid", marker=False)
+    for k, (p, event) in enumerate(itertools.product(range(2), ("alignment", "recovery"))):
+        drawn = np.quantile(getattr(law, event)[:, p], [0.05, 0.95, 0.25, 0.75, 0.5], method="inverted_cdf")
+        ends = [[box.get_y(), box.get_y() + box.get_height()] for box in axis.patches[2 * k : 2 * k + 2]]
+        # 1e-12: a bar is kept as its foot and height
+        np.testing.assert_allclose(np.ravel(ends), np.minimum(drawn[:4], high), rtol=1e-12)
+        np.testing.assert_array_equal(medians[k].get_ydata(), drawn[4])
+        times = getattr(run, event)[[0, 2, 3, 4, 5], p]
+        np.testing.assert_array_equal(points[k].get_ydata(), np.minimum(times, high / 1.08))
+        box = axis.patches[2 * k]
+        assert (points[k].get_xdata() > box.get_x()).all()
+        assert (points[k].get_xdata() < box.get_x() + box.get_width()).all()
+    assert noisy.agreement.verdict in axis.get_title(loc="left")
+    legend = axis.get_legend()
+    assert legend is not None and f"{law.start} start, 5–95 %" in legend.get_texts()[0].get_text()
+
+
+def test_without_the_law_in_the_verdict_there_are_no_bands_of_it(
+    small_comparison: Comparison, many_directions: Comparison
+) -> None:
+    """Of given starts, one a seed, there is no law; where noise plays no part it is not asked."""
+    for comparison, reason in ((small_comparison, "little part"), (many_directions, "each seed was given its own")):
+        assert comparison.law is None and reason in comparison.agreement.law_absent
+        assert comparison.agreement.against == "flow"
+        assert not any(name.startswith("law") for name in data_of(comparison))
+
+
 # --- looks ----------------------------------------------------------------------------------------
 
 
@@ -277,6 +338,12 @@ def test_no_text_is_clipped_or_overlaps(
     comparison = many_directions if variant == "many directions" else VARIANTS[variant](small_comparison)
     figure = draw(comparison, width)
     assert len(visible_texts(figure)) > 20
+    assert_readable(figure, crowded={text for axis in figure.axes for text in axis.texts})  # direction numbers
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_bands_leave_the_texts_free(noisy: Comparison, width: str) -> None:
+    figure = draw(noisy, width)
     assert_readable(figure, crowded={text for axis in figure.axes for text in axis.texts})  # direction numbers
 
 

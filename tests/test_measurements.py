@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emergence.compare import Experiment, Measured, measure, measurements
+from emergence.compare import Experiment, Measured, measure
+from emergence.compare.step_sweep import cross_validated
 from emergence.theory import finite_law, sgd_law
 from emergence.theory.gradient_noise import ceiling
 
@@ -36,14 +37,16 @@ def test_no_run_is_read_at_a_choice_that_it_made_itself() -> None:
     tables = np.random.default_rng(5).standard_exponential((30, 200, 12))
     for centre, expected, error in (("mean", 1.0, 1.0), ("median", np.log(2), 1.0)):
         middle = np.mean if centre == "mean" else np.median
-        rows = measurements.cross_validated(tables, centre)
+        rows = np.hstack([cross_validated(tables[:, :, [t]], centre) for t in range(12)])
         # 12 columns of 200: six standard errors of the mean, or of the median (1/(2 f √n) with f = ½)
         assert abs(np.mean(middle(rows, axis=0)) - expected) < 6 * error / np.sqrt(rows.size)
         assert np.mean(middle(tables, axis=1).min(axis=0)) < expected - 6 * error / np.sqrt(rows.size)
-    tables[7] *= 0.1
-    np.testing.assert_array_equal(measurements.cross_validated(tables, "mean"), tables[7])
+    tables[7] *= 0.1 * 0.3 ** np.arange(12)
+    np.testing.assert_array_equal(cross_validated(tables, "mean"), tables[7])
+    tables[7, :, 8:] = np.inf  # a run may end before: what is worse later does not count
+    np.testing.assert_array_equal(cross_validated(tables, "mean"), tables[7][:, [*range(8), *[7] * 4]])
     tables[7, 0] = np.inf  # one run that diverged: its own half may still choose what the other half finds best
-    assert np.isinf(measurements.cross_validated(tables, "mean")[0]).all()
+    assert np.isinf(cross_validated(tables, "mean")[0]).all()
 
 
 def test_the_best_step_size_is_found_and_its_curve_is_that_of_the_law_of_sgd() -> None:

@@ -95,6 +95,7 @@ def test_structure_and_accessibility(text: str, small_comparison: Comparison) ->
         assert clip is None or clip[1] in ids
     assert text.index("Verdict") < text.index("<svg"), "verdict first"
     assert small_comparison.agreement.reason in found.words
+    assert "No bands of the law of SGD" in found.words and small_comparison.agreement.law_absent in found.words
     assert "@media print" in text and "@media (max-width" in text
 
 
@@ -179,6 +180,7 @@ def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     found = Page(target.read_text(encoding="utf-8"))
     assert f"--report '{target}'" in found.words and "sgd-emergence" in found.words
     assert ["samples", "2000"] in found.rows[3]
+    assert "yellow, the law of SGD at this step size over random starts and noise" in found.words
     (link,) = (a for a in found.all("a") if "download" in a)
     table = base64.b64decode(link["href"].split(",", 1)[1]).decode()
     assert table == (tmp_path / "out" / "compare.csv").read_text(encoding="utf-8")

@@ -21,7 +21,6 @@ import numpy as np
 
 from .._types import Array
 from ..problem.problem import Problem
-from .finite_size_law import FiniteLaw
 from .random_init import best_overlap
 
 
@@ -35,8 +34,3 @@ def drift_dominated_step_size(problem: Problem, a: Array, r0: Array, batch: int)
 def drift_dominated_step_sizes(problem: Problem) -> Array:
     """Largest step size at batch 1 that learns each direction from the median best overlap, shape (P,)."""
     return drift_dominated_step_size(problem, problem.a, np.sqrt(best_overlap(problem, 0.5)), 1)
-
-
-def median_thresholds(law: FiniteLaw) -> Array:
-    """Largest step size at batch 1 that learns each direction from its median overlap, shape (P,)."""
-    return drift_dominated_step_size(law.problem, law.problem.a, np.median(law.overlaps, axis=0), 1)

@@ -1,0 +1,112 @@
+"""A sweep over step sizes: runs of one length at each, the best of them for every number of samples, the law beside.
+
+The best step size is found, not predicted.  At every step size of a wide list runs take the same number of samples,
+and none is cut when the loss has fallen.  A step size is out from where its first run diverges, or, as leap cannot see
+the rare samples that runs diverge by, from where the law expects direct SGD to be lost (``theory.sample_curves.lost``).
+The best is that of at most so many samples: a run may end before.  The least of several noisy curves lies below each
+of them, so each half of the seeds is read where the other half is best.  Unit: samples (steps × batch).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._types import Array
+from ..problem.problem import Problem
+from ..simulate import sgd
+from ..theory import SgdLaw, sgd_law
+from ..theory.gradient_noise import ceiling
+from ..theory.sample_curves import best_of, lost
+from .experiment import Experiment
+from .runs import SAMPLERS
+
+POINTS, RECORDS, DECADES = 160, 240, 3  # of a curve, which spans that many decades of samples; of a run
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Loss against samples at every step size.
+
+    Attributes
+    ----------
+    x
+        Samples, shape (X,).
+    losses
+        Shape (E, S, X) for E ascending step sizes and S seeds; inf from where a step size is out.
+    laws
+        Of SGD, one a step size.
+    """
+
+    x: Array
+    losses: Array
+    laws: tuple[SgdLaw, ...]
+
+    def best(self) -> Array:
+        """Loss (S, X) of at most x samples, each half of the seeds at the step sizes that are best for the other."""
+        return cross_validated(self.losses, "mean")
+
+    def expected(self) -> tuple[Array, Array, dict[str, Array]]:
+        """Mean (X,), draws (D, X) and ``step_size`` (X,) by the laws at the best of the same step sizes."""
+        return best_of(self.laws, self.x)
+
+
+def step_sizes_of(experiment: Experiment, problem: Problem) -> Array:
+    """The experiment's step sizes for a problem."""
+    return experiment.batch * ceiling(problem) * np.array(experiment.step_sizes)
+
+
+def sweep(experiment: Experiment, samples: float, seed: int) -> Sweep:
+    """Run SGD at every step size of the experiment for so many samples."""
+    steps = step_sizes_of(experiment, experiment.problem)
+    size, noise = experiment.batch, experiment.label_noise
+    laws = [
+        sgd_law(experiment.problem, eta, batch=size, label_noise=noise, t_max=samples / size * eta, seed=seed)
+        for eta in steps
+    ]
+    x = np.geomspace(samples / 10**DECADES, 0.999 * samples, POINTS)
+    return Sweep(x, np.stack([_losses_of_survivors(experiment, law, x, seed) for law in laws]), tuple(laws))
+
+
+def _losses_of_survivors(experiment: Experiment, law: SgdLaw, x: Array, seed: int) -> Array:
+    size = experiment.batch
+    run = sgd(
+        experiment.problem, law.step_size, int(np.ceil(x[-1] / size)) * size, batch=size, seeds=experiment.seeds,
+        seed=seed, sampler=SAMPLERS[experiment.method], label_noise=experiment.label_noise, records=RECORDS,
+        spacing="log",
+    )  # fmt: skip
+    taken = np.log(run.times[1:] * size / law.step_size)
+    found = np.stack([np.interp(np.log(x), taken, row[1:]) for row in run.loss])
+    found[:, np.isnan(found).any(axis=0) | lost(law, x)] = np.inf
+    return found
+
+
+def cross_validated(tables: Array, centre: str) -> Array:
+    """Rows (S, T) of ``tables`` (E, S, T), each half of the seeds where the centre of the other is least up to t.
+
+    So that no run is chosen for its own luck.
+    """
+    middle = np.mean if centre == "mean" else np.median
+    rows, columns = np.empty(tables.shape[1:]), np.arange(tables.shape[2])
+    for half in (0, 1):
+        centres = middle(tables[:, 1 - half :: 2], axis=1)
+        best, least = np.argmin(centres, axis=0), np.min(centres, axis=0)
+        at = np.maximum.accumulate(np.where(least <= np.minimum.accumulate(least), columns, 0))
+        rows[half::2] = tables[best[at], half::2, at].T
+    return rows
+
+
+def learned(problem: Problem, x: Array, mean: Array, first: int, last: int) -> tuple[float, float]:
+    """The x between which ``first`` and ``last`` directions are learned, says the loss ``mean`` (X,).
+
+    Raises
+    ------
+    ValueError
+        So many are not.
+    """
+    left = 0.5 * problem.activation.second_moment * (np.sum(problem.a**2) - np.cumsum(problem.a**2))
+    below = [np.flatnonzero(mean < left[q - 1]) for q in (first, last)]
+    if not below[-1].size:
+        raise ValueError(f"{x[-1]:.3g} samples are too few to learn {last} directions at any step size")
+    return float(x[below[0][0]]), float(x[below[-1][0]])
