@@ -206,6 +206,16 @@ def test_predict_at_a_finite_step_size(cli: Cli) -> None:
     given = cli.json(*words, "--quantiles", "0.5", "--t-max", "7", "--batch", "2", "--label-noise", "0.5")["sgd"]
     assert (given["levels"], given["t_max"], given["batch"], given["label_noise"]) == ([0.5], 7.0, 2, 0.5)
     assert "first passage" in cli(*words).out and "sgd" not in cli.json("predict", *SMALL)
+    assert sgd["schedule"] == "constant(1e-05)"
+    falling = cli.json(*words, "--t-max", "7", "--schedule", "power:1e4:0.5")["sgd"]
+    assert falling["schedule"] == "power(1e-05, 10000.0, 0.5)" and falling["t_max"] == 7.0
+
+
+def test_a_schedule_of_predict_is_read_before_any_work(cli: Cli) -> None:
+    without = cli("predict", *SMALL, "--schedule", "power:1e4:0.5")
+    unread = cli("predict", *SMALL, "--step-size", "1e-5", "--schedule", "cosine")
+    assert (without.code, unread.code, without.out, unread.out) == (2, 2, "", "")
+    assert "needs a `step_size`" in without.err and "cannot read the schedule" in unread.err
 
 
 def test_predict_says_why_there_is_no_law_of_sgd(cli: Cli) -> None:
