@@ -174,15 +174,15 @@ def _caption(comparison: Comparison) -> str:
     law, first = comparison.law, "Strengths and loss of the first seed, gradient flow as lines and SGD as points"
     if law is None:
         return (
-            f"{first}, and predicted against measured transition times of every seed; the grey wedge is the tolerance, points "
-            "on the upper edge were not reached. No bands of the law of SGD: "
+            f"{first}, and predicted against measured transition times of every seed; the grey wedge is the tolerance, "
+            "points on the upper edge were not reached. No bands of the law of SGD: "
             f"{escape(comparison.agreement.law_absent)}."
         )
     over = "noise from the given start" if law.start == "given" else "random starts and noise"
     return (
         f"{first}; yellow, the law of SGD at this step size over {over}: 10–90 % and mean of the loss behind the "
-        "10–90 % of the seeds, and 5–95 %, quartiles and median of the transition times of each direction, beside the measured "
-        "ones of the seeds that did not diverge; points on the upper edge were not reached."
+        "10–90 % of the seeds, and 5–95 %, quartiles and median of the transition times of each direction, beside the "
+        "measured ones of the seeds that did not diverge; points on the upper edge were not reached."
     )
 
 
