@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--samples", type=float, default=2e8, help="of each run")
     parser.add_argument(
-        "--step-sizes", type=float, nargs="+", default=[0.08, 0.16, 0.32, 0.45, 0.64], help="of the ceiling, ascending"
+        "--step-sizes", type=float, nargs="+", default=[0.08, 0.16, 0.32, 0.64, 0.9], help="of the ceiling, ascending"
     )
     flags = parser.parse_args()
     experiment = Experiment(

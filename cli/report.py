@@ -118,8 +118,7 @@ runs diverged.</p>
 <h2>Pictures</h2>
 <figure>
 {_pictures(comparison)}
-<figcaption>Strengths and loss of the first seed, gradient flow as lines and SGD as points{_caption(comparison)}; points
-on the upper edge were not reached.</figcaption>
+<figcaption>{_caption(comparison)}</figcaption>
 </figure>
 <h2>Agreement</h2>
 {_agreement(comparison)}
@@ -171,18 +170,19 @@ def _pictures(comparison: Comparison) -> str:
 
 
 def _caption(comparison: Comparison) -> str:
-    """What the picture shows besides the first seed."""
-    law = comparison.law
+    """What the picture shows."""
+    law, first = comparison.law, "Strengths and loss of the first seed, gradient flow as lines and SGD as points"
     if law is None:
         return (
-            ", and predicted against measured transition times of every seed; the grey wedge is the tolerance. No "
-            f"bands of the law of SGD at this step size: {escape(comparison.agreement.law_absent)}"
+            f"{first}, and predicted against measured transition times of every seed; the grey wedge is the tolerance, "
+            "points on the upper edge were not reached. No bands of the law of SGD: "
+            f"{escape(comparison.agreement.law_absent)}."
         )
     over = "noise from the given start" if law.start == "given" else "random starts and noise"
     return (
-        f"; yellow, the law of SGD at this step size over {over}: 10–90 % and mean of the loss behind the 10–90 % of "
-        "the seeds, and 5–95 %, quartiles and median of the transition times of each direction, beside the measured "
-        "ones of the seeds that did not diverge"
+        f"{first}; yellow, the law of SGD at this step size over {over}: 10–90 % and mean of the loss behind the "
+        "10–90 % of the seeds, and 5–95 %, quartiles and median of the transition times of each direction, beside the "
+        "measured ones of the seeds that did not diverge; points on the upper edge were not reached."
     )
 
 

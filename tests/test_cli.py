@@ -870,6 +870,8 @@ BAD_CLAIMS = [
     ([BEST + "step_sizes = [0.2, 0.95]"], "`step_sizes` must ascend up to 0.9, but are [0.2, 0.95]"),
     ([BEST + "label_noise = -1"], "`label_noise`"),
     ([LOSS + "label_noise = 0.5"], "`label_noise` has no part in flow_time"),
+    ([LOSS + "batch = 2"], "`batch` has no part in flow_time"),
+    ([BEST + "batch = 0"], "`batch` must be a positive integer, but is 0"),
     ([LOSS + "step_sizes = [0.1, 0.2]"], "`step_sizes` have no part in flow_time"),
     ([LOSS + "sizes = [100]"], "`sizes` are two or more, for finite_law"),
     ([LOSS + "P = 10\nd = 50\nsizes = [10, 100]"], "`d` must be at least P = 100, but is 50"),

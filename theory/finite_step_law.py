@@ -53,7 +53,7 @@ STEP = 0.012  # time step over time
 NODES = 32  # strengths that are solved for; those between are interpolated
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _EVEN, _HALVINGS = 0.1, 8  # relative change of η over a time step, and how often one is halved for it
-_ENDLESS = 2**62  # steps: a schedule may never come to a flow time
+_ENDLESS = 2**62  # the last step of which schedules speak; one that falls may never come to a flow time
 _LARGEST_JITTER = 0.95  # share of E2; beyond the ceiling, where the law is not valid
 
 
@@ -322,7 +322,7 @@ class _Race:
             if t >= end * (1 - 1e-12):
                 return
             dt, steps, eta = self._ahead(min(max(self._first / 100, STEP * t), end - t))
-            if steps > _ENDLESS:
+            if steps > _ENDLESS and not isinstance(self._schedule, Constant):
                 return
             self._scale, self._steps = min(eta / self._batch, self._most), steps
             self._step(t, dt)
