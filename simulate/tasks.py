@@ -88,6 +88,8 @@ def perform(
         raise Interrupted
     stack = run.begin(starts, indices)  # compiles, which can take seconds and leaves nothing to save
     board.begin(task)
+    if board.stopping():  # whoever told it to stop may not have seen it begin, and no longer waits for it
+        raise Interrupted
     return drive(
         run, stack, len(indices), checkpoint=checkpoint, progress=lambda count: board.add(task, count),
         stopping=board.stopping,

@@ -22,7 +22,9 @@ from conftest import NUMBA
 import emergence
 from emergence.problem import Activation, Piecewise, PowerDecay, Problem, Teacher
 from emergence.simulate import Auto, Direct, Leap, Reduced, Run, Simulation, execute, execution
-from emergence.simulate.checkpoint import CheckpointError
+from emergence.simulate.checkpoint import Checkpoint, CheckpointError
+from emergence.simulate.drive import Interrupted
+from emergence.simulate.tasks import Board, perform
 
 COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")
 SAMPLERS = [Direct("numpy"), Leap(virtual=4), pytest.param(Direct("compiled"), marks=COMPILED),
@@ -255,6 +257,22 @@ def test_a_stack_is_resumed_as_it_was_divided(workers: tuple[int, int], tmp_path
     with contextlib.suppress(KeyboardInterrupt):
         execute(made, out=tmp_path, workers=workers[0], progress=interrupt, checkpoint_seconds=1e-6)
     assert execute(made, out=tmp_path, workers=workers[1], resume=True) == execute(made, workers=1)
+
+
+def test_a_task_that_begins_after_the_end_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Told to stop while it prepares, nobody waits for it, and the directory may be somebody else's by then."""
+    made, board = run(Direct("numpy"), samples=3000, seeds=2), Board(1)
+    begin = Run.begin
+
+    def late(self: Run, *arguments: Any) -> Any:
+        board.stop()
+        return begin(self, *arguments)
+
+    monkeypatch.setattr(Run, "begin", late)
+    checkpoint = Checkpoint(tmp_path / "checkpoint-0000.npz", made.identity(), [0, 1], 1e-6)
+    with pytest.raises(Interrupted):
+        perform(made, [0, 1], made.starts()[[0, 1]], checkpoint, board, 0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_of_the_user_are_left_alone(tmp_path: Path) -> None:
