@@ -48,12 +48,14 @@ def predict(flags: dict[str, Any]) -> int:
     from ..problem.seeds import DIRECTIONS, seed_stream
     from ..theory import LEVELS, init_quantiles, transition_law
     from ..theory import predict as predict_from
+    from ..theory.gradient_flow import choose_method
     from ..theory.symbolic_law import law_refusal
 
-    values = resolve(flags, names("problem", "predict", "quantiles", "noise", "schedule"))
+    values = resolve(flags, names("problem", "predict", "flow", "quantiles", "noise", "schedule"))
     if values["t_max"] is not None:
         positive_number("t_max", values["t_max"])
     problem = build_problem(values)
+    choose_method(problem, values["flow_method"])
     refusal = law_refusal(problem) if flags["latex"] else None
     if refusal is not None:
         raise ValueError(refusal)

@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="transition times: closed form, decoupled, gradient flow")
     _add_problem(predict)
     add_settings(predict, "predict")
+    add_settings(predict, "flow")
     add_settings(predict, "quantiles")
     add_settings(predict, "noise", "law of SGD at a finite step size (with --step-size)")
     add_settings(predict, "schedule")

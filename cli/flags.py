@@ -37,7 +37,7 @@ SETTINGS = (
     Setting("problem", "directions", str, "m × d initial directions instead of random ones", "FILE.npy"),
     Setting("predict", "t_max", float, "horizon in flow time", "T"),
     Setting(
-        "predict", "flow_method", str, "gradient flow (default {default}; auto says what it chose)",
+        "flow", "flow_method", str, "gradient flow (default {default}; auto says what it chose)",
         "auto|exact|diagonal",
     ),
     Setting("quantiles", "quantiles", list, "quantiles over random inits, and of the law of SGD", "Q,…"),

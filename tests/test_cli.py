@@ -218,6 +218,12 @@ def test_a_schedule_of_predict_is_read_before_any_work(cli: Cli) -> None:
     assert "needs a `step_size`" in without.err and "cannot read the schedule" in unread.err
 
 
+@pytest.mark.parametrize(("method", "words"), [("foo", "must be one of"), ("diagonal", "does not hold")])
+def test_a_flow_method_is_refused_before_anything_is_written(cli: Cli, tmp_path: Path, method: str, words: str) -> None:
+    outcome = cli("predict", *SMALL, "--flow-method", method, "--out", str(tmp_path / "out"))
+    assert outcome.code == 2 and words in outcome.err and not (tmp_path / "out").exists()
+
+
 def test_predict_says_why_there_is_no_law_of_sgd(cli: Cli) -> None:
     sgd = cli.json("predict", *SMALL, "--activation", "h3", "--step-size", "1e-5")["sgd"]
     assert sgd["valid"] is False and "even activation" in sgd["reason"] and sgd["learned_probability"] == [None, None]
@@ -274,6 +280,7 @@ def test_width_document(cli: Cli, tmp_path: Path) -> None:
         document["m"] - 1, document["m"],
     ]  # fmt: skip
     assert cli.json(*words, "--t-max", "0.1")["m"] is None  # none suffices: an answer, not an error
+    assert cli(*words, "--flow-method", "exact").code == 2  # it follows the students by themselves
 
 
 def test_step_size_document(cli: Cli) -> None:

@@ -79,7 +79,7 @@ def flow(
     tau = nonnegative_number("label_noise", label_noise)
     if tau and not eta:
         raise ValueError("`label_noise` acts through a `step_size`, which is 0")
-    chosen, reason = _choose(problem, rtol, method, eta)
+    chosen, reason = choose_method(problem, method, rtol, eta)
     if chosen == "exact":
         noise = NoisyFlow(problem, start, eta / size, tau) if eta else None
         found = exact_flow(
@@ -92,8 +92,14 @@ def flow(
     return diagonal_flow(problem, start, t_max=t_max, t_min=t_min, wanted=wanted, requested=requested, reason=reason)
 
 
-def _choose(problem: Problem, rtol: float, method: str, step_size: float) -> tuple[str, str]:
-    """The integrator, and why in words."""
+def choose_method(problem: Problem, method: str, rtol: float = RTOL, step_size: float = 0.0) -> tuple[str, str]:
+    """The integrator, and why in words.
+
+    Raises
+    ------
+    ValueError
+        No such method; the diagonal flow where it does not hold.
+    """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}, but is {method!r}")
     refusal = "gradient noise" if step_size else diagonal_refusal(problem)
