@@ -18,7 +18,7 @@ from ..problem.problem import Problem
 from ..simulate import sgd
 from ..theory import SgdLaw, sgd_law
 from ..theory.gradient_noise import ceiling
-from ..theory.sample_curves import best_of, lost
+from ..theory.sample_curves import best_of, least_so_far, lost
 from .experiment import Experiment
 from .runs import SAMPLERS
 
@@ -88,11 +88,10 @@ def cross_validated(tables: Array, centre: str) -> Array:
     So that no run is chosen for its own luck.
     """
     middle = np.mean if centre == "mean" else np.median
-    rows, columns = np.empty(tables.shape[1:]), np.arange(tables.shape[2])
+    rows = np.empty(tables.shape[1:])
     for half in (0, 1):
         centres = middle(tables[:, 1 - half :: 2], axis=1)
-        best, least = np.argmin(centres, axis=0), np.min(centres, axis=0)
-        at = np.maximum.accumulate(np.where(least <= np.minimum.accumulate(least), columns, 0))
+        best, at = np.argmin(centres, axis=0), least_so_far(np.min(centres, axis=0))
         rows[half::2] = tables[best[at], half::2, at].T
     return rows
 

@@ -133,7 +133,8 @@ class Simulation:
             return until
         steps, a, batch = self.run.recorded(), self.problem.a, self.run.batch
         scales = self.run.step_size.rate(np.maximum(steps - 1, 0)) / batch
-        share = np.divide(self.strengths, a, out=np.ones_like(self.strengths), where=a > 0)
+        strong = self.strengths
+        share = np.divide(strong, a, out=np.ones_like(strong), where=a > 0)
         missing = self.problem.activation.second_moment * (1 - np.minimum(share, 1.0)) ** 2 @ a**2
         for seed in np.flatnonzero(~self.diverged):
             learned = self.alignment[seed] <= self.times[:, None]

@@ -208,7 +208,7 @@ def sgd_law(
     race.run(t_max)
     samples, scales = size * np.array(race.steps), np.array(race.scales)
     lost = divergence_rates(problem, scales, np.array(race.rest), np.array(race.aligned))
-    valid, reason = validity(problem, size * float(scales.max()), size, tau)
+    valid, reason = validity(problem, race.largest, size, tau)
     return SgdLaw(
         problem, schedule, size, tau, "random" if rows is None else "given", race.alignment, race.recovery,
         np.array(race.times), samples, np.array(race.loss), np.array(race.rows).T,
@@ -284,7 +284,7 @@ class _Race:
         self._log_n = np.full(shape, -np.inf)
         self._log_free = 2 * np.log(problem.init_scale)
         self._order = np.argsort(a[self._live])
-        self._steps = 0.0
+        self._steps, self.largest = 0.0, schedule.initial
         self.times: list[float] = []
         self.steps: list[float] = []
         self.scales: list[float] = []
@@ -325,6 +325,7 @@ class _Race:
             if steps > _ENDLESS and not isinstance(self._schedule, Constant):
                 return
             self._scale, self._steps = min(eta / self._batch, self._most), steps
+            self.largest = max(self.largest, eta)
             self._step(t, dt)
             t += dt
             self._record(t)

@@ -40,6 +40,7 @@ from scipy.stats import qmc
 
 from .._types import Array
 from ..problem.activation import Activation
+from ..problem.hermite_polynomials import hermite_series, hermite_value
 from ..problem.problem import Problem
 
 POINTS, SCRAMBLES = 2**12, 8
@@ -149,20 +150,8 @@ def _product(first: Array, second: Array) -> Array:
     """Coefficients of a product, by the Gauss–Hermite rule that is exact for it."""
     top = first.size + second.size - 2
     nodes, weights = np.polynomial.hermite_e.hermegauss(top + 1)
-    values = _hermite(nodes, top)
-    both = (first @ values[: first.size]) * (second @ values[: second.size])
-    return np.asarray(values @ (weights * both)) / np.sqrt(2 * np.pi)
-
-
-def _hermite(z: Array, top: int) -> Array:
-    """Normalised Hermite polynomials up to degree ``top`` at z, (top + 1, …)."""
-    values = np.zeros((top + 1, *z.shape))
-    values[0] = 1.0
-    if top:
-        values[1] = z
-    for k in range(1, top):
-        values[k + 1] = (z * values[k] - np.sqrt(k) * values[k - 1]) / np.sqrt(k + 1)
-    return values
+    both = weights / np.sqrt(2 * np.pi) * hermite_series(first, nodes) * hermite_series(second, nodes)
+    return np.array([np.sum(hermite_value(k, nodes) * both) for k in range(top + 1)])
 
 
 def _contractions(first: Array, second: Array, third: Array, fourth: Array) -> Iterator[tuple[Exponents, float]]:

@@ -141,15 +141,20 @@ def lost(law: SgdLaw, x: Array) -> Array:
     return 1 - law.survival_at(law.flow_time_of(x)) > RISK
 
 
+def least_so_far(values: Array) -> Array:
+    """For every index the last one up to it where ``values`` (X,) are least: a run may end before x."""
+    return np.maximum.accumulate(np.where(values <= np.minimum.accumulate(values), np.arange(values.size), 0))
+
+
 def best_of(laws: Sequence[SgdLaw], x: Array) -> tuple[Array, Array, dict[str, Array]]:
     """Mean (X,) and rows (D, X) of the loss at x samples, and ``step_size`` (X,), for laws of ascending step sizes."""
     read = [_read(law, x) for law in laws]
     means = np.stack([mean for mean, _ in read])
     for i, law in enumerate(laws[1:], 1):  # a run that long must survive
         means[i, lost(law, x)] = np.inf
-    best, at = np.argmin(means, axis=0), np.arange(x.size)
-    least = means[best, at]
-    at = np.maximum.accumulate(np.where(least <= np.minimum.accumulate(least), at, 0))  # a run may end before x
+    best = np.argmin(means, axis=0)
+    least = np.min(means, axis=0)
+    at = least_so_far(least)
     rows = np.stack([read[best[j]][1][:, j] for j in at], axis=1)
     return least[at], rows, {"step_size": np.array([laws[best[j]].step_size for j in at])}
 
