@@ -22,6 +22,7 @@ from .experiment import SETTLED, Experiment
 from .runs import (
     SAMPLERS,
     first_passages,
+    lower_envelope,
     noiseless_losses,
     quiet_step_size,
     sgd_to,
@@ -220,9 +221,7 @@ def _interpolated(t: Array, *, times: Array, losses: Array) -> Array:
 
 
 def _envelope(x: Array, widths: tuple[int, ...], losses: list[Callable[[Array], Array]]) -> Array:
-    rows = np.stack([loss(x / m) for m, loss in zip(widths, losses, strict=True)])  # (W, S, T)
-    best = np.argmin(rows.mean(axis=1), axis=0)
-    return rows[best, :, np.arange(len(x))].T
+    return lower_envelope(np.stack([loss(x / m) for m, loss in zip(widths, losses, strict=True)]))[0]
 
 
 def _dimension_time(experiment: Experiment, seed: int) -> Measured:

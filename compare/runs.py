@@ -95,3 +95,9 @@ def first_passages(
         return {event: np.stack([getattr(one, event) for one in solutions]) for event in EVENTS}, law
     run = sgd_to(problem, eta, horizon, sampler=SAMPLERS[method], seeds=seeds, seed=seed, records=2)
     return {event: run.first_passages(event) for event in EVENTS}, law
+
+
+def lower_envelope(losses: Array) -> tuple[Array, Array]:
+    """Losses (S, X) at the width of least mean for each x, and which it is (X,), from (W, S, X); inf is no loss yet."""
+    best = np.argmin(losses.mean(axis=1), axis=0)
+    return losses[best, :, np.arange(best.size)].T, best

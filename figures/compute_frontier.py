@@ -1,4 +1,4 @@
-"""Loss against compute, students × flow time: the lower envelope over widths.
+"""Loss against compute, students × flow time: the lower envelope over widths, by gradient flow and by the finite law.
 
 A network of m students pays C = m t for flow time t.  With m ≈ q students for the q strongest directions,
 learned by t_q ∝ q^β, the best width for each C gives
@@ -6,26 +6,30 @@ learned by t_q ∝ q^β, the best width for each C gives
     C ∝ q^{1+β},    L ∝ q^{1−2β}        ⇒        L ∝ C^{(1−2β)/(1+β)}:   −1/3 at β = 0.8
 
 (derived in ``theory.exponent_table``; of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, a plot at h4, d = 2048, P =
-1024 of slope about −1/3 is known at second hand, its window is not).  At such sizes the envelope is steeper by about
-one half, for reasons that the finite law (``theory.finite_size_law``) contains:
+1024 of slope about −1/3 is known at second hand, its axes, widths and window are not).  At such sizes the envelope is
+steeper, for reasons that the finite law (``theory.finite_size_law``) contains:
 
     the tail        L ∝ q^{1−2β} − P^{1−2β}, as P directions are all there are;
     the logarithm   the best of m students starts at s_0 ≈ 2 (ln m)/d, so T_p falls as 1/ln m and C ∝ q^{1+β}/ln q.
 
-Together (derived here) the slope is −(2β − 1)/[(1 + β − 1/ln m)(1 − (q/P)^{2β−1})], dotted below.  What is still
-missing comes from the students: late directions choose among those left over, and m exceeds q by a factor
-that falls towards 1 along the envelope.  All but the tail fades as 1/ln P.
+Together (derived here) the slope is −(2β − 1)/[(1 + β − 1/ln m)(1 − (q/P)^{2β−1})], dotted below.  All but the tail
+fades as 1/ln P.  The law lacks the competition between students, which leaves some of them in nobody's service: the
+flows, from the same starts, stay above it.
 
-Above: loss at each width (thin; mean over random starts), envelope (thick, with 10–90 %), slope −1/3, and the
-exponent fitted in the form with a tail (``compare.exponent_fit``, 95 % interval).  Below: slope of the envelope
-over half a decade, at this P and at a larger one.  Finite law alone; x is in units of d, as T_p ∝ d.
+Above: full gradient flows at each width to a common horizon (thin; mean over seeds), their envelope (thick, with
+range), the law from the same starts (dashed), slope −1/3 over the window of the fits.  Exponents in the form with a
+tail and of a straight line (``compare.exponent_fit``, 95 % intervals; those of the flow with the law as control
+variate).  Below: slope over half a decade of the flows (with interval) and of the law, at this P and at larger ones by
+the law alone.  x is in units of d, as T_p ∝ d.
 
-Sizes: above; and P = 20000 at d = 10⁶.  Run time: about 6 s.
+Sizes: above; widths 4, 8, …, 4096 to flow time 8000, six seeds; the law at P = 10⁴ and 10⁵, d = 2P.  A flow takes
+about 1 s at m = 64 and 20 to 30 s at m = 4096.  Run time: some five minutes.
 Command: ``emergence figures compute_frontier``.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,25 +37,34 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
-from ..compare.exponent_fit import fit_exponent, local_exponents
+from ..compare.exponent_fit import ExponentFit, LocalExponents, fit_exponent, local_exponents
+from ..compare.runs import lower_envelope
 from ..problem import Activation, Problem, Teacher
-from ..theory import finite_law, resource_curves
+from ..problem.seeds import DIRECTIONS, seed_stream
+from ..theory import finite_law, flow, resource_curves
+from ..theory.finite_size_law import law_of_starts
 from .style import house_style, label_at, label_decades, page, series
 
-SUMMARY = "Loss against students x flow time: envelope over widths and its slope"
+SUMMARY = "Loss against students x flow time: envelope over widths and its slope, by gradient flow and its law"
 SIZES: dict[str, dict[str, Any]] = {
     "full": {
-        "beta": 0.8, "shown": 10,
-        "P": 1024, "d": 2048, "m": 4096, "widths": 37, "draws": 32,
-        "larger": {"P": 20000, "d": 1_000_000, "m": 40000, "widths": 37, "draws": 8},
+        "beta": 0.8, "P": 1024, "d": 2048, "widths": [2**i for i in range(2, 13)], "horizon": 8_000.0, "seeds": 6,
+        "draws": 64,
+        "larger": [
+            {"P": 10_000, "d": 20_000, "widths": 33, "draws": 16},
+            {"P": 100_000, "d": 200_000, "widths": 33, "draws": 4},
+        ],
     },
     "quick": {
-        "beta": 0.8, "shown": 7,
-        "P": 256, "d": 2048, "m": 1024, "widths": 19, "draws": 16,
-        "larger": {"P": 3000, "d": 1_000_000, "m": 6000, "widths": 19, "draws": 8},
+        "beta": 0.8, "P": 128, "d": 512, "widths": [2**i for i in range(2, 10)], "horizon": 1_000.0, "seeds": 6,
+        "draws": 64,
+        "larger": [
+            {"P": 1_000, "d": 2_000, "widths": 17, "draws": 16},
+            {"P": 10_000, "d": 20_000, "widths": 17, "draws": 4},
+        ],
     },
 }  # fmt: skip
-SECONDS = {"full": 6.0, "quick": 3.0}
+SECONDS = {"full": 300.0, "quick": 10.0}
 SLOPE_DECADES = 0.5
 
 
@@ -61,54 +74,83 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     Returns
     -------
     dict
-        ``x``, ``best``, ``low``, ``high``, ``width`` (X,): envelope, 10–90 %, best width; ``m`` (K,), ``curves``
-        (K, X): single widths; ``fit`` (3,), ``window`` (2,); ``slope_x``, ``slope``, ``expected`` (Y,): local
-        slopes and those of the tail and the logarithm; ``larger_x``, ``larger_slope`` (Z,); ``P``, ``larger_P``,
-        ``d``, ``beta`` ().
+        ``x``, ``best``, ``low``, ``high``, ``law`` (X,): envelope of the flows, its mean, least and largest over the
+        seeds, and the finite law's from the same starts; ``width`` (X,): best width of the flows; ``m`` (K,),
+        ``curves`` (K, X): single widths, NaN beyond the horizon; ``window`` (2,) of ``flow_fit``, ``law_fit``,
+        ``flow_line_fit``, ``law_line_fit`` (3,): exponents and intervals, in the form with a tail and of straight
+        lines; ``slope_x``, ``slope_law``, ``slope_expected`` (Y,): local slopes of the law and of the tail and the
+        logarithm; ``slope_flow`` (3, Y), with interval; for the i-th larger size ``larger{i}`` (2, Z): compute
+        and slope of the law; ``larger_P`` (I,); ``P``, ``d``, ``beta``, ``seeds`` ().
     """
-    problem, envelope = _envelope(sizes["beta"], sizes, seed)
+    widths, horizon = sizes["widths"], sizes["horizon"]
+    problem = _problem(sizes["beta"], sizes["P"], sizes["d"], widths[-1])
+    many = resource_curves.compute_width_time(finite_law(problem, draws=sizes["draws"], seed=seed), widths)
+    used = many.x <= horizon * widths[-1]
+    x, rows = many.x[used], many.rows[:, used]
+    flows, laws = _runs(problem, sizes, x, seed)
+    (found, best), (same, _) = lower_envelope(flows), lower_envelope(laws)
     share = 2 / problem.activation.second_moment
-    every = envelope.choice["width"][envelope.value < 0.9 * envelope.value[0]]
-    shown = np.unique(np.round(np.geomspace(every.min(), every.max(), sizes["shown"])).astype(int))
-    curves = []
-    for m in shown:
-        narrow, _ = _law(sizes["beta"], sizes | {"m": int(m)}, seed)
-        curves.append(share * narrow.loss_at(envelope.x / m).mean(axis=0))
-    x = envelope.x / problem.d
-    fit = fit_exponent(x, envelope.rows)
-    slope_x, slope = _slopes(x, share * envelope.value)
-    width = np.interp(np.log(slope_x), np.log(x), envelope.choice["width"])
-    left = np.interp(np.log(slope_x), np.log(x), share * envelope.value)
-    expected = _expected(problem, sizes["beta"], width, left)
-    larger, wide = _envelope(sizes["beta"], sizes["larger"], seed)
-    larger_x, larger_slope = _slopes(wide.x / larger.d, share * wide.value)
-    return {
-        "x": x, "best": share * envelope.value, "low": share * envelope.bands[0], "high": share * envelope.bands[-1],
-        "width": envelope.choice["width"], "m": shown, "curves": np.stack(curves),
-        "fit": np.array([fit.exponent, fit.low, fit.high]), "window": np.array(fit.window),
-        "slope_x": slope_x, "slope": slope, "expected": expected,
-        "larger_x": larger_x, "larger_slope": larger_slope,
-        "P": np.array(problem.P), "larger_P": np.array(larger.P), "d": np.array(problem.d),
-        "beta": np.array(sizes["beta"]),
+    fit = fit_exponent(x, found, control=(same, rows))
+    line: dict[str, Any] = {"tail": "none", "window": fit.window}
+    law_mean = share * rows.mean(axis=0)
+    slopes = _slopes(x, law_mean)
+    local = [
+        _interval(fit_exponent(x, found, tail="none", window=window, control=(same, rows)))
+        for window in zip(slopes.low, slopes.high, strict=True)
+    ]
+    mean = flows.mean(axis=1)
+    data = {
+        "x": x / problem.d, "best": share * found.mean(axis=0), "low": share * found.min(axis=0),
+        "high": share * found.max(axis=0), "law": share * same.mean(axis=0),
+        "width": np.array(widths)[best], "m": np.array(widths),
+        "curves": share * np.where(np.isfinite(mean), mean, np.nan), "window": np.array(fit.window) / problem.d,
+        "flow_fit": _interval(fit), "flow_line_fit": _interval(fit_exponent(x, found, control=(same, rows), **line)),
+        "law_fit": _interval(fit_exponent(x, rows, window=fit.window)),
+        "law_line_fit": _interval(fit_exponent(x, rows, **line)),
+        "slope_x": slopes.x / problem.d, "slope_law": slopes.slope, "slope_flow": np.transpose(local),
+        "slope_expected": _expected(
+            problem, sizes["beta"], np.interp(slopes.x, x, many.choice["width"][used]), np.interp(slopes.x, x, law_mean)
+        ),
+        "larger_P": np.array([larger["P"] for larger in sizes["larger"]]),
+        "P": np.array(problem.P), "d": np.array(problem.d), "beta": np.array(sizes["beta"]),
+        "seeds": np.array(sizes["seeds"]),
     }  # fmt: skip
+    for i, larger in enumerate(sizes["larger"]):
+        wide = _problem(sizes["beta"], larger["P"], larger["d"], 2 * larger["P"])
+        every = np.unique(np.round(np.geomspace(4, wide.m, larger["widths"])).astype(int)).tolist()
+        curve = resource_curves.compute_width_time(finite_law(wide, draws=larger["draws"], seed=seed), every)
+        there = _slopes(curve.x, share * curve.value)
+        data[f"larger{i}"] = np.stack([there.x / wide.d, there.slope])
+    return data
 
 
-def _law(beta: float, sizes: dict[str, Any], seed: int) -> tuple[Any, Problem]:
-    problem = Problem(Activation("h4"), Teacher.power_law(sizes["P"], beta), d=sizes["d"], m=sizes["m"])
-    return finite_law(problem, draws=sizes["draws"], seed=seed), problem
+def _problem(beta: float, P: int, d: int, m: int) -> Problem:
+    return Problem(Activation("h4"), Teacher.power_law(P, beta), d=d, m=m)
 
 
-def _envelope(beta: float, sizes: dict[str, Any], seed: int) -> tuple[Problem, resource_curves.Curve]:
-    law, problem = _law(beta, sizes, seed)
-    widths = np.unique(np.round(np.geomspace(4, sizes["m"], sizes["widths"])).astype(int))
-    return problem, resource_curves.compute_width_time(law, widths.tolist())
+def _runs(problem: Problem, sizes: dict[str, Any], x: Array, seed: int) -> tuple[Array, Array]:
+    """Losses at compute x of gradient flows, and of the law from their starts: (W, S, X), inf beyond the horizon."""
+    flows = np.full((len(sizes["widths"]), sizes["seeds"], x.size), np.inf)
+    laws = flows.copy()
+    for w, m in enumerate(sizes["widths"]):
+        narrow = replace(problem, m=m)
+        times = x[x <= m * sizes["horizon"]] / m
+        for i in range(sizes["seeds"]):
+            start = narrow.initial_coordinates(seed_stream(seed, i, DIRECTIONS))
+            solution = flow(narrow, start, t_max=sizes["horizon"], times=times)
+            flows[w, i, : times.size] = solution.loss_at(times)
+            laws[w, i, : times.size] = law_of_starts(narrow, start[None]).loss_at(times)[0]
+    return flows, laws
 
 
-def _slopes(x: Array, loss: Array) -> tuple[Array, Array]:
+def _interval(fit: ExponentFit) -> Array:
+    return np.array([fit.exponent, fit.low, fit.high])
+
+
+def _slopes(x: Array, loss: Array) -> LocalExponents:
     """Local slopes from the first step to where P directions end."""
     used = (loss < 0.7) & (loss > 3e-3 * loss[0])
-    found = local_exponents(x[used], loss[used], window_decades=SLOPE_DECADES)
-    return found.x, found.slope
+    return local_exponents(x[used], loss[used], window_decades=SLOPE_DECADES)
 
 
 def _expected(problem: Problem, beta: float, width: Array, left: Array) -> Array:
@@ -120,52 +162,58 @@ def _expected(problem: Problem, beta: float, width: Array, left: Array) -> Array
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
-    """The envelope and, sharing its axis, the slopes."""
+    """The envelope and, below, the slopes."""
     with house_style(width):
-        figure = page(width, 1.5 if width == "column" else 0.72)
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1.7, 1])
+        figure = page(width, 2.0 if width == "column" else 0.86)
+        top, bottom = figure.subplots(2, 1, height_ratios=[1.6, 1])
         _curves(top, data)
         _slope_panel(bottom, data)
-        label_decades(top.xaxis, top.yaxis)
+        label_decades(top.xaxis, top.yaxis, bottom.xaxis)
     return figure
 
 
 def _curves(axis: Axes, data: dict[str, Array]) -> None:
     x, best, look = data["x"], data["best"], series(0)
     for curve in data["curves"]:
-        axis.plot(x, curve, color="0.55", linewidth=0.6)
+        axis.plot(x, curve, color="0.6", linewidth=0.6)
     axis.fill_between(x, data["low"], data["high"], color=look["color"], alpha=0.25, linewidth=0)
-    axis.plot(x, best, color=look["color"], linewidth=2.2)
+    axis.plot(x, best, color=look["color"], linewidth=2.2, label="gradient flow: envelope, mean and range")
+    axis.plot(x, data["law"], color="black", linestyle="--", linewidth=1.0, label="finite law from the same starts")
     beta = float(data["beta"])
     slope = (1 - 2 * beta) / (1 + beta)
-    ends = data["window"] * np.array([1.0, 0.4])
-    start = 0.6 * np.interp(ends[0], x, best)
-    axis.plot(ends, start * (ends / ends[0]) ** slope, color="0.25", linewidth=0.9)
-    value, low, high = data["fit"]
-    text = f"envelope: fit {value:.3f}\n[{low:.3f}, {high:.3f}]\nthin line: asymptote {slope:.3f}"
-    axis.text(0.02, 0.02, text.replace("-", "−"), transform=axis.transAxes, ha="left", va="bottom")
-    axis.set(xscale="log", yscale="log", ylabel="loss / initial loss")
+    ends = data["window"]
+    start = 0.55 * np.interp(ends[0], x, best)
+    axis.plot(ends, start * (ends / ends[0]) ** slope, color="0.25", linewidth=0.9, label=f"slope {slope:.3f}, window")
+    axis.set(xscale="log", yscale="log", xlabel=r"compute $m\,t\,/\,d$", ylabel="loss / initial loss")
     axis.set_ylim(3e-3, 1.7)
-    axis.set_xlim(0.3 * x[np.argmax(best < 0.9)], 2 * data["window"][1])
-    right = axis.get_xlim()[1]
-    for i, m in enumerate(data["m"]):
-        floor = np.interp(right, x, data["curves"][i])
-        if floor > 4e-3:
-            label_at(axis, f"$m={int(m)}$" if i == 0 else f"${int(m)}$", (right, floor), (2, 0), color="0.35")
-    axis.set_title(f"finite law, $P={int(data['P'])}$, $d={int(data['d'])}$", loc="left")
+    axis.set_xlim(0.3 * x[np.argmax(best < 0.9)], 2 * x[np.argmax(best < 3e-3)] if (best < 3e-3).any() else x[-1])
+    for m, curve in zip(data["m"], data["curves"], strict=True):
+        last = np.nonzero(np.isfinite(curve) & (x <= axis.get_xlim()[1]))[0][-1]
+        if curve[last] > 4e-3:
+            label_at(axis, f"${int(m)}$", (x[last], curve[last]), (2, 0), color="0.35")
+    lines = []
+    for key in ("flow", "law", "flow_line", "law_line"):
+        value, low, high = data[f"{key}_fit"]
+        lines.append(f"{key.replace('_', ', straight ')}: {value:.3f} [{low:.3f}, {high:.3f}]")
+    axis.text(
+        0.02, 0.02, "\n".join(lines).replace("-", "−"), transform=axis.transAxes, ha="left", va="bottom", zorder=5
+    )
+    axis.legend(loc="upper right", handlelength=1.8)
+    axis.set_title(f"$P={int(data['P'])}$, $d={int(data['d'])}$, {int(data['seeds'])} seeds", loc="left")
 
 
 def _slope_panel(axis: Axes, data: dict[str, Array]) -> None:
     beta = float(data["beta"])
-    asymptote = (1 - 2 * beta) / (1 + beta)
-    axis.axhline(asymptote, color="0.25", linewidth=0.9)
-    lines = (
-        ("slope_x", "slope", "-", series(0)["color"], f"$P={int(data['P'])}$"),
-        ("slope_x", "expected", ":", "black", "tail and logarithm alone"),
-        ("larger_x", "larger_slope", "--", series(1)["color"], f"$P={int(data['larger_P'])}$"),
-    )
-    for x, y, style, color, label in lines:
-        axis.plot(data[x], data[y], color=color, linestyle=style, label=label)
+    axis.axhline((1 - 2 * beta) / (1 + beta), color="0.25", linewidth=0.9)
+    x, P = data["slope_x"], int(data["P"])
+    value, low, high = data["slope_flow"]
+    axis.fill_between(x, low, high, color=series(0)["color"], alpha=0.25, linewidth=0)
+    axis.plot(x, value, color=series(0)["color"], label=f"flow, $P={P}$")
+    axis.plot(x, data["slope_law"], color="black", linestyle="--", linewidth=1.0, label=f"law, $P={P}$")
+    axis.plot(x, data["slope_expected"], color="black", linestyle=":", label="tail and logarithm alone")
+    for i, larger in enumerate(data["larger_P"]):
+        look = {name: series(i + 1)[name] for name in ("color", "linestyle")}
+        axis.plot(*data[f"larger{i}"], label=f"law, $P={int(larger)}$", **look)
     axis.set_ylim(-1.05, -0.2)
-    axis.set(xlabel=r"compute $m\,t\,/\,d$", ylabel="slope")
-    axis.legend(loc="lower left", handlelength=1.8)
+    axis.set(xscale="log", xlabel=r"compute $m\,t\,/\,d$", ylabel="slope")
+    axis.legend(loc="lower left", handlelength=2.2, ncols=2)
