@@ -23,7 +23,7 @@ variate).  Below: slope over half a decade of the flows (with interval) and of t
 the law alone.  x is in units of d, as T_p ∝ d.
 
 Sizes: above; widths 4, 8, …, 4096 to flow time 8000, six seeds; the law at P = 10⁴ and 10⁵, d = 2P.  A flow takes
-about 1 s at m = 64 and 20 to 30 s at m = 4096.  Run time: some five minutes.
+0.3 s at m = 16, 5 s at m = 1024 and 28 s at m = 4096 (to 12000, processor time).  Run time: some five minutes.
 Command: ``emergence figures compute_frontier``.
 """
 
