@@ -98,6 +98,6 @@ def first_passages(
 
 
 def lower_envelope(losses: Array) -> tuple[Array, Array]:
-    """Losses (S, X) at the width of least mean for each x, and which it is (X,), from (W, S, X); inf is no loss yet."""
+    """Losses (S, X) at the width of least mean for each x, and which it is (X,), from (W, S, X)."""
     best = np.argmin(losses.mean(axis=1), axis=0)
     return losses[best, :, np.arange(best.size)].T, best
