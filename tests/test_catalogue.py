@@ -77,11 +77,12 @@ def test_constants_and_their_constants_decide_the_data() -> None:
 
 
 def test_figures_are_made_once_and_with_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["figures", "spectra", "--quick", "--format", "png,svg,pdf", "--width", "column", "--out"]
+    again = ["figures", "spectra", "--quick", "--width", "column", "--format", "png", "--out", str(tmp_path / "a")]
+    words = [*again[:-3], "png,svg,pdf", "--out"]
     assert main([*words, str(tmp_path / "a")]) == 0
     data = next((tmp_path / "a" / "data").glob("spectra-quick-*.npz"))
     stamp = data.stat().st_mtime_ns
-    assert main([*words, str(tmp_path / "a")]) == 0
+    assert main(again) == 0
     assert data.stat().st_mtime_ns == stamp
     assert main([*words, str(tmp_path / "b")]) == 0
     for kind in ("png", "svg", "pdf"):

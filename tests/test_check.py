@@ -129,8 +129,8 @@ DERIVED = {
     "compute_width_time": "(1 - 2*beta)/(1 + beta)", "dimension_time": "k/2 - 1", "dimension_samples": "k - 1",
     "alignment": "(1/s0 - 2 - log(s0/(1 - s0)))/(8*a)", "recovery_delay": "log(a/n0)/(4*a) + 1/(8*a)",
 }  # fmt: skip
-QUICK = [("width", "finite_law"), ("dimension_time", "finite_law"), ("dimension_samples", "sgd_law"),
-         ("alignment", "flow"), ("samples_horizon_step", "finite_law")]  # fmt: skip
+QUICK = [("width", "finite_law"), ("dimension_time", "finite_law"), ("alignment", "flow"),
+         ("samples_horizon_step", "finite_law")]  # fmt: skip
 SLOW = [pair for pair in DEFAULTS if pair not in QUICK]
 
 

@@ -145,7 +145,7 @@ def test_second_process_on_one_directory_is_refused(tmp_path: Path) -> None:
 
 COMMAND = [
     sys.executable, "-m", "emergence", "simulate", "--json", "--method", "direct", "--engine", "numpy",
-    "--d", "20", "--m", "4", "--P", "2", "--step-size", "1e-4", "--samples", "6000", "--seeds", "2",
+    "--d", "20", "--m", "4", "--P", "2", "--step-size", "1e-4", "--samples", "2500", "--seeds", "2",
     "--checkpoint-seconds", "0.05",
 ]  # fmt: skip
 
