@@ -93,7 +93,7 @@ def _problem(activation: Activation, sizes: dict[str, Any], rng: np.random.Gener
     assert k is not None
     P = int(rng.integers(1, min(sizes["P"], 6 if k == 4 else 4) + 1))
     m = max(8, P * int(rng.integers(3, 6)))
-    lowest = P + m + 40  # room for the virtual samples of the leap sampler
+    lowest = P + m + 40  # overlaps of a random start are small
     highest = max(min(sizes["dimension"], HIGHEST[k]), 1.2 * lowest)
     d = int(lowest * (highest / lowest) ** rng.uniform())
     return Problem(activation, Teacher.power_law(P, beta=float(rng.uniform(0, 1.2))), d=d, m=m)

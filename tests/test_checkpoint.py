@@ -29,6 +29,8 @@ RUNS: dict[str, Any] = {
     "reduced": {"sampler": Reduced(), "samples": 40_000, "label_noise": 0.1},
     "reduced batch": {"sampler": Reduced(), "samples": 40_000, "batch": 4},
     "leap": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 40_000},
+    "leap, three dimensions beside": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 40_000, "d": 9},
+    "leap in all of R^d": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 40_000, "d": 5},
 }
 CASES = [
     pytest.param(run, id=name, marks=COMPILED if "compiled" in name or "reduced" in name else ())
@@ -36,13 +38,13 @@ CASES = [
 ]
 
 
-def problem() -> Problem:
-    return Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=20, m=4, init_scale=0.05)
+def problem(d: int = 20) -> Problem:
+    return Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=d, m=4, init_scale=0.05)
 
 
 def simulate(run: dict[str, Any], **more: Any) -> Simulation:
-    schedule = PowerDecay(2e-4, 10_000, 0.5)
-    return sgd(problem(), schedule, **{"seeds": 2, "records": 10, **run, **more})
+    schedule, settings = PowerDecay(2e-4, 10_000, 0.5), {"d": 20, "seeds": 2, "records": 10, **run, **more}
+    return sgd(problem(settings.pop("d")), schedule, **settings)
 
 
 class Stop:

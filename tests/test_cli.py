@@ -680,7 +680,6 @@ REFUSED = [
     (["exponents", "--information-exponent", "2.5"], "'2.5' is not a whole number"),
     (["exponents", "--d", "12"], "--d"),
     (["simulate", "--strict"], "--strict"),
-    (["simulate", "--method", "leap", "--d", "12", "--P", "4", "--m", "8"], "the leap sampler needs d > P + m = 12"),
     (["simulate", "--schedule", "piecewise:inf=1e-9"], "steps are whole numbers"),
     (["simulate", "--schedule", "piecewise:1.7=1e-9"], "steps are whole numbers"),
     (["predict", "--d", "9500000000000000000"], "`d` must be at most 2**53"),

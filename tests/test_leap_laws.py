@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -123,6 +124,30 @@ def test_weights_of_virtual_samples_restore_the_law_of_the_data(virtual: int) ->
     assert (error < [0.03, 0.07, 0.35]).all()
     # B = 1 is all tilted, and its weights have no bound: the tails of the third are the heaviest
     assert (np.abs(found.mean(axis=0) - [1, 1, 3]) < Z * error).all()
+
+
+@pytest.mark.parametrize("beside", [0, 2, 9])
+def test_remainders_of_virtual_samples_have_a_wishart_gram_matrix(beside: int) -> None:
+    """D = ``beside`` dimensions outside the basis, B = 5 samples, n = 5000 draws.
+
+    For independent normals g_i in R^D: E |g_i|² = E (g_i·g_j)² = E (g_i·g_j)(g_j·g_k)(g_k·g_i) = D,
+    E |g_i|⁴ = D (D + 2).
+    """
+    problem = Problem(H4, Teacher.power_law(2, 1.0), d=4 + beside, m=2)
+    leap = started(problem, problem.initial_coordinates(1), Leap(virtual=5))
+    here, draws = leap._here(), 5_000
+    found = []
+    for _ in range(draws):
+        rest = leap._draw(here.unit, 1).X[:, 4:]
+        gram = rest @ rest.T
+        own, pairs = np.diag(gram), gram[np.triu_indices(5, 1)]
+        triples = [gram[i, j] * gram[j, k] * gram[k, i] for i, j, k in combinations(range(5), 3)]
+        found.append(np.concatenate([own, own**2, pairs**2, triples]))
+    moments, expected = np.array(found), np.repeat([beside, beside * (beside + 2), beside, beside], [5, 5, 10, 10])
+    error = moments.std(axis=0, ddof=1) / math.sqrt(draws)
+    # heavy tails: the sample's own spread makes the bar; at D = 0 nothing varies and all is zero
+    assert (np.abs(moments.mean(axis=0) - expected) <= Z * error).all()
+    assert (Z * error[:5] <= 0.5).all(), "sharp enough to see a dimension"
 
 
 # --- looking --------------------------------------------------------------------------------------

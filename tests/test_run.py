@@ -105,6 +105,8 @@ def test_auto_takes_the_cheapest_that_will_do_and_says_why() -> None:
     reach = 3e13 / (4 * 18)
     assert taken(100, int(0.99 * reach))[0] == "reduced" and taken(100, int(1.01 * reach))[0] == "leap"
     assert "out of reach" in taken(100, int(1.01 * reach))[1]
+    reach = 3e13 / (4 * 6)  # d = P + m: direct is the only exact one, and leap has all of R^d
+    assert taken(6, int(0.99 * reach))[0] == "direct" and taken(6, int(1.01 * reach))[0] == "leap"
 
 
 def test_sizes_that_cannot_be_held_are_refused_before_they_are_made() -> None:

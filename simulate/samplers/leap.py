@@ -1,7 +1,7 @@
 """Tau-leaping: many steps of online SGD at once, weakly first order in the macro-step.
 
 A macro-step stands for N steps of mini-batch b, Δt = η N of flow time.  Students are rows of
-``W = [R | U]`` as in ``simulate.samplers.reduced``.
+``W = [R | U]`` as in ``simulate.samplers.reduced``, in R^d itself where d ≤ P + m.
 
 Drift: the exact population gradient (``problem.population_loss``), d ln n_k/dt = 4 F_k and
 dv̄_k/dt = T_k, by an exponential midpoint rule.  What is learned relaxes at rates
@@ -15,7 +15,7 @@ relaxes as it should and their differences stay.)  Hence Δt is not bound by 1/(
 the strongest direction is learned; students that have learned nothing have Λ, λ ≈ 0 and take the
 plain midpoint rule.
 
-Noise: B virtual samples drawn in the reduced basis with their Bartlett remainder stand in for the
+Noise: B virtual samples drawn in the reduced basis with their Bartlett remainder (below) stand in for the
 N b real ones: ``η √(N/(b B)) Σ_i ε_i √w_i (g_i − ∇L)`` with independent signs ε_i.  Its mean is zero
 and its covariance exactly that of N steps at frozen students, whatever law q the samples are drawn
 from, if w = p/q with p = N(0, I).  Under p itself the rare samples that carry most of the variance
@@ -26,6 +26,11 @@ with its own direction p (drawn with probability a_p²) and student k (uniform),
 the mean degree of σ less one; q is the mixture of all B laws (balance heuristic), so that w ≤ B/⌊B/2⌋.  What relaxes
 within the macro-step forgets the older part of its noise: the radial and the tangential part of a
 kick are multiplied by √g(2ΛΔt) and √g(2λΔt), the exact variance of the linear process.
+
+Remainder: what B samples have in the D dimensions outside a basis is a B × D array of normals, of which only the
+Gram matrix matters.  Its LQ factor, min(B, D) columns, has independent entries (Bartlett): zero above the diagonal,
+on it χ with D, D − 1, … degrees of freedom, normals everywhere below.  At D < B the rows beyond D are thus all
+normals, and at D = 0, where the basis is all of R^d, nothing is left to draw: one law for every d.
 
 Step size in time.  The largest Δt such that, with ``accuracy`` = α,
 
@@ -121,7 +126,7 @@ class Leap:
     Parameters
     ----------
     virtual
-        Virtual samples a macro-step, B, at most d − P − m.  Where noise rules, few of them scatter the times
+        Virtual samples a macro-step, B.  Where noise rules, few of them scatter the times
         too widely: σ = h_6, d = 24, P = m = 1, interquartile range of the alignment times over the exact one
         1.24 at B = 16, 1.05 at 22; σ = h_4 shows nothing of it.
     accuracy
@@ -157,26 +162,23 @@ class Leap:
         return Leap(2 * self.virtual, self.accuracy / 2, half)
 
     def ready(self, problem: Problem, batch: int) -> Leap:
-        """Itself; raises where it cannot run."""
-        if problem.d <= problem.P + problem.m:
-            raise ValueError(f"the leap sampler needs d > P + m = {problem.P + problem.m}, but `d` is {problem.d}")
+        """Itself: it runs on every problem, at every batch."""
         return self
 
     def begin(self, run: Setting, start: Array, streams: list[SeedSequence]) -> Stack:
-        """Students ``start`` (1, m, P + m), in orthonormal coordinates, at step 0."""
+        """Students ``start`` (1, m, min(d, P + m)), in orthonormal coordinates, at step 0."""
         (rows,), (stream,) = start, streams
         return LeapRun(run, rows, stream, self)
 
 
 class LeapRun:
-    """One seed; ``start`` holds the students in P + m orthonormal coordinates, shape (m, P + m)."""
+    """One seed; ``start`` holds the students in orthonormal coordinates, shape (m, min(d, P + m))."""
 
     coarse = True
 
     def __init__(self, run: Setting, start: Array, stream: SeedSequence, control: Leap) -> None:
         self.run = run
-        # The remainders of the virtual samples need as many dimensions outside the basis; ``Leap.ready`` sees to one.
-        self._virtual = min(control.virtual, run.problem.d - start.shape[1])
+        self._virtual = control.virtual
         self._accuracy = control.accuracy
         self._weakest = float(np.min(run.problem.a[run.problem.a > 0]))
         fixed = control.macro_samples
@@ -236,7 +238,8 @@ class LeapRun:
         J = B - B // 2
         students = stream.integers(0, problem.m, J)
         directions = stream.choice(problem.P, J, p=problem.a**2)
-        X = np.zeros((B, width + B))
+        beyond = min(B, problem.d - width)  # columns of the remainders
+        X = np.zeros((B, width + beyond))
         X[:, :width] = stream.standard_normal((B, width))
         push = math.sqrt(self._tilt) * stream.standard_normal((2, J))
         X[np.arange(B)[tilted], directions] += push[0]
@@ -247,10 +250,10 @@ class LeapRun:
         s, t = X[:, directions], X[:, :width] @ unit[students].T  # (B, J)
         form = self._tilt * (diagonal * (s**2 + t**2) - 2 * self._tilt * r * s * t) / determinant
         mixture = (B // 2 + (np.exp(np.minimum(0.5 * form, 700)) / np.sqrt(determinant)).sum(axis=1)) / B
-        freedom = problem.d - width - np.arange(B)
-        rows, columns = np.tril_indices(B, -1)
+        rows, columns = np.tril_indices(B, -1, beyond)
         X[rows, width + columns] = stream.standard_normal(rows.size)
-        X[np.arange(B), width + np.arange(B)] = np.sqrt(stream.chisquare(freedom))
+        corner = np.arange(beyond)
+        X[corner, width + corner] = np.sqrt(stream.chisquare(problem.d - width - corner))
         noise = self.run.label_noise * stream.standard_normal(B)
         signs = 2.0 * stream.integers(0, 2, B) - 1.0
         squares = np.diff(self.run.step_size.sums(np.array([self._at, self._at + count]), 2))[0]
@@ -311,11 +314,11 @@ class LeapRun:
         return np.where(n < 0.01 * self._weakest, 10.0, 1.0)
 
     def _compress(self) -> None:
-        """Back to P + m columns by an LQ factorisation; keeps all inner products."""
+        """Back to min(d, P + m) columns by an LQ factorisation, if there are more; keeps all inner products."""
         self._W = self.run.problem.coordinates(self._W)
 
     def students(self) -> Array:
-        """Students, (1, m, P + m)."""
+        """Students, (1, m, min(d, P + m))."""
         return self._W[None]
 
     def keep(self, alive: Array) -> None:
