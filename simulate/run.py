@@ -141,7 +141,7 @@ class Run:
         return record_steps(self.steps, self.records, self.spacing)
 
     def starts(self) -> Array:
-        """Initial unit rows of every seed, (S, m, d), or (S, m, min(d, P + m)) coordinates where the sampler takes those.
+        """Initial unit rows of every seed, (S, m, d); (S, m, min(d, P + m)) coordinates where the sampler takes those.
 
         Raises
         ------

@@ -16,7 +16,7 @@ from emergence.problem import Activation, Problem, Teacher
 from emergence.problem.population_loss import velocity
 from emergence.simulate import Leap, Reduced, Run
 from emergence.simulate.drive import drive
-from emergence.simulate.samplers.leap import LeapRun, _drifted
+from emergence.simulate.samplers.leap import LeapRun, _drifted, _reached
 from emergence.simulate.samplers.reduced import ReducedRun
 
 ALARM = 1e-9  # false-alarm rate of every statistical assertion below
@@ -76,6 +76,27 @@ def test_the_drift_is_of_second_order() -> None:
     # one step is wrong by O(Δt³): ratios near 8; first order would show 4
     assert errors[0] / errors[1] > 6 and errors[1] / errors[2] > 6
     assert errors[0] > 1e-8, "there is something to see"
+
+
+def test_what_relaxes_bounds_a_macro_step_by_the_distance_that_is_left() -> None:
+    """v (1 − e^{−Λt})/Λ = x: solved, and infinite once v/Λ ≤ x."""
+    speed, rate = np.array([2.0, 2.0, 2.0, 0.0]), np.array([0.0, 10.0, 21.0, 0.0])
+    times = _reached(0.1, speed, rate)
+    assert times[0] == pytest.approx(0.05, rel=1e-12)  # rounding
+    assert 2 * (1 - math.exp(-10 * times[1])) / 10 == pytest.approx(0.1, rel=1e-9)  # rounding, e^{-z} near ½
+    assert np.isinf(times[2]) and times[3] > 1e200
+
+
+def test_a_student_without_a_norm_does_not_count_as_settled() -> None:
+    """Beside a learned one on the same direction nothing holds it: noise bounds the step, α² = turn η Δt."""
+    problem, eta = Problem(H4, Teacher([1.0]), d=60, m=2), 1e-6
+    unit = np.array([[1.0, 0.0, 0.0], [math.sqrt(1 - 1e-6), 1e-3, 0.0]])
+    leap = started(problem, np.sqrt([[1.0], [1e-8]]) * unit, Leap(), eta=eta)
+    leap._turn = 100.0
+    here = leap._here()
+    assert here.turn[1] == pytest.approx(4.0, rel=1e-5)  # φ'(1) r⁴, as of a student that holds its direction
+    # Λ Δt = 4e-8 · 100: the plain ratio to that
+    assert leap._proposed(here) * eta == pytest.approx(0.1**2 / (100.0 * eta), rel=1e-4)
 
 
 # --- the noise ------------------------------------------------------------------------------------

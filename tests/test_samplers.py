@@ -251,9 +251,10 @@ CASES = {  # behind each: the effects measured; the bounds leave a bisection ste
     # 0.70 0.47, 0.38 and blind: 83 % of the runs never recover direction 2
     "h6": Case(Activation("h6"), 2e-6, 4.0, ((0.8, 0.55), (0.45, math.inf))),
 }
-# no reduced sampler here: d below P + m, just below, at, and just above it
-SMALL_EFFECT = ((9.0,) * 4, (9.0,) * 4)
-SMALL = {f"h4, d = {d}": Case(Activation("h4"), 1e-4, 8.0, SMALL_EFFECT, d=d, P=4, m=8) for d in (8, 11, 12, 13)}
+# No reduced sampler here: d below P + m, at it, and just above it.  Recovery 0.31 0.30 0.36 0.48 at most; alignment
+# blind but at the largest d, as noise scatters it by more than a factor of two.
+SMALL_EFFECT = ((math.inf,) * 4, (0.40, 0.40, 0.45, 0.60))
+SMALL = {f"h4, d = {d}": Case(Activation("h4"), 1e-4, 8.0, SMALL_EFFECT, d=d, P=4, m=8) for d in (8, 12, 13)}
 
 
 @cache

@@ -35,8 +35,11 @@ normals, and at D = 0, where the basis is all of R^d, nothing is left to draw: o
 Step size in time.  The largest Δt such that, with ``accuracy`` = α,
 
 * no ln n_k and no r_kp moves by more than α by drift (r relative to max(|r|, 1/√d)), and no
-  direction turns by more than α by drift or, in root mean square, by noise; ln n_k may move by
-  10 α while n_k < a_P/100, where nothing else depends on it yet.
+  direction turns by more than α by drift or, in root mean square over the students, by noise (a maximum would
+  be ruled by single heavy-tailed kicks); ln n_k may move by 10 α while n_k < a_P/100, where nothing else
+  depends on it yet.  What relaxes covers the distance that is left, f/Λ, and no more: where that is below the
+  bound it sets none.  The rates in this are at most 4 n_k φ(1) and n_k φ'(1), a student's own, as of students
+  that share a direction only the sum relaxes.
 
 A macro-step whose outcome moves a norm by twice these bounds, or an overlap by 2 α, is taken back and split:
 each virtual sample goes to one of the halves by a fair coin, as the real samples would, so
@@ -92,6 +95,13 @@ class _Virtual:
 def _forgetting(z: Array) -> Array:
     """``g(z) = (1 − e^{−z})/z``, 1 at z = 0."""
     return np.where(z > 1e-12, -np.expm1(-z) / np.maximum(z, 1e-12), 1.0)
+
+
+def _reached(move: float, speed: Array, rate: Array) -> Array:
+    """Flow time in which motions at ``speed`` that relax at ``rate`` cover ``move``; infinite if they never do."""
+    share = rate * move / np.maximum(speed, 1e-300)
+    relaxed = -np.log1p(-np.minimum(share, 1 - 1e-12)) / np.maximum(rate, 1e-300)
+    return np.where(share >= 1, np.inf, np.where(share < 1e-9, move / np.maximum(speed, 1e-300), relaxed))
 
 
 def _widened(rows: Array, width: int) -> Array:
@@ -189,8 +199,8 @@ class LeapRun:
         sigma = run.problem.activation
         # Variance that a tilted sample has beyond 1: |g|² grows with the mean degree of σ.
         self._tilt = max(1.0, 2 * sigma.slope_second_moment / sigma.second_moment - 1)
-        # Noise seen in the last macro-step: mean square turn of each direction per η² and step.
-        self._turn = np.zeros(len(start))
+        # Noise seen in the last macro-step: mean square turn of a direction per η² and step, over the students.
+        self._turn = 0.0
 
     def advance(self, steps: int) -> int:
         """Take one macro-step of at most ``steps`` steps and return its length."""
@@ -219,17 +229,19 @@ class LeapRun:
             return self._fixed
         problem, alpha = self.run.problem, self._accuracy
         overlaps, tangent = here.unit[:, : problem.P], here.tangent
-        relative = np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)
-        growth = 4 * np.abs(here.F) / self._slack(here.n)
-        rates = max(growth.max(), relative.max(), np.linalg.norm(tangent, axis=1).max())
+        relative = (np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)).max(axis=1)
+        turning = np.maximum(relative, np.linalg.norm(tangent, axis=1))
         eta = float(self.run.step_size.rate(np.array([self._at]))[0])
-        by_drift = alpha / max(rates, 1e-300) / eta
-        # N steps turn a direction by turn η² (1 − e^{−2λNη})/(2λη) in mean square: never α² where λ is large
-        share = 2 * here.turn * alpha**2 / np.maximum(self._turn * eta, 1e-300)
-        slow = -np.log1p(-np.minimum(share, 1 - 1e-12)) / np.maximum(2 * here.turn * eta, 1e-300)
-        plain = alpha**2 / np.maximum(self._turn * eta**2, 1e-300)
-        by_noise = np.where(share >= 1, np.inf, np.where(share < 1e-9, plain, slow)).min() if self._turn.any() else 1.0
-        return int(max(1, min(by_drift, by_noise, 1e15)))
+        # Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says.
+        sigma = problem.activation
+        growth = np.minimum(here.growth, 4 * sigma.second_moment * here.n)
+        turn = np.minimum(here.turn, sigma.slope_second_moment * here.n)
+        times = (
+            _reached(alpha, 4 * np.abs(here.F) / self._slack(here.n), growth),
+            _reached(alpha, turning, turn),
+            _reached(alpha**2, self._turn * eta, 2 * turn) if self._turn else np.array(eta),
+        )
+        return int(max(1, min(min(time.min() for time in times) / eta, 1e15)))
 
     def _draw(self, unit: Array, count: int) -> _Virtual:
         """Virtual samples for ``count`` steps, half of them tilted, each towards a student and a direction."""
@@ -297,7 +309,8 @@ class LeapRun:
                 self._compress()
             return
         if depth == 0 and len(X):
-            self._turn = (signs**2 @ across**2) / n * problem.d / np.diff(schedule.sums(span, 2))[0]
+            seen = np.mean(signs**2 @ across**2 / n) * problem.d
+            self._turn = float(seen / np.diff(schedule.sums(span, 2))[0])
         self._W = moved
         if depth == 0:
             self._compress()
@@ -329,11 +342,11 @@ class LeapRun:
         return {
             "W": self._W,
             "at": np.array(self._at),
-            "turn": self._turn,
+            "turn": np.array(self._turn),
         } | snapshot_sfc64(self._generator)
 
     def restore(self, saved: dict[str, Array]) -> None:
         """Go on from a ``snapshot``."""
         self._W = saved["W"].copy()
-        self._at, self._turn = int(saved["at"]), saved["turn"].copy()
+        self._at, self._turn = int(saved["at"]), float(saved["turn"])
         restore_sfc64(self._generator, saved)
