@@ -97,7 +97,7 @@ def _forgetting(z: Array) -> Array:
     return np.where(z > 1e-12, -np.expm1(-z) / np.maximum(z, 1e-12), 1.0)
 
 
-def _reached(move: float, speed: Array, rate: Array) -> Array:
+def _reached(move: float, speed: Array | float, rate: Array) -> Array:
     """Flow time in which motions at ``speed`` that relax at ``rate`` cover ``move``; infinite if they never do."""
     share = rate * move / np.maximum(speed, 1e-300)
     relaxed = -np.log1p(-np.minimum(share, 1 - 1e-12)) / np.maximum(rate, 1e-300)
