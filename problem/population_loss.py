@@ -35,7 +35,9 @@ def loss_of_students(problem: Problem, students: Array) -> float:
     return loss(problem, n, unit[:, : problem.P], unit @ unit.T)
 
 
-def velocity(problem: Problem, n: Array, directions: Array) -> tuple[Array, Array]:
+def velocity(
+    problem: Problem, n: Array, directions: Array, sources: Array | slice = slice(None)
+) -> tuple[Array, Array]:
     """``(F, T)``: F (m,) and the tangential part T (m, D) of G, per unit of flow time.
 
     Parameters
@@ -44,11 +46,15 @@ def velocity(problem: Problem, n: Array, directions: Array) -> tuple[Array, Arra
         Squared norms, shape (m,).
     directions
         Unit rows v̄_k, shape (m, D), first P coordinates along the teacher's directions.
+    sources
+        Students l of the sums above, by default all; the others pull on themselves alone (l = k).
     """
     activation, a = problem.activation, problem.a
-    overlaps = directions[:, : problem.P]
-    gram = np.clip(directions @ directions.T, -1.0, 1.0)
-    F = activation.phi(overlaps) @ a - activation.phi(gram) @ n
-    G = -(activation.phi_slope(gram) * n) @ directions
+    overlaps, pulling = directions[:, : problem.P], directions[sources]
+    gram = np.clip(directions @ pulling.T, -1.0, 1.0)
+    by_itself = n.copy()
+    by_itself[sources] = 0
+    F = activation.phi(overlaps) @ a - activation.phi(gram) @ n[sources] - activation.second_moment * by_itself
+    G = -(activation.phi_slope(gram) * n[sources]) @ pulling
     G[:, : problem.P] += activation.phi_slope(overlaps) * a
     return F, G - np.einsum("kd,kd->k", G, directions)[:, None] * directions

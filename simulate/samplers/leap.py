@@ -68,10 +68,11 @@ MAX_SPLITS = 12
 
 @dataclass(frozen=True)
 class _Here:
-    """Squared norms, unit rows, their population velocity, and the rates Λ and λ at which they relax."""
+    """Squared norms, unit rows, who pulls on others, their population velocity, and the rates Λ and λ of relaxing."""
 
     n: Array
     unit: Array
+    sources: Array
     F: Array
     tangent: Array
     growth: Array
@@ -105,7 +106,9 @@ def _reached(move: float, speed: Array | float, rate: Array) -> Array:
 
 
 def _widened(rows: Array, width: int) -> Array:
-    """Rows with zero columns added up to ``width``."""
+    """Rows with zero columns added up to ``width``; the rows themselves where they have as many."""
+    if rows.shape[1] == width:
+        return rows
     return np.hstack([rows, np.zeros((len(rows), width - rows.shape[1]))])
 
 
@@ -122,7 +125,7 @@ def _drifted(problem: Problem, here: _Here, dt: float) -> Array:
 
     half, full = span(0.5 * dt), span(dt)
     growth, move = 4 * here.F, here.tangent
-    F, tangent = velocity(problem, *moved(half[0] * growth, half[1] * move))
+    F, tangent = velocity(problem, *moved(half[0] * growth, half[1] * move), here.sources)
     growth = 4 * F + here.growth * half[0] * growth
     move = tangent + here.turn[:, None] * half[1] * move
     n, unit = moved(full[0] * growth, full[1] * move)
@@ -217,11 +220,12 @@ class LeapRun:
         n = np.einsum("kd,kd->k", self._W, self._W)
         unit = self._W / np.sqrt(n)[:, None]
         problem = self.run.problem
-        F, tangent = velocity(problem, n, unit)
+        sources = np.flatnonzero(~self._dormant(n))
+        F, tangent = velocity(problem, n, unit, sources)
         overlaps = unit[:, : problem.P]
         growth = 4 * (problem.activation.phi(overlaps) @ problem.a - F)
         turn = (problem.activation.phi_slope(overlaps) * overlaps) @ problem.a
-        return _Here(n, unit, F, tangent, np.maximum(growth, 0.0), np.maximum(turn, 0.0))
+        return _Here(n, unit, sources, F, tangent, np.maximum(growth, 0.0), np.maximum(turn, 0.0))
 
     def _proposed(self, here: _Here) -> int:
         """Number of steps of the next macro-step."""
@@ -324,7 +328,11 @@ class LeapRun:
 
     def _slack(self, n: Array) -> Array:
         """How many times α each ln n_k may move in a macro-step."""
-        return np.where(n < 0.01 * self._weakest, 10.0, 1.0)
+        return np.where(self._dormant(n), 10.0, 1.0)
+
+    def _dormant(self, n: Array) -> Array:
+        """Students on which nothing else depends yet."""
+        return n < 0.01 * self._weakest
 
     def _compress(self) -> None:
         """Back to min(d, P + m) columns by an LQ factorisation, if there are more; keeps all inner products."""
