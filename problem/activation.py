@@ -254,10 +254,11 @@ def _horner(terms: Array, s: Array) -> Array:
     base = s * s if stride == 2 else s
     out = np.full_like(s, terms[present[-1]])
     for term in terms[first : present[-1] : stride][::-1]:
-        out = out * base + term
+        out *= base
+        out += term
     squarings, singles = divmod(first, stride)  # NumPy's ** costs more than the whole series
     for _ in range(squarings):
-        out = out * base
+        out *= base
     return out * s if stride == 2 and singles else out
 
 

@@ -57,4 +57,5 @@ def velocity(
     F = activation.phi(overlaps) @ a - activation.phi(gram) @ n[sources] - activation.second_moment * by_itself
     G = -(activation.phi_slope(gram) * n[sources]) @ pulling
     G[:, : problem.P] += activation.phi_slope(overlaps) * a
-    return F, G - np.einsum("kd,kd->k", G, directions)[:, None] * directions
+    G -= np.einsum("kd,kd->k", G, directions)[:, None] * directions
+    return F, G

@@ -14,8 +14,9 @@ from scipy.stats import chi, kstest, norm
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem.population_loss import velocity
-from emergence.simulate import Leap, Reduced, Run
+from emergence.simulate import Leap, Reduced, Run, sgd
 from emergence.simulate.drive import drive
+from emergence.simulate.samplers import leap as leap_module
 from emergence.simulate.samplers.leap import LeapRun, _drifted, _reached
 from emergence.simulate.samplers.reduced import ReducedRun
 
@@ -76,6 +77,21 @@ def test_the_drift_is_of_second_order() -> None:
     # one step is wrong by O(Δt³): ratios near 8; first order would show 4
     assert errors[0] / errors[1] > 6 and errors[1] / errors[2] > 6
     assert errors[0] > 1e-8, "there is something to see"
+
+
+def test_what_students_without_a_norm_do_to_others_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Next to no noise, the same stream: recovery times against those with the full drift.
+
+    Four students a direction at d = 64 are crowded: the largest difference is 1.2e-3; at d = 512 it is 4e-4.
+    """
+    problem, eta = Problem(H4, Teacher.power_law(8, 0.8), d=64, m=32), 5e-8
+    settings = {"seeds": 4, "sampler": Leap(), "records": 10, "workers": 1}
+    ours = sgd(problem, eta, int(60 / eta), **settings).recovery
+    monkeypatch.setattr(leap_module, "velocity", lambda problem, n, unit, sources: velocity(problem, n, unit))
+    full = sgd(problem, eta, int(60 / eta), **settings).recovery
+    learned = np.isfinite(full)
+    assert learned.sum() > 24 and (np.isfinite(ours) == learned).all()
+    assert 0 < np.abs(ours[learned] / full[learned] - 1).max() < 5e-3
 
 
 def test_what_relaxes_bounds_a_macro_step_by_the_distance_that_is_left() -> None:

@@ -187,6 +187,24 @@ def test_signs_of_students_do_not_matter_for_even_activations(name: str) -> None
     np.testing.assert_allclose(other_tangent, signs[:, None] * tangent, atol=1e-14, rtol=0)  # likewise
 
 
+@ALL
+def test_students_that_are_no_source_pull_on_themselves_alone(sigma: Activation) -> None:
+    """F_k loses Σ n_l φ(q_kl) over the others l, and T_k the tangential part of Σ n_l φ'(q_kl) v̄_l, one by one."""
+    problem = make(sigma)
+    n, rows = state(problem, seed=11)
+    sources = np.array([0, 2])
+    F, tangent = velocity(problem, n, rows)
+    found_F, found_tangent = velocity(problem, n, rows, sources)
+    for k in range(4):
+        left_out = [other for other in (1, 3) if other != k]
+        q = rows[left_out] @ rows[k]
+        pull = (sigma.phi_slope(q) * n[left_out]) @ rows[left_out]
+        expected = tangent[k] + pull - (pull @ rows[k]) * rows[k]
+        # differences of sums of a few terms
+        assert found_F[k] == pytest.approx(F[k] + sigma.phi(q) @ n[left_out], abs=1e-13 * spread(problem))
+        np.testing.assert_allclose(found_tangent[k], expected, atol=1e-12 * sigma.slope_second_moment, rtol=0)
+
+
 def test_a_direction_of_strength_zero_is_not_there() -> None:
     sigma = SIGMAS["h4"]
     small, large = Problem(sigma, Teacher([2.0, 1.0]), 7, 4), Problem(sigma, Teacher([2.0, 1.0, 0.0]), 7, 4)
