@@ -197,12 +197,12 @@ class Activation:
         return None
 
     def phi(self, s: ArrayLike) -> Array:
-        """``φ(s) = Σ c_k² s^k`` for |s| ≤ 1, elementwise."""
-        return self._series(np.asarray(s, dtype=float), self._squares, 0)
+        """``φ(s) = Σ c_k² s^k`` for |s| ≤ 1, elementwise; in single precision where s is."""
+        return self._series(_floats(s), self._squares, 0)
 
     def phi_slope(self, s: ArrayLike) -> Array:
-        """``φ'(s)``, elementwise."""
-        return self._series(np.asarray(s, dtype=float), self._squares[1:] * np.arange(1, len(self._squares)), 1)
+        """``φ'(s)``, elementwise; in single precision where s is."""
+        return self._series(_floats(s), self._squares[1:] * np.arange(1, len(self._squares)), 1)
 
     @cached_property
     def _squares(self) -> Array:
@@ -241,6 +241,11 @@ class Activation:
 def lowered(coefficients: Array) -> Array:
     """Hermite coefficients of the derivative: ``(Σ c_k h_k)' = Σ √k c_k h_{k−1}``."""
     return np.sqrt(np.arange(1, len(coefficients))) * coefficients[1:]
+
+
+def _floats(s: ArrayLike) -> Array:
+    values = np.asarray(s)
+    return values if values.dtype == np.float32 else values.astype(float, copy=False)
 
 
 def _horner(terms: Array, s: Array) -> Array:

@@ -45,17 +45,19 @@ def velocity(
     n
         Squared norms, shape (m,).
     directions
-        Unit rows v̄_k, shape (m, D), first P coordinates along the teacher's directions.
+        Unit rows v̄_k, shape (m, D), first P coordinates along the teacher's directions; in single precision
+        the products are too.
     sources
         Students l of the sums above, by default all; the others pull on themselves alone (l = k).
     """
-    activation, a = problem.activation, problem.a
+    activation, kind = problem.activation, directions.dtype
+    a, strengths = problem.a.astype(kind), n[sources].astype(kind)
     overlaps, pulling = directions[:, : problem.P], directions[sources]
     gram = np.clip(directions @ pulling.T, -1.0, 1.0)
     by_itself = n.copy()
     by_itself[sources] = 0
-    F = activation.phi(overlaps) @ a - activation.phi(gram) @ n[sources] - activation.second_moment * by_itself
-    G = -(activation.phi_slope(gram) * n[sources]) @ pulling
+    F = activation.phi(overlaps) @ a - activation.phi(gram) @ strengths - activation.second_moment * by_itself
+    G = -(activation.phi_slope(gram) * strengths) @ pulling
     G[:, : problem.P] += activation.phi_slope(overlaps) * a
     G -= np.einsum("kd,kd->k", G, directions)[:, None] * directions
     return F, G

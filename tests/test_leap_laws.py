@@ -94,6 +94,18 @@ def test_what_students_without_a_norm_do_to_others_can_be_left_out(monkeypatch: 
     assert 0 < np.abs(ours[learned] / full[learned] - 1).max() < 5e-3
 
 
+def test_a_drift_in_single_precision_moves_no_transition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many students as that takes are too many for a test: here a few, next to no noise, the same stream."""
+    problem, eta = Problem(H4, Teacher.power_law(8, 0.8), d=64, m=32), 5e-8
+    settings = {"seeds": 2, "sampler": Leap(), "records": 10, "workers": 1}
+    double = sgd(problem, eta, int(60 / eta), **settings).recovery
+    monkeypatch.setattr(leap_module, "SINGLE", 0)
+    single = sgd(problem, eta, int(60 / eta), **settings).recovery
+    learned = np.isfinite(double)
+    assert learned.sum() > 12 and (np.isfinite(single) == learned).all()
+    assert 0 < np.abs(single[learned] / double[learned] - 1).max() < 1e-5  # measured 3e-7
+
+
 def test_what_relaxes_bounds_a_macro_step_by_the_distance_that_is_left() -> None:
     """v (1 − e^{−Λt})/Λ = x: solved, and infinite once v/Λ ≤ x."""
     speed, rate = np.array([2.0, 2.0, 2.0, 0.0]), np.array([0.0, 10.0, 21.0, 0.0])

@@ -66,6 +66,7 @@ from .normals import restore_sfc64, snapshot_sfc64
 from .stack import Setting, Stack
 
 MAX_SPLITS = 12
+SINGLE = 1 << 18  # entries of the students from which the drift is in single precision: half the time and memory
 
 
 @dataclass(frozen=True)
@@ -117,21 +118,24 @@ def _widened(rows: Array, width: int) -> Array:
 def _drifted(problem: Problem, here: _Here, dt: float) -> Array:
     """Students after the population drift of flow time ``dt``, by the exponential midpoint rule."""
 
-    def moved(growth: Array, move: Array) -> tuple[Array, Array]:
-        rows = here.unit + move
+    def moved(start: Array, growth: Array, move: Array) -> tuple[Array, Array]:
+        rows = start + move
         rows /= np.sqrt(np.einsum("kd,kd->k", rows, rows))[:, None]
         return here.n * np.exp(growth), rows
 
     def span(time: float) -> tuple[Array, Array]:
         """What stands for ``time`` in moves of ln n and of the direction."""
-        return time * _forgetting(here.growth * time), (time * _forgetting(here.turn * time))[:, None]
+        turn = time * _forgetting(here.turn * time)
+        return time * _forgetting(here.growth * time), turn[:, None].astype(kind)
 
-    half, full = span(0.5 * dt), span(dt)
     growth, move = 4 * here.F, here.tangent
-    F, tangent = velocity(problem, *moved(half[0] * growth, half[1] * move), here.sources)
+    kind = move.dtype
+    half, full = span(0.5 * dt), span(dt)
+    middle = moved(here.unit.astype(kind, copy=False), half[0] * growth, half[1] * move)
+    F, tangent = velocity(problem, *middle, here.sources)
     growth = 4 * F + here.growth * half[0] * growth
-    move = full[1] * tangent + (full[1] * here.turn[:, None] * half[1]) * move
-    n, unit = moved(full[0] * growth, move)
+    move = full[1] * tangent + full[1] * half[1] * here.turn[:, None].astype(kind) * move
+    n, unit = moved(here.unit, full[0] * growth, move)
     unit *= np.sqrt(n)[:, None]
     return unit
 
@@ -225,8 +229,9 @@ class LeapRun:
         unit = self._W / np.sqrt(n)[:, None]
         problem = self.run.problem
         sources = np.flatnonzero(~self._dormant(n))
-        F, tangent = velocity(problem, n, unit, sources)
-        overlaps = unit[:, : problem.P]
+        seen = unit.astype(np.float32) if unit.size >= SINGLE else unit
+        F, tangent = velocity(problem, n, seen, sources)
+        overlaps = seen[:, : problem.P]
         growth = 4 * (problem.activation.phi(overlaps) @ problem.a - F)
         turn = (problem.activation.phi_slope(overlaps) * overlaps) @ problem.a
         return _Here(n, unit, sources, F, tangent, np.maximum(growth, 0.0), np.maximum(turn, 0.0))
