@@ -69,6 +69,7 @@ DEFAULTS: dict[tuple[str, str], Sizes] = {
     ),
     ("samples_best_step", "sgd_law"): _NOISE_LAW,
     ("width", "finite_law"): _WIDTH_LAW,
+    ("width", "flow"): replace(_FLOWS, P=32, students=1, widths=_shares(1 / 16, 1 / 2, 8), seeds=96),
     ("width", "leap"): replace(_RUNS, students=1, widths=_shares(1 / 16, 1 / 2, 8), seeds=96),
     ("compute_width_time", "finite_law"): _ENVELOPE_LAW,
     ("compute_width_time", "flow"): replace(_FLOWS, widths=_ENVELOPE, allowance=0.05),

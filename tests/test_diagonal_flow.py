@@ -282,6 +282,18 @@ def test_a_horizon_that_nobody_needs_costs_nothing() -> None:
     np.testing.assert_array_equal(far.recovery, near.recovery)
 
 
+@pytest.mark.parametrize(("P", "m", "seed"), [(2, 8, 1), (4, 64, 2)])
+def test_students_that_never_move_again_are_left_alone_quietly(P: int, m: int, seed: int) -> None:
+    """Rates that underflow, steps that outlast everything: no warning, and the state at t = 10⁵ is that at 10⁷."""
+    problem = Problem(Activation("h4"), Teacher.power_law(P, 0.8), d=64, m=m)
+    soon, late = (
+        flow(problem, problem.initial_coordinates(seed), t_max=t_max, method="diagonal") for t_max in (1e5, 1e7)
+    )
+    learned = np.isfinite(soon.recovery)
+    assert learned.any() and (np.isfinite(late.recovery) >= learned).all()
+    np.testing.assert_allclose(late.recovery[learned], soon.recovery[learned], rtol=1e-9)  # the same steps to there
+
+
 def test_a_start_on_a_direction_is_aligned_at_once() -> None:
     case = problem("h4", 3, 3, 12, 0.5)
     start = rows(3, 12)

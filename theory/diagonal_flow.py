@@ -382,8 +382,7 @@ class _Diagonal:
         own, own_pull, drift = own_rates(self.terms, squares, self._learned)
         secular = n / SECULAR * drift
         fading = 4 * n / SECULAR * np.abs(self.terms.at_one - own)
-        with np.errstate(divide="ignore"):
-            patience = 1 / (rate / GROWTH + np.abs(slow) / TURN + secular + fading)
+        patience = 1 / np.maximum(rate / GROWTH + np.abs(slow) / TURN + secular + fading, 1e-300)
         reach = max(self.h, 0.5 / (self.terms.slope_at_one * max(float(self.rho[0].max()), 1e-300)))
         weight = n * (self.terms.at_one / self.w[0]) * np.max(lead * squares * self.source, axis=1)
         acted, leads = self.acts[students], self.leads[students]

@@ -81,7 +81,7 @@ def captured_step(terms: KernelTerms, y: Array, squares: Array, weight: Array, l
     """Move ``y`` (K, P) in place by each student's own terms, ``weight`` = n Δt (K,); returns Σ_p g (K,)."""
     k, p, x = captured(squares, learned)
     _, pull = self_terms(terms, x)
-    x = np.minimum(x * np.exp(weight[k] * pull / x), 1.0)  # r² after half the step
+    x = np.minimum(x * np.exp(np.minimum(weight[k] * pull / x, 700.0)), 1.0)  # r² after half the step
     g, pull = self_terms(terms, x)
     y[k, p] *= np.exp(weight[k] * pull / x)
     return np.bincount(k, g, len(y))
