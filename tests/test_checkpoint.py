@@ -145,11 +145,26 @@ def test_second_process_on_one_directory_is_refused(tmp_path: Path) -> None:
     simulate(RUNS["direct numpy"], out=tmp_path)
 
 
-COMMAND = [
-    sys.executable, "-m", "emergence", "simulate", "--json", "--method", "direct", "--engine", "numpy",
-    "--d", "20", "--m", "4", "--P", "2", "--step-size", "1e-4", "--samples", "2500", "--seeds", "2",
-    "--checkpoint-seconds", "0.05",
+WORDS = [
+    "simulate", "--json", "--method", "direct", "--engine", "numpy", "--d", "20", "--m", "4", "--P", "2",
+    "--step-size", "1e-4", "--samples", "2500", "--seeds", "2", "--checkpoint-seconds", "0.05", "--workers", "1",
 ]  # fmt: skip
+COMMAND = [sys.executable, "-m", "emergence", *WORDS]
+# The command, but a checkpoint once written it goes no further until a file is there, however fast it is by then.
+HELD = """
+import sys, time
+from pathlib import Path
+from emergence.cli import main
+from emergence.simulate.checkpoint import Checkpoint
+
+def held(self, arrays, save=Checkpoint.save):
+    save(self, arrays)
+    while not Path(sys.argv[1]).exists():
+        time.sleep(0.01)
+
+Checkpoint.save = held
+sys.exit(main(sys.argv[2:]))
+"""
 
 
 def document(text: str) -> dict[str, Any]:
@@ -167,12 +182,14 @@ def uninterrupted() -> str:
 @pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT])
 def test_killed_command_resumes_where_it_was(how: signal.Signals, tmp_path: Path) -> None:
     whole = uninterrupted()
-    out = tmp_path / "run"
-    process = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    out, go = tmp_path / "run", tmp_path / "go"
+    command = [sys.executable, "-c", HELD, str(go), *WORDS, "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(out.glob("checkpoint-*.npz")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(how)
+    go.touch()
     _, words = process.communicate(timeout=60)
     assert process.returncode == (130 if how == signal.SIGINT else -how), words
     if how == signal.SIGINT:
