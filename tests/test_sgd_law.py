@@ -227,6 +227,15 @@ def test_draws_are_reproducible_and_what_is_refused() -> None:
         sgd_law(Problem(Activation("h3"), Teacher([1.0]), d=64, m=4), 1e-5)
 
 
+def test_long_after_the_last_student_is_taken_nothing_happens() -> None:
+    """m = 4 students for P = 8 directions: a hazard beyond all numbers finds nobody who is free."""
+    problem = Problem(Activation("h4"), Teacher.power_law(8, 0.8), d=64, m=4)
+    soon, late = (sgd_law(problem, 0.1 * ceiling(problem), t_max=t_max) for t_max in (1e3, 1e5))
+    np.testing.assert_array_equal(late.alignment, soon.alignment)
+    learned = np.isfinite(late.alignment).sum(axis=1)
+    assert learned.max() == 4 and learned.mean() > 3  # some take a direction that has its student
+
+
 def test_it_says_where_it_stops() -> None:
     problem = Problem(H4, Teacher.power_law(4, 0.8), d=256, m=16)
     above = sgd_law(problem, 1.5 * ceiling(problem), draws=20, t_max=20.0)

@@ -21,7 +21,8 @@ the direction is ½ φ(1) (a_p − n)²:
 
 T_p the recovery time, inf for a direction without a student: those are the floor that the width leaves.
 Not in it: competition between students of one direction and the pull of several directions on one
-student (the gradient flow has both), and gradient noise.  Valid for n_0 = init_scale² ≪ a_p.
+student (the gradient flow has both, and exponents less steep by 0.02 in flow time and students × time at P = 256,
+β = 0.8), and gradient noise.  Valid for n_0 = init_scale² ≪ a_p.
 Unit: flow time.
 """
 

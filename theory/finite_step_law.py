@@ -402,7 +402,7 @@ class _Race:
             at, logs = np.log(a[self._live]), np.log(np.maximum(passed[:, 0], 1e-300))
             hazard[self._live] = np.exp(np.interp(at, np.log(self._nodes), logs))
         is_open = np.isinf(self.recovery)
-        rate = self._free[:, None] * hazard
+        rate = self._free[:, None] * np.minimum(hazard, 1e300)  # sure to be aligned, if there is a student
         with np.errstate(divide="ignore"):
             wait = np.where(is_open & (rate > 0), self._stream.standard_exponential(rate.shape) / rate, np.inf)
         hits = wait < 1
