@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from scipy.stats import chi2
 
 from emergence.compare import overlay
-from emergence.compare.calibration import calibrate
+from emergence.compare.calibration import Calibration, calibrate
 from emergence.compare.verdicts import calibration_verdict
 from emergence.problem import Activation, PowerDecay, Problem, Teacher
 from emergence.simulate import Direct, Leap, Simulation, sgd
@@ -32,9 +33,16 @@ def drawn(seeds: int, stretch: float = 1.0, seed: int = 11) -> Simulation:
     return replace(run, run=replace(run.run, samples=int(T_MAX / ETA)), times=np.array([0.0, T_MAX]), **times)
 
 
+@cache
+def calibrated(seeds: int, stretch: float = 1.0) -> Calibration:
+    found = calibrate(drawn(seeds, stretch))
+    assert found is not None
+    return found
+
+
 def test_times_from_the_law_are_uniform() -> None:
-    found = calibrate(drawn(400))
-    assert found is not None and found.law.valid
+    found = calibrated(400)
+    assert found.law.valid
     for event in ("alignment", "recovery"):
         low, high = found.pit[event].interval
         assert low - 0.01 <= 0.5 <= high + 0.01 and found.coverage[event].mean == pytest.approx(0.9, abs=0.03)
@@ -48,17 +56,14 @@ def test_times_from_the_law_are_uniform() -> None:
 
 @pytest.mark.parametrize("stretch", [0.6, 1.6])
 def test_times_that_are_off_are_found(stretch: float) -> None:
-    found = calibrate(drawn(200, stretch))
-    assert found is not None
+    found = calibrated(200, stretch)
     assert calibration_verdict(found.pit, found.coverage, 200, 0.1, **NONE_LOST)[0] == "disagree"
     assert (found.pit["alignment"].mean > 0.5) == (stretch > 1)
 
 
 def test_few_seeds_are_inconclusive() -> None:
-    found = calibrate(drawn(5))
-    assert (
-        found is not None and calibration_verdict(found.pit, found.coverage, 5, 0.1, **NONE_LOST)[0] == "inconclusive"
-    )
+    found = calibrated(5)
+    assert calibration_verdict(found.pit, found.coverage, 5, 0.1, **NONE_LOST)[0] == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -68,16 +73,14 @@ def test_few_seeds_are_inconclusive() -> None:
 )  # fmt: skip
 def test_more_divergences_than_the_law_expects_are_a_disagreement(diverged: int, expected: float, verdict: str) -> None:
     """Of 100 runs; the rate is known to a factor of two: of 30 or more P = 0.005 at 1 − 0.9², 0.9 at 1 − 0.8²."""
-    found = calibrate(drawn(400))
-    assert found is not None
+    found = calibrated(400)
     lost = {"diverged": diverged, "expected_diverged": expected}
     judged, reason = calibration_verdict(found.pit, found.coverage, 100, 0.1, **lost)
     assert judged == verdict and ("runs diverged" in reason) == (verdict == "disagree")
 
 
 def test_runs_that_direct_sgd_would_not_have_survived_prove_nothing() -> None:
-    found = calibrate(drawn(400))
-    assert found is not None
+    found = calibrated(400)
     for expected, verdict in ((0.09, "agree"), (0.11, "inconclusive")):
         judged, reason = calibration_verdict(
             found.pit, found.coverage, 400, 0.1, diverged=0, expected_diverged=expected, blind=True
