@@ -8,12 +8,12 @@ unknown key is refused by name.
 from __future__ import annotations
 
 import inspect
-import tomllib
 from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..problem.toml_file import read_toml
 from .flags import SETTINGS
 
 if TYPE_CHECKING:
@@ -56,15 +56,9 @@ def read_config(path: str, allowed: set[str]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        Unreadable or malformed file, unknown key, value of the wrong kind.
+        A file that ``read_toml`` refuses, unknown key, value of the wrong kind.
     """
-    try:
-        with Path(path).open("rb") as file:
-            document = tomllib.load(file)
-    except OSError as error:
-        raise ValueError(f"cannot read the config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"the config {path} is not valid TOML: {error}") from None
+    document = read_toml(Path(path), f"the config {path}")
     kinds = {setting.name: setting.kind for setting in SETTINGS}
     out: dict[str, Any] = {}
     for key, value in document.items():
@@ -96,7 +90,7 @@ def _checked(key: str, value: Any, kind: type) -> Any:
 
 def resolve(flags: dict[str, Any], names: set[str]) -> dict[str, Any]:
     """Merge defaults, config and flags; ``strengths`` displaces ``beta`` and ``P`` of weaker sources."""
-    config = read_config(flags["config"], names) if flags.get("config") else {}
+    config = read_config(flags["config"], names) if flags.get("config") is not None else {}
     given = {k: v for k, v in flags.items() if k in names and v is not None}
     known = defaults(flags["command"])
     merged = {name: known[name] for name in names}

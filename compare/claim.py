@@ -30,13 +30,13 @@ beta and k.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ..problem.checks import positive_number
+from ..problem.toml_file import read_toml
 from ..theory.exponent_table import exponents
 from .default_sizes import DEFAULTS
 from .experiment import UNSET, Experiment
@@ -137,13 +137,9 @@ def read_claims(path: Path | None = None) -> list[Claim]:
     Raises
     ------
     ValueError
-        Not readable, not TOML, or a claim that is not usable; ``OSError`` where there is no file.
+        A file that ``read_toml`` refuses, or a claim that is not usable.
     """
-    source = files(__package__) / "claims.toml" if path is None else path
-    try:
-        document = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
+    document = read_toml(files(__package__) / "claims.toml" if path is None else path, str(path))
     tables = document.get("claim")
     if set(document) != {"claim"} or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise ValueError(f"{path} must hold [[claim]] tables and nothing else")

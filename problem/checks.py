@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+LARGEST = 1e100  # of a number that is squared
+
 
 def is_real_number(value: Any) -> bool:
     """Is it a real number of a type that a double can hold?  (``True`` and complex numbers are not.)"""
@@ -36,7 +38,9 @@ def positive_number(name: str, value: Any) -> float:
 
 
 def nonnegative_number(name: str, value: Any) -> float:
-    """A finite number ≥ 0 as a float."""
+    """A number ≥ 0 as a float, at most ``LARGEST`` so that its square is one too."""
     if not is_real_number(value) or not 0 <= value < np.inf:
         raise ValueError(f"`{name}` must be a non-negative number, but is {value!r}")
+    if value > LARGEST:
+        raise ValueError(f"`{name}` must be at most {LARGEST:g}, but is {value!r}")
     return float(value)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from .._types import Array
 from .._version import __version__
-from ..problem.checks import nonnegative_integer, positive_integer, positive_number
+from ..problem.checks import nonnegative_integer, nonnegative_number, positive_integer
 from ..problem.problem import Problem
 from ..problem.schedule import Schedule, StepSize, as_schedule
 from ..problem.seeds import DATA, DIRECTIONS, seed_stream
@@ -25,6 +25,7 @@ from .samplers.stack import Stack
 from .stops import SPACINGS, Steps, record_steps
 
 MAX_SAMPLES = 9 * 10**18  # step counts are 64-bit integers
+MAX_RECORDS = 10**6  # a seed, that of the start with them
 MAX_NUMBERS = 10**9  # doubles that a call may hold: 8 GB
 
 
@@ -101,7 +102,7 @@ class Run:
             raise ValueError(f"`problem` must be a Problem, but is {problem!r}")
         batch, samples = positive_integer("batch", batch), positive_integer("samples", samples)
         seeds, records = positive_integer("seeds", seeds), positive_integer("records", records)
-        label_noise = 0.0 if label_noise == 0 else positive_number("label_noise", label_noise)
+        label_noise = nonnegative_number("label_noise", label_noise)
         if samples > MAX_SAMPLES:
             raise ValueError(f"`samples` must be at most {MAX_SAMPLES:.0e}, but is {samples:.3g}")
         if samples % batch:
@@ -112,6 +113,8 @@ class Run:
         schedule = as_schedule(step_size)
         width = problem.d if chosen.whole else min(problem.d, problem.P + 3 * problem.m)
         kept = min(records, samples // batch) + 1
+        if kept > MAX_RECORDS:
+            raise ValueError(f"`records` must be at most {MAX_RECORDS - 1}, but is {records}")
         if seeds * (kept * problem.m * problem.P + 3 * problem.m * width) > MAX_NUMBERS:
             raise ValueError("the students and their records do not fit in memory; ask for fewer `records` or `seeds`")
         if batch * width * (seeds if chosen.stacked else 1) > MAX_NUMBERS:

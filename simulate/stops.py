@@ -27,8 +27,10 @@ def check_steps(steps: int) -> Steps:
 
 
 def record_steps(steps: int, records: int, spacing: str) -> Steps:
-    """Step 0 and about ``records`` later ones up to ``steps``, ascending without repetition."""
+    """Step 0 and about ``records`` later ones up to ``steps``, ascending without repetition; every step if so many."""
     if spacing not in SPACINGS:
         raise ValueError(f"`spacing` must be one of {', '.join(SPACINGS)}, but is {spacing!r}")
+    if records >= steps:
+        return np.arange(steps + 1, dtype=np.int64)
     grid = np.geomspace(1, steps, records) if spacing == "log" else np.linspace(steps / records, steps, records)
     return np.unique(np.concatenate([[0], np.maximum(1, np.round(grid)), [steps]])).astype(np.int64)

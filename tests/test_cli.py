@@ -511,6 +511,12 @@ BAD_CONFIGS = [
     ("d = 12\nd = 12", "is not valid TOML"),
     ("d = ", "is not valid TOML"),
     ("d = -1", "`d` must be a positive integer, but is -1"),
+    (f"beta = {10**400}", "holds a whole number of more than 64 bits (key 'beta')"),
+    (f"strengths = [1, {-(2**63) - 1}]", "holds a whole number of more than 64 bits (key 1)"),
+    (f"d = {'9' * 5000}", "is not valid TOML: Exceeds the limit"),
+    (f"d = {2**63 - 1}", "`d` must be at most 2**53"),
+    ("strengths = " + 2000 * "[", "is nested too deep"),
+    ("d." + 2000 * "a." + "b = 1", "is nested too deep"),
     ("samples = 1e400", "must be of type int, but is inf"),
     ("t-max = -1", "`t_max` must be a positive number, but is -1.0"),
 ]
@@ -623,6 +629,9 @@ RUNS = [
     (["--step-size", "-1e-4"], "`step_size` must be a positive number, but is -0.0001"),
     (["--step-size", "0"], "`step_size` must be a positive number, but is 0.0"),
     (["--step-size", "nan"], "'nan' is not a finite number"),
+    (["--step-size", "1e300"], "`step_size` must lie between 1e-280 and 1e+280, but is 1e+300"),
+    (["--records", "1e8"], "`records` must be at most 999999, but is 100000000"),
+    (["--schedule", "power:1e-9:1"], "`horizon` must be at least 1e-06 steps, but is 1e-09"),
     (["--samples", "0"], "`samples` must be a positive integer, but is 0"),
     (["--samples", "1.5"], "'1.5' is not a whole number"),
     (["--samples", "1e30"], "'1e30' is not a whole number"),
@@ -829,7 +838,10 @@ def test_check_writes_its_reports_and_says_the_verdict_by_its_exit_code(cli: Cli
 
 BAD_CLAIMS = [
     ("", "must hold [[claim]] tables and nothing else"),
-    ("[[claim]]\nname = ", "is not TOML"),
+    ("[[claim]]\nname = ", "is not valid TOML"),
+    ("a = " + 2000 * "[", "is nested too deep"),
+    ([LOSS + f"sizes = [64, {10**400}]"], "holds a whole number of more than 64 bits (key 1)"),
+    ([LOSS + f"sizes = [64, {2**63 - 1}]"], "`P` must be at most"),
     ("[claim]\n" + LOSS, "must hold [[claim]] tables"),
     ("beta = 1\n[[claim]]\n" + LOSS, "must hold [[claim]] tables"),
     ("claim = []", "there is no claim to check"),
@@ -912,7 +924,7 @@ def test_bad_files_of_check_are_refused_before_any_work(cli: Cli, tmp_path: Path
     (tmp_path / "latin.toml").write_bytes(b'[[claim]]\nname = "\xe9"')
     claims, out = claims_file(tmp_path, SMALL_LAW), tmp_path / "out"
     for words, message in (
-        (["--claims", str(tmp_path / "latin.toml")], "is not TOML"),
+        (["--claims", str(tmp_path / "latin.toml")], "is not valid TOML"),
         (["--claims", str(tmp_path / "nowhere.toml")], "nowhere.toml"),
         (["--claims", str(tmp_path)], "directory"),
         (["--json", str(tmp_path / "nowhere" / "a.json")], "cannot write to --json"),

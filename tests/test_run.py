@@ -111,7 +111,13 @@ def test_auto_takes_the_cheapest_that_will_do_and_says_why() -> None:
 
 def test_sizes_that_cannot_be_held_are_refused_before_they_are_made() -> None:
     with pytest.raises(ValueError, match="fewer `records` or `seeds`"):
-        run(Leap(), samples=10**12, records=10**8, seeds=1000)
+        run(Leap(), samples=10**12, records=10**5, seeds=100_000)
+
+
+@pytest.mark.parametrize("spacing", ["log", "linear"])
+def test_more_records_than_steps_are_one_a_step(spacing: str) -> None:
+    made = run(Direct("numpy"), samples=9, records=2**62, spacing=spacing)
+    assert made.recorded().tolist() == list(range(10))
 
 
 # --- where it is computed -------------------------------------------------------------------------
