@@ -90,7 +90,9 @@ def _rate(problem: Problem, scale: float, a: float, error: Array) -> Array:
 def tail_exponent(activation: Activation, step: float, d: int, ratio: float) -> float:
     """The root s > 0 of E[min(A, ratio)^s] = 1 for ε = ``step``, at most 60."""
     slope, weights, across = _samples(activation)
-    factor = 1 + across[:, None] ** 2 * (step**2 * d * slope**2 - 2 * step * slope)
+    kick = across[:, None] * step * slope
+    with np.errstate(over="ignore"):
+        factor = 1 + d * kick**2 - 2 * across[:, None] * kick
     logs = np.log(np.clip(factor, 1e-300, ratio))
 
     def excess(s: float) -> float:

@@ -5,8 +5,9 @@
     Piecewise(((0, η_0), (s_1, η_1), …)) η_i from step s_i on
     Custom(f)                            f(s), a callable vectorised over int64 arrays
 
-Sums over long ranges use the midpoint rule ∫_{s−½}^{s'−½}, exact for constants and to
-relative O(horizon^{−2}) for the decay; a callable is summed term by term.
+Sums of the decay are term by term up to step 64 and from there on by the midpoint rule with two corrections,
+Σ_{a≤j<b} η(j) = [F − η'/24 + 7 η‴/5760]_{a−½}^{b−½} with F' = η (Euler–Maclaurin), to relative 1e-12 for every horizon;
+a callable is summed term by term.
 """
 
 from __future__ import annotations
@@ -15,11 +16,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from .._types import Array
 from .checks import positive_number
+
+LARGEST = 1e280  # step size, and the inverse of the least: sums of 2^63 of them, and numbers of steps, are numbers
+SHORTEST = 1e-6  # horizon, in steps: no rate is then 0
+_HEAD = 64  # steps of a decay that are summed one by one
+
+
+def _step_size(value: Any) -> float:
+    if not 1 / LARGEST <= positive_number("step_size", value) <= LARGEST:
+        raise ValueError(f"`step_size` must lie between {1 / LARGEST:g} and {LARGEST:g}, but is {value!r}")
+    return float(value)
 
 
 class Schedule(ABC):
@@ -44,7 +56,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def sums(self, s: Array, power: int) -> Array:
-        """``Σ_{j<s} η(j)^power`` for each s of an ascending int array."""
+        """``Σ_{j<s} η(j)^power`` for each s of an ascending int array; inf where the power overflows."""
 
     def flow_time(self, s: Array) -> Array:
         """Flow time after s steps, for each s of an ascending int array."""
@@ -58,7 +70,7 @@ class Constant(Schedule):
     step_size: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "step_size", positive_number("step_size", self.step_size))
+        object.__setattr__(self, "step_size", _step_size(self.step_size))
 
     @property
     def text(self) -> str:
@@ -68,7 +80,7 @@ class Constant(Schedule):
         return np.full(np.shape(s), self.step_size)
 
     def sums(self, s: Array, power: int) -> Array:
-        return np.asarray(s, dtype=float) * self.step_size**power
+        return np.asarray(s, dtype=float) * np.float64(self.step_size) ** power
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,11 @@ class PowerDecay(Schedule):
     power: float
 
     def __post_init__(self) -> None:
-        for name in ("step_size", "horizon", "power"):
+        object.__setattr__(self, "step_size", _step_size(self.step_size))
+        for name in ("horizon", "power"):
             object.__setattr__(self, name, positive_number(name, getattr(self, name)))
+        if self.horizon < SHORTEST:
+            raise ValueError(f"`horizon` must be at least {SHORTEST:g} steps, but is {self.horizon!r}")
         if self.power > 4:
             raise ValueError(f"`power` must be at most 4, but is {self.power!r}")
 
@@ -93,14 +108,20 @@ class PowerDecay(Schedule):
         return self.step_size * (1 + s / self.horizon) ** -self.power
 
     def sums(self, s: Array, power: int) -> Array:
-        g = power * self.power
+        g, horizon = power * self.power, self.horizon
 
-        def antiderivative(at: Array) -> Array:
+        def before(at: Array) -> Array:
+            """The sum of all terms before ``at``, up to a constant."""
             z = np.log1p((at - 0.5) / self.horizon)
-            return self.horizon * (z if g == 1 else np.expm1((1 - g) * z) / (1 - g))
+            first = -g / horizon * np.exp(-(g + 1) * z)
+            third = first * (g + 1) * (g + 2) / (horizon * np.exp(z)) ** 2
+            whole = horizon * (z if g == 1 else np.expm1((1 - g) * z) / (1 - g))
+            return whole - first / 24 + 7 * third / 5760
 
-        steps = np.asarray(s, dtype=float)
-        return self.step_size**power * (antiderivative(steps) - antiderivative(np.zeros_like(steps)))
+        head = np.append(0.0, np.cumsum((1 + np.arange(_HEAD) / horizon) ** -g))
+        steps = np.asarray(s, dtype=np.int64)
+        rest = before(np.maximum(steps, _HEAD)) - before(np.full(steps.shape, _HEAD))
+        return np.float64(self.step_size) ** power * (head[np.minimum(steps, _HEAD)] + rest)
 
 
 @dataclass(frozen=True)
@@ -110,7 +131,7 @@ class Piecewise(Schedule):
     pieces: tuple[tuple[int, float], ...]
 
     def __init__(self, pieces: Sequence[tuple[int, float]]) -> None:
-        checked = tuple((int(start), positive_number("step_size", eta)) for start, eta in pieces)
+        checked = tuple((int(start), _step_size(eta)) for start, eta in pieces)
         if not checked or checked[0][0] != 0:
             raise ValueError("a piecewise schedule must start at step 0")
         if any(later <= earlier for (earlier, _), (later, _) in pairwise(checked)):
@@ -128,7 +149,7 @@ class Piecewise(Schedule):
     def sums(self, s: Array, power: int) -> Array:
         starts, rates = (np.array(column) for column in zip(*self.pieces, strict=True))
         spans = np.clip(np.asarray(s, dtype=float)[..., None], starts, np.append(starts[1:], np.inf)) - starts
-        return spans @ rates**power
+        return np.multiply(spans, rates**power, out=np.zeros_like(spans), where=spans > 0).sum(axis=-1)
 
 
 @dataclass(frozen=True)

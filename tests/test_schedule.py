@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emergence.problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher, parse_schedule
+from emergence.problem import Activation, Constant, Piecewise, PowerDecay, Problem, Schedule, Teacher, parse_schedule
 from emergence.problem.schedule import as_schedule
 from emergence.simulate import Direct, sgd
 
@@ -14,6 +14,10 @@ SCHEDULES = {
     "power 1/2": PowerDecay(0.3, 50, 0.5),
     "power 1": PowerDecay(0.3, 50, 1.0),
     "power 2": PowerDecay(0.3, 50, 2.0),
+    "power 4": PowerDecay(0.3, 50, 4.0),
+    "short power 1/2": PowerDecay(0.3, 0.4, 0.5),
+    "short power 1": PowerDecay(0.3, 0.5, 1.0),
+    "short power 4": PowerDecay(0.3, 1e-6, 4.0),
     "piecewise": Piecewise([(0, 0.3), (7, 0.1), (40, 0.02)]),
     "callable": as_schedule(lambda s: 0.3 / (1 + s)),
 }
@@ -25,11 +29,25 @@ def test_sums_are_sums(name: str, power: int) -> None:
     schedule = SCHEDULES[name]
     steps = np.array([0, 1, 2, 7, 8, 39, 41, 1000])
     literal = np.array([np.sum(schedule.rate(np.arange(s)) ** power) for s in steps])
-    # the midpoint rule is off by g(g + 1)/(24 horizon²), g = exponent × power, and a tenth for higher orders
-    g = {"power 1/2": 0.5, "power 1": 1.0, "power 2": 2.0}.get(name, 0.0) * power
-    tolerance = 1.1 * g * (g + 1) / (24 * 50**2) + 1e-12
-    np.testing.assert_allclose(schedule.sums(steps, power), literal, rtol=tolerance, atol=1e-15)
+    # the next correction beyond step 64 is (g + 5)!/(g − 1)! 31/967680/(horizon + 64)⁶, g = exponent × power ≤ 8, of a
+    # term that is (1 + 64/horizon)^−g of the first: 1e-11 at horizon 50 and g = 8; the rest is rounding
+    np.testing.assert_allclose(schedule.sums(steps, power), literal, rtol=1e-11, atol=1e-15)
     np.testing.assert_allclose(schedule.flow_time(steps), schedule.sums(steps, 1))
+
+
+@pytest.mark.parametrize("schedule", [Constant(1e200), PowerDecay(1e200, 0.4, 0.5), Piecewise([(0, 1e-3), (5, 1e200)])])
+def test_a_square_beyond_doubles_is_infinite(schedule: Schedule) -> None:
+    with np.errstate(over="ignore"):
+        assert schedule.sums(np.array([4, 7]), 2)[1] == np.inf
+        assert np.isfinite(schedule.sums(np.array([4, 7]), 1)).all()
+        assert schedule.sums(np.array([4]), 2)[0] == (4e-6 if isinstance(schedule, Piecewise) else np.inf)
+
+
+@pytest.mark.parametrize("bad", [1e281, 1e-281])
+def test_step_sizes_whose_sums_are_no_numbers(bad: float) -> None:
+    for make in (Constant, lambda eta: PowerDecay(eta, 10, 1), lambda eta: Piecewise([(0, eta)])):
+        with pytest.raises(ValueError, match="`step_size` must lie between 1e-280 and 1e"):
+            make(bad)
 
 
 @pytest.mark.parametrize("name", ["constant", "power 1/2", "piecewise"])
@@ -48,7 +66,7 @@ def test_texts() -> None:
 
 
 BAD = ["", "linear", "power", "power:1", "power:a:b", "power:10:-1", "piecewise:", "piecewise:5", "constant:3"]
-BAD += ["piecewise:5=0.1,5=0.2", "piecewise:5=-1", "piecewise:0=0.2"]
+BAD += ["power:1e-7:1", "piecewise:5=0.1,5=0.2", "piecewise:5=-1", "piecewise:0=0.2"]
 
 
 @pytest.mark.parametrize("text", BAD)
@@ -70,4 +88,4 @@ def test_runs_use_the_rate_of_each_step(name: str) -> None:
     schedule = as_schedule(lambda s: 1e-3 * base.rate(s))
     problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=8, m=3, init_scale=0.1)
     out = sgd(problem, schedule, 100, records=100, sampler=Direct("numpy"))
-    np.testing.assert_allclose(out.times, 1e-3 * base.sums(np.arange(101), 1), rtol=1e-4)  # midpoint rule, above
+    np.testing.assert_allclose(out.times, 1e-3 * base.sums(np.arange(101), 1), rtol=1e-11)  # as above

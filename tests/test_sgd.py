@@ -22,7 +22,7 @@ from scipy.stats import hypergeom
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem import population_loss as population
-from emergence.simulate import Direct, Divergence, LossCheck, Run, Simulation
+from emergence.simulate import Direct, Divergence, Leap, LossCheck, Reduced, Run, Simulation
 from emergence.simulate import sgd as any_sgd
 from emergence.simulate.samplers.normals import normals
 from emergence.simulate.samplers.scalar import scalar_functions
@@ -463,11 +463,16 @@ def test_engines_agree_on_what_diverges() -> None:
     np.testing.assert_allclose(runs[0].loss, runs[1].loss, rtol=1e-6)
 
 
-@pytest.mark.parametrize("step_size", [1e3, 1e150, 1e300])
-def test_overflow_is_quiet_data(engine: str, step_size: float) -> None:
+@pytest.mark.parametrize("step_size", [1e3, 1e155, 1e280])
+@pytest.mark.parametrize(
+    "sampler",
+    [Direct("numpy"), Leap(), *(pytest.param(one, marks=COMPILED) for one in (Direct("compiled"), Reduced()))],
+    ids=["numpy", "leap", "compiled", "reduced"],
+)  # fmt: skip
+def test_overflow_is_quiet_data(sampler: Direct | Leap | Reduced, step_size: float) -> None:
     """Straight to 1e12, inf or NaN: no warning (they are errors here), all seeds reported, nothing to average."""
     problem = CASES["h4"].problem((2.0, 1.0), d=6, m=3, init_scale=0.3)
-    run = sgd(problem, step_size, 3000, seeds=3, records=4, engine=engine)
+    run = any_sgd(problem, step_size, 3000, seeds=3, records=4, sampler=sampler)
     assert run.diverged.all() and run.loss_check is None
     assert all(event is not None and event.step <= 3 and np.isfinite(event.norm) for event in run.divergence)
     assert np.isfinite(run.loss[:, 0]).all() and np.isnan(run.loss[:, -1]).all()
@@ -578,6 +583,9 @@ BAD = [
     ({"directions": [["a"] * 24] * 6}, "`directions` must be an array of numbers"),
     ({"seeds": 10**7}, "do not fit in memory"),
     ({"samples": 10**12, "batch": 10**9}, "does not fit in memory"),
+    ({"records": 10**6}, "`records` must be at most 999999, but is 1000000"),
+    ({"label_noise": -1.0}, "`label_noise` must be a non-negative number, but is -1.0"),
+    ({"label_noise": 1e101}, "`label_noise` must be at most 1e+100, but is 1e+101"),
 ]
 
 

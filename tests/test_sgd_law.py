@@ -326,6 +326,10 @@ def expected_losses(row: dict[str, Any]) -> float:
     return float(rate * row["samples"])
 
 
+def test_the_tail_exponent_of_a_step_beyond_all_bounds() -> None:
+    assert 0 < tail_exponent(H4, 1e200, 16, 10.0) < 1
+
+
 def test_the_tail_exponent_is_one_where_the_mean_square_grows() -> None:
     d, slope, fourth = 256, 4.0, 1488.0
     edge = 2 * slope / (d * fourth)  # E A = 1, w² has mean 1

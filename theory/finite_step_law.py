@@ -342,7 +342,7 @@ class _Race:
 
     def _rate(self, steps: float) -> float:
         """η at a number of steps."""
-        return float(self._schedule.rate(np.array([min(int(steps), _ENDLESS)]))[0])
+        return float(self._schedule.rate(np.array([int(min(steps, _ENDLESS))]))[0])
 
     def _record(self, t: float) -> None:
         loss, mean = 0.5 * (self._error - self.tau**2), float(self._left.mean())

@@ -244,7 +244,7 @@ class LeapRun:
         overlaps, tangent = here.unit[:, : problem.P], here.tangent
         relative = (np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)).max(axis=1)
         turning = np.maximum(relative, np.sqrt(np.einsum("kd,kd->k", tangent, tangent)))
-        eta = float(self.run.step_size.rate(np.array([self._at]))[0])
+        eta = self.run.step_size.rate(np.array([self._at]))[0]  # not a float, whose square could raise
         # Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says.
         sigma = problem.activation
         growth = np.minimum(here.growth, 4 * sigma.second_moment * here.n)
