@@ -7,7 +7,6 @@ is written.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from .junit import junit_text
 from .output import csv_text, json_text, prepare_directory, prepare_file, write_text
 from .progress import progress
 from .settings import build_problem, build_run, build_schedule, read_directions, resolve
+from .terminal import show, tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -244,11 +244,11 @@ def check(flags: dict[str, Any]) -> int:
     if not claims:
         raise ValueError("there is no claim to check" + (" that is marked quick" if flags["quick"] else ""))
     out = _directory(flags)
-    report = check_claims(claims, seed=seed, out=out, say=lambda verdict: print(verdict, flush=True))
-    print(report.summary)
+    report = check_claims(claims, seed=seed, out=out, say=lambda verdict: show(str(verdict)))
+    show(report.summary)
     for name, path in files.items():
         write_text(path, json_text(report.as_dict()) + "\n" if name == "json" else junit_text(report))
-        _say(f"wrote {path}")
+        tell(f"wrote {path}")
     return report.exit_code
 
 
@@ -261,9 +261,7 @@ def figures(flags: dict[str, Any]) -> int:
     seed, size = nonnegative_integer("seed", flags["seed"]), "quick" if flags["quick"] else "full"
     if flags["list"]:
         for item in (recipe(name) for name in NAMES):
-            print(
-                f"{item.name:17} {item.seconds['full']:5.0f} s, quick {item.seconds['quick']:3.0f} s   {item.summary}"
-            )
+            show(f"{item.name:17} {item.seconds['full']:5.0f} s, quick {item.seconds['quick']:3.0f} s   {item.summary}")
         return 0
     if flags["all"] == bool(flags["names"]):
         raise ValueError("name the figures to make, or ask for --all of them; --list shows them")
@@ -276,12 +274,12 @@ def figures(flags: dict[str, Any]) -> int:
     recipes = [recipe(name) for name in (NAMES if flags["all"] else dict.fromkeys(flags["names"]))]
     out = prepare_directory(flags["out"])
     for i, item in enumerate(recipes):
-        _say(f"[{i + 1}/{len(recipes)}] {item.name}: about {item.seconds[size]:.0f} s unless it is there")
+        tell(f"[{i + 1}/{len(recipes)}] {item.name}: about {item.seconds[size]:.0f} s unless it is there")
         data = item.data(size, seed, out / "data")
         for kind in kinds:
             path = out / f"{item.name}.{kind}"
             save(item.figure(data, size, flags["width"]), path, item.facts(size, seed))
-            _say(f"wrote {path}")
+            tell(f"wrote {path}")
     return 0
 
 
@@ -335,7 +333,7 @@ def compare(flags: dict[str, Any]) -> int:
 
         command = flags["command_line"]
         write_text(page_file, page(comparison, command=command, settings=values, table=table, step_check=step_check))
-        _say(f"wrote {page_file}")
+        tell(f"wrote {page_file}")
     _clear_checkpoints(out)
     return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0
 
@@ -357,6 +355,7 @@ def _checked_run(problem: Problem, values: dict[str, Any], flags: dict[str, Any]
 
 def _simulate(run: Run, out: Path | None, values: dict[str, Any], flags: dict[str, Any]) -> Simulation:
     from ..simulate import execute
+    from ..simulate.checkpoint import files
 
     with progress(run.samples * run.seeds, "SGD", "samples") as report:
         try:
@@ -365,8 +364,8 @@ def _simulate(run: Run, out: Path | None, values: dict[str, Any], flags: dict[st
                 checkpoint_seconds=values["checkpoint_seconds"], progress=report,
             )  # fmt: skip
         except KeyboardInterrupt:
-            if out is not None and any(out.glob("checkpoint-*.npz")):
-                _say(f"checkpoints written to {out}; the same command with --resume goes on from there")
+            if out is not None and files(out):
+                tell(f"checkpoints written to {out}; the same command with --resume goes on from there")
             raise
 
 
@@ -404,7 +403,7 @@ def _pictures(comparison: Comparison, out: Path) -> None:
     data = data_of(comparison)
     for kind in ("png", "pdf"):
         save(draw(data), out / f"overlay.{kind}", facts)
-        _say(f"wrote {out / f'overlay.{kind}'}")
+        tell(f"wrote {out / f'overlay.{kind}'}")
 
 
 def _directory(flags: dict[str, Any]) -> Path | None:
@@ -419,9 +418,5 @@ def _finish(
     if out is not None:
         for suffix, content in (("json", text + "\n"), ("csv", table), ("txt", card + "\n")):
             write_text(out / f"{name}.{suffix}", content)
-            _say(f"wrote {out / f'{name}.{suffix}'}")
-    print(text if flags["json"] else card, flush=True)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
+            tell(f"wrote {out / f'{name}.{suffix}'}")
+    show(text if flags["json"] else card)

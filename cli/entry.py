@@ -1,7 +1,8 @@
 """The command ``emergence``: flags in, exit code out.
 
 Exit codes: 0 done, 1 a strict comparison that does not agree or a refuted claim, 2 bad input (one line
-on stderr, nothing written), 3 an inconclusive claim, 130 interrupted.  Heavy imports wait until a command runs.
+on stderr, nothing written) or a stdout that takes no result, 3 an inconclusive claim, 130 interrupted.  Heavy imports
+wait until a command runs.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .._version import __version__
+from . import terminal
 from .flags import add_settings, integer, number, numbers
 
 
@@ -27,6 +30,9 @@ class _Parser(argparse.ArgumentParser):
                 value = defaults(self.prog.split()[-1].replace("-", "_"))[action.dest]
                 action.help = action.help.format(default=value if isinstance(value, str) else f"{value:g}")
         return super().format_help()
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (terminal.tell if file is sys.stderr else terminal.show)(message.removesuffix("\n"))
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"emergence: error: {' '.join(message.split())}\n")
@@ -147,15 +153,34 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    flags: dict[str, Any] = vars(build_parser().parse_args([_shielded(word) for word in words]))
+    """Entry point; returns the exit code, or raises ``SystemExit`` with it where the command line ends the matter."""
+    terminal.prepare()
+    try:
+        return terminal.settled(_run(list(sys.argv[1:] if arguments is None else arguments)))
+    except SystemExit as end:  # --help, or flags that argparse refuses
+        sys.exit(terminal.settled(int(end.code or 0)))
+    except KeyboardInterrupt:
+        if arguments is None:  # the process is ours: end it now, not when a thread has compiled what nobody waits for
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            terminal.tell("emergence: interrupted")
+            os._exit(130)
+        terminal.tell("emergence: interrupted")
+        return 130
+
+
+def _run(words: list[str]) -> int:
+    """The exit code of a command line."""
+    parser = build_parser()
+    for word in words:
+        if word.startswith("--") and word.endswith("=--"):  # argparse would take the dashes away and give a list
+            parser.error(f"argument {word[:-3]}: expected one argument")
+    flags: dict[str, Any] = vars(parser.parse_args([_shielded(word) for word in words]))
     flags["command_line"] = shlex.join(["emergence", *words])
     if flags["version"]:
-        print(__version__)
+        terminal.show(__version__)
         return 0
     if flags["command"] is None:
-        build_parser().error(
+        parser.error(
             "a command is needed: hermite, predict, exponents, law, step-size, width, simulate, compare, check or "
             "figures"
         )
@@ -167,19 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return int(getattr(commands, flags["command"])(flags))
     except (ValueError, ImportError, OSError, MemoryError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of stdout went away: not our error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        text = " ".join(str(error).split()) or type(error).__name__
-        sys.stderr.write(f"emergence: error: {text}\n")
+        terminal.tell(f"emergence: error: {' '.join(str(error).split()) or type(error).__name__}")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("emergence: interrupted\n")
-        if arguments is None:  # the process is ours: end it now, not when a thread has compiled what nobody waits for
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(130)
-        return 130
 
 
 def _shielded(word: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     from ..compare.suite import Report
+
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_text(report: Report) -> str:
@@ -23,6 +26,7 @@ def junit_text(report: Report) -> str:
         )  # fmt: skip
         if verdict.verdict != "upheld":
             tag = "failure" if verdict.verdict == "refuted" else "error"
-            ElementTree.SubElement(case, tag, type=verdict.verdict, message=verdict.reason).text = str(verdict)
+            message, text = (_NO_XML.sub("\ufffd", part) for part in (verdict.reason, str(verdict)))
+            ElementTree.SubElement(case, tag, type=verdict.verdict, message=message).text = text
     ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    return ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True).decode() + "\n"

@@ -69,10 +69,10 @@ def prepare_file(flag: str, path: str) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that readers see the old one or the whole new one."""
+    """Write a file in UTF-8 so that readers see the old one or the whole new one; names that are no text show as ?."""
     from ..problem.files import replace_file
 
-    replace_file(path, text.encode())
+    replace_file(path, text.encode(errors="replace"))
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from .terminal import tell
+
 
 @contextmanager
 def progress(total: int, label: str, unit: str) -> Iterator[Callable[[int], None] | None]:
@@ -16,7 +18,7 @@ def progress(total: int, label: str, unit: str) -> Iterator[Callable[[int], None
     try:
         from tqdm import tqdm
     except ImportError:
-        sys.stderr.write(f"{label} … (install sgd-emergence[progress] to see a rate and the time left)\n")
+        tell(f"{label} … (install sgd-emergence[progress] to see a rate and the time left)")
         yield None
         return
     with tqdm(total=total, desc=label, unit=unit, unit_scale=unit == "samples", file=sys.stderr, leave=False) as bar:

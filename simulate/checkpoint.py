@@ -83,7 +83,7 @@ class Store:
         self.directory, self.identity, self.interval = directory, identity, interval
         self._lock = _locked(directory)
         try:
-            found = _files(directory)
+            found = files(directory)
             if found and not resume:
                 raise CheckpointError(
                     f"{found[0]} is the checkpoint of a run, finished or not; resume it, or remove the file"
@@ -125,7 +125,8 @@ def _path(directory: Path, indices: list[int]) -> Path:
     return directory / f"checkpoint-{indices[0]:04d}.npz"
 
 
-def _files(directory: Path) -> list[Path]:
+def files(directory: Path) -> list[Path]:
+    """The checkpoints in a directory, ascending."""
     return sorted(path for path in directory.iterdir() if _FILE.fullmatch(path.name))
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import subprocess
 import sys
+from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -19,6 +21,7 @@ import pytest
 import sympy
 from PIL import Image
 
+from emergence import simulate
 from emergence.cli import commands, main
 from emergence.cli.flags import integer
 from emergence.problem import Activation, Problem, Teacher
@@ -727,6 +730,19 @@ def test_a_command_is_needed(cli: Cli, arguments: list[str]) -> None:
     assert (outcome.code, outcome.out) == (2, "") and outcome.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["hermite", "h4", "--out=--"], ["check", "--claims=--"], ["predict", "--config=--"], ["simulate", "--P=--"]],
+)
+def test_two_dashes_are_no_value(cli: Cli, arguments: list[str]) -> None:
+    flag = arguments[-1].removesuffix("=--")
+    assert cli(*arguments) == (2, "", f"emergence: error: argument {flag}: expected one argument\n")
+
+
+def test_an_empty_config_is_no_config(cli: Cli) -> None:
+    assert cli("predict", "--config=") == (2, "", "emergence: error: cannot read the config : Is a directory\n")
+
+
 class Trap:
     """Unpickling this would leave a file behind."""
 
@@ -797,6 +813,26 @@ def test_interruption(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(commands, "predict", interrupted)
     assert cli("predict") == (130, "", "emergence: interrupted\n")
+    monkeypatch.setattr("emergence.cli.entry.build_parser", lambda: interrupted(None))
+    assert cli("predict") == (130, "", "emergence: interrupted\n"), "before anything is read"
+
+
+def test_an_interrupted_run_says_whether_there_are_checkpoints(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @wraps(simulate.execute)
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulate, "execute", interrupted)
+    words = ["simulate", *SMALL, *SHORT, "--out", str(tmp_path)]
+    (tmp_path / "checkpoint-notes.npz").write_text("mine")
+    assert cli(*words) == (130, "", "emergence: interrupted\n")
+    (tmp_path / "checkpoint-0000.npz").write_text("as if from a run")
+    assert cli(*words).err.splitlines() == [
+        f"checkpoints written to {tmp_path}; the same command with --resume goes on from there",
+        "emergence: interrupted",
+    ]
 
 
 # --- check -----------------------------------------------------------------------------------------
@@ -834,6 +870,17 @@ def test_check_writes_its_reports_and_says_the_verdict_by_its_exit_code(cli: Cli
         assert counts == [str(len(tables)), str(refuted), str(inconclusive)]
     assert suite[2].get("name") == "<wrong> & low"
     assert len(list(out.iterdir())) == 1, "three claims on one measurement"
+
+
+def test_junit_is_well_formed_whatever_the_name_of_a_file(cli: Cli, tmp_path: Path) -> None:
+    out, junit = tmp_path / "\x1b[31m\ufffe", tmp_path / "report.xml"
+    words = ["check", "--claims", claims_file(tmp_path, SMALL_LAW), "--out", str(out), "--junit", str(junit)]
+    assert cli(*words).code == 0
+    (kept,) = out.iterdir()
+    kept.write_bytes(b"damaged")
+    assert cli(*words).code == 3
+    (error,) = ElementTree.parse(junit).getroot().iter("error")
+    assert f"{tmp_path}/\ufffd[31m\ufffd/{kept.name} is damaged" in error.get("message", "")
 
 
 BAD_CLAIMS = [
@@ -997,3 +1044,77 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == 0
+
+
+def redirected(to: str, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """The command with its streams as the shell is told."""
+    command = ["sh", "-c", f'exec "$@" {to}', "sh", sys.executable, "-m", "emergence", *words]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, env=os.environ | environment)
+
+
+VAGUE = SMALL_LAW.replace("detects = 0.3", "detects = 0.06")  # inconclusive: exit code 3
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+def test_a_terminal_of_another_encoding(tmp_path: Path, encoding: str) -> None:
+    done = redirected("", "hermite", "h4", "--out", str(tmp_path / "σ"), PYTHONIOENCODING=encoding)
+    assert done.returncode == 0 and done.stdout.startswith(b"? = h4\n"), done
+    assert (tmp_path / "σ" / "hermite.txt").read_text(encoding="utf-8").startswith("σ = h4\n")
+    assert done.stderr.count(b"wrote ") == 3
+
+
+def test_a_check_on_a_terminal_of_another_encoding(tmp_path: Path) -> None:
+    files = [tmp_path / "a.json", tmp_path / "a.xml"]
+    claims = claims_file(tmp_path, VAGUE.replace("loss", "β"))
+    done = redirected(
+        "", "check", "--claims", claims, "--json", str(files[0]), "--junit", str(files[1]), PYTHONIOENCODING="ascii"
+    )
+    assert done.returncode == 3 and b"inconclusive  ?" in done.stdout, done
+    assert json.loads(files[0].read_text())["claims"][0]["name"] == "β"
+    assert ElementTree.parse(files[1]).getroot()[0].get("name") == "β"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["hermite", "h4"], ["figures", "--list"]])
+def test_a_full_stdout_is_an_error_in_one_line(words: list[str]) -> None:
+    done = redirected(">/dev/full", *words)
+    assert done.returncode == 2 and done.stderr.startswith(b"emergence: error: cannot write to stdout: "), done
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_stdout_costs_no_file(tmp_path: Path) -> None:
+    files = [tmp_path / "a.json", tmp_path / "a.xml"]
+    words = ["check", "--claims", claims_file(tmp_path, VAGUE), "--json", str(files[0]), "--junit", str(files[1])]
+    done = redirected(">/dev/full", *words)
+    assert done.returncode == 2 and b"cannot write to stdout" in done.stderr.splitlines()[-1], done
+    assert all(file.stat().st_size for file in files)
+
+
+def test_a_reader_that_goes_away_costs_neither_file_nor_exit_code(tmp_path: Path) -> None:
+    words = ["check", "--claims", claims_file(tmp_path, VAGUE), "--json", str(tmp_path / "a.json")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "emergence", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == f"wrote {tmp_path / 'a.json'}\n"
+        assert process.wait(60) == 3
+
+
+def test_a_closed_stderr_costs_no_result(tmp_path: Path) -> None:
+    done = redirected("2>&-", "simulate", *SMALL, *SHORT, "--json", "--out", str(tmp_path))
+    assert done.returncode == 0 and json.loads(done.stdout)["diverged"] == [False]
+    assert json.loads((tmp_path / "simulate.json").read_text()) == json.loads(done.stdout)
+    assert redirected("2>&-", "hermite", "h99").returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("words", [["hermite", "h99"], ["hermite", "h4", "h6"]], ids=["command", "parser"])
+def test_an_error_that_nobody_can_read_is_one(words: list[str]) -> None:
+    assert redirected("2>/dev/full", *words).returncode == 2
+
+
+def test_a_closed_stdout_is_an_error() -> None:
+    done = redirected(">&-", "hermite", "h4")
+    assert done.returncode == 2 and done.stderr.startswith(b"emergence: error: cannot write to stdout: "), done
