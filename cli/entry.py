@@ -12,6 +12,7 @@ import os
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -156,7 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code, or raises ``SystemExit`` with it where the command line ends the matter."""
     terminal.prepare()
     try:
-        return terminal.settled(_run(list(sys.argv[1:] if arguments is None else arguments)))
+        with warnings.catch_warnings():
+            warnings.showwarning = terminal.warn
+            return terminal.settled(_run(list(sys.argv[1:] if arguments is None else arguments)))
     except SystemExit as end:  # --help, or flags that argparse refuses
         sys.exit(terminal.settled(int(end.code or 0)))
     except KeyboardInterrupt:

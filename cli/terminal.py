@@ -45,6 +45,11 @@ def tell(line: str) -> None:
         _drop(sys.stderr)
 
 
+def warn(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as a note; stands in for ``warnings.showwarning``."""
+    tell(f"emergence: warning: {message}")
+
+
 def settled(code: int) -> int:
     """The exit code in the end: 2, with a line, where stdout did not take a result; a reader that left is no error."""
     error = next((one for one in _failures if not isinstance(one, BrokenPipeError)), None)

@@ -1,6 +1,7 @@
 """Checkpoints of long runs: whole or absent, bit for bit, and never silently someone else's.
 
-A directory belongs to one running process at a time (a lock that dies with the process).  Each task, the
+A directory belongs to one running process at a time (a lock that dies with the process; where the file system has
+none a warning says so).  Each task, the
 seeds that advance together, has its own file ``checkpoint-0003.npz``, named for its first seed and replaced
 atomically at a fixed wall-clock interval: an archive (``problem.files``) whose identity states the run and
 which of its seeds are in it.  A file that is damaged, of another run or under another seed's name is refused
@@ -9,8 +10,10 @@ by name and left alone.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,7 +149,7 @@ def _read(path: Path, identity: dict[str, Any]) -> tuple[dict[str, Array], list[
 
 
 def _locked(directory: Path) -> int | None:
-    """An exclusive lock on the directory, held until the process ends or ``release``."""
+    """An exclusive lock on the directory, held until the process ends or ``release``; None where there are none."""
     try:
         import fcntl
     except ImportError:  # not on Windows; there a second process is not noticed
@@ -154,7 +157,13 @@ def _locked(directory: Path) -> int | None:
     handle = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(handle)
-        raise CheckpointError(f"another process is running in {directory}") from None
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise CheckpointError(f"another process is running in {directory}") from None
+        warnings.warn(  # NFS and others: ENOLCK, ENOSYS, EOPNOTSUPP, EBADF
+            f"{directory} is on a file system without locks ({error.strerror}): a second process there would not be "
+            "noticed", RuntimeWarning, stacklevel=2,
+        )  # fmt: skip
+        return None
     return handle

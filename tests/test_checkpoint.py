@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -255,3 +256,21 @@ def test_schedules_can_be_sent_to_a_process() -> None:
         assert copy.text == schedule.text
         assert np.array_equal(copy.rate(steps), schedule.rate(steps))
         assert np.array_equal(copy.sums(steps, 2), schedule.sums(steps, 2))
+
+
+@pytest.mark.parametrize("name", ["ENOSYS", "ENOLCK", "EOPNOTSUPP", "EBADF", "EAGAIN", "EACCES"])
+def test_a_file_system_without_locks_is_no_other_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(*_: Any) -> None:
+        raise OSError(getattr(errno, name), "as if")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    if name in ("EAGAIN", "EACCES"):
+        with pytest.raises(CheckpointError, match="another process is running"):
+            Store(tmp_path, {}, resume=False)
+        return
+    with pytest.warns(RuntimeWarning, match=r"a file system without locks \(as if\)"):
+        Store(tmp_path, {}, resume=False).release()

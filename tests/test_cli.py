@@ -11,6 +11,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -815,6 +816,16 @@ def test_interruption(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli("predict") == (130, "", "emergence: interrupted\n")
     monkeypatch.setattr("emergence.cli.entry.build_parser", lambda: interrupted(None))
     assert cli("predict") == (130, "", "emergence: interrupted\n"), "before anything is read"
+
+
+def test_a_warning_is_one_line_on_stderr(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warned(_: Any) -> int:
+        with warnings.catch_warnings(action="always"):
+            warnings.warn("take care", RuntimeWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(commands, "predict", warned)
+    assert cli("predict") == (0, "", "emergence: warning: take care\n")
 
 
 def test_an_interrupted_run_says_whether_there_are_checkpoints(
