@@ -17,7 +17,14 @@ from __future__ import annotations
 import numpy as np
 
 from .._types import Array
-from .problem import Problem
+from .problem import MAX_NUMBERS, Problem
+
+
+def pairs_refusal(problem: Problem) -> str | None:
+    """Why the Gram matrix that loss and gradient take cannot be held; None where it can."""
+    if problem.m**2 <= MAX_NUMBERS:
+        return None
+    return f"the overlaps of m = {problem.m} students with each other, m × m numbers, do not fit in memory"
 
 
 def loss(problem: Problem, n: Array, overlaps: Array, gram: Array) -> float:

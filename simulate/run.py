@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from .._types import Array
 from .._version import __version__
 from ..problem.checks import nonnegative_integer, nonnegative_number, positive_integer
+from ..problem.population_loss import pairs_refusal
 from ..problem.problem import Problem
 from ..problem.schedule import Schedule, StepSize, as_schedule
 from ..problem.seeds import DATA, DIRECTIONS, seed_stream
@@ -111,6 +112,9 @@ class Run:
             raise ValueError(f"`spacing` must be one of {', '.join(SPACINGS)}, but is {spacing!r}")
         chosen, reason = settled(sampler, problem, samples, batch)
         schedule = as_schedule(step_size)
+        refusal = pairs_refusal(problem)
+        if refusal is not None:
+            raise ValueError(refusal)
         width = problem.d if chosen.whole else min(problem.d, problem.P + 3 * problem.m)
         kept = min(records, samples // batch) + 1
         if kept > MAX_RECORDS:

@@ -625,6 +625,8 @@ PROBLEMS = [
     (["--seed", "-1"], "`seed` must be a non-negative integer, but is -1"),
     (["--seed", "1.5"], "'1.5' is not a whole number"),
     (["--m", "1e9", "--d", "1e9"], "do not fit in memory"),
+    (["--activation", "h3", "--P", "3", "--m", "1e5", "--d", "4"], "memory, and the gradient flow is the exact one"),
+    (["--P", "3", "--m", "1e5", "--d", "4", "--flow-method", "exact"], "is the exact one (as asked)"),
     (["--colour", "red"], "--colour"),
     (["--directions", "nowhere.npy"], "cannot read the directions nowhere.npy: No such file"),
     (["--config", "nowhere.toml"], "cannot read the config nowhere.toml: No such file"),
@@ -633,9 +635,6 @@ RUNS = [
     (["--step-size", "-1e-4"], "`step_size` must be a positive number, but is -0.0001"),
     (["--step-size", "0"], "`step_size` must be a positive number, but is 0.0"),
     (["--step-size", "nan"], "'nan' is not a finite number"),
-    (["--step-size", "1e300"], "`step_size` must lie between 1e-280 and 1e+280, but is 1e+300"),
-    (["--records", "1e8"], "`records` must be at most 999999, but is 100000000"),
-    (["--schedule", "power:1e-9:1"], "`horizon` must be at least 1e-06 steps, but is 1e-09"),
     (["--samples", "0"], "`samples` must be a positive integer, but is 0"),
     (["--samples", "1.5"], "'1.5' is not a whole number"),
     (["--samples", "1e30"], "'1e30' is not a whole number"),
@@ -647,6 +646,13 @@ RUNS = [
     (["--spacing", "cubic"], "`spacing` must be one of log, linear, but is 'cubic'"),
     (["--engine", "gpu"], "`engine` must be one of"),
     (["--workers", "0"], "`workers` must be a positive integer, but is 0"),
+    (["--step-size", "1e300"], "`step_size` must lie between 1e-280 and 1e+280, but is 1e+300"),
+    (["--records", "1e8"], "`records` must be at most 999999, but is 100000000"),
+    (["--schedule", "power:1e-9:1"], "`horizon` must be at least 1e-06 steps, but is 1e-09"),
+    (
+        ["--P", "3", "--m", "1e5", "--d", "4", "--samples", "9"],
+        "the overlaps of m = 100000 students with each other, m × m numbers",
+    ),
 ]
 REFUSED = [
     *((["predict", *flags], message) for flags, message in PROBLEMS),

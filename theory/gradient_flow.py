@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..problem.checks import nonnegative_number, positive_integer, positive_number
+from ..problem.population_loss import pairs_refusal
 from ..problem.problem import Problem
 from .diagonal_flow import diagonal_flow, diagonal_refusal
 from .exact_flow import exact_flow
@@ -66,7 +67,8 @@ def flow(
     Raises
     ------
     ValueError
-        Bad directions, horizon, ``until``, ``rtol``, ``method`` or noise; the diagonal flow where it does not hold.
+        Bad directions, horizon, ``until``, ``rtol``, ``method`` or noise; the diagonal flow where it does not hold, the
+        exact one of too many students.
     """
     t_max, rtol = positive_number("t_max", t_max), positive_number("rtol", rtol)
     start = problem.coordinates(problem.checked_directions(directions))
@@ -98,7 +100,7 @@ def choose_method(problem: Problem, method: str, rtol: float = RTOL, step_size: 
     Raises
     ------
     ValueError
-        No such method; the diagonal flow where it does not hold.
+        No such method; the diagonal flow where it does not hold, the exact one of too many students.
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}, but is {method!r}")
@@ -106,9 +108,14 @@ def choose_method(problem: Problem, method: str, rtol: float = RTOL, step_size: 
     if method == "diagonal" and refusal is not None:
         raise ValueError(f"the diagonal flow does not hold: {refusal}; use the exact one")
     if method != "auto":
-        return method, "as asked"
-    if rtol < RTOL:
-        return "exact", f"rtol below {RTOL:g}"
-    if not step_size and problem.P < MANY and problem.m < WIDE:
-        return "exact", f"fewer than {MANY} directions and {WIDE} students"
-    return ("diagonal", "many students that start small") if refusal is None else ("exact", refusal)
+        chosen, reason = method, "as asked"
+    elif rtol < RTOL:
+        chosen, reason = "exact", f"rtol below {RTOL:g}"
+    elif not step_size and problem.P < MANY and problem.m < WIDE:
+        chosen, reason = "exact", f"fewer than {MANY} directions and {WIDE} students"
+    else:
+        chosen, reason = ("diagonal", "many students that start small") if refusal is None else ("exact", refusal)
+    too_many = pairs_refusal(problem)
+    if chosen == "exact" and too_many is not None:
+        raise ValueError(f"{too_many}, and the gradient flow is the exact one ({reason})")
+    return chosen, reason
