@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from .._types import Array
 from .hermite_coefficients import Moments, moments, reflected_moment
 from .hermite_polynomials import h, hermite_series
-from .numeric import almost_everywhere_derivative, numpy_function
+from .numeric import almost_everywhere_derivative, numpy_function, overflows
 from .parser import parse, x
 from .regularity import POLE, Regularity, check_argument, examine, singularity_exponents
 
@@ -171,6 +171,11 @@ class Activation:
     def is_polynomial(self) -> bool:
         """Is σ a polynomial, so that ``coefficients`` state it completely?"""
         return _is_polynomial(self.expression)
+
+    @cached_property
+    def overflows(self) -> bool:
+        """Does σ or σ' overflow on the way to a finite value, so that compiled code, plain doubles, does not do?"""
+        return not self.is_polynomial and (overflows(self.expression) or overflows(self.slope))
 
     @cached_property
     def irregularity(self) -> str | None:

@@ -3,7 +3,8 @@
 An expression becomes a list of steps, each an operation on the results of earlier steps, with
 equal parts computed once; ``h(k, x)`` for several k shares one run of the recurrence (see
 ``problem.hermite_polynomials``).  No code is generated, and constants follow NumPy's rules, so that
-overflow is ∞ and never an exception.  Where a factor ``Heaviside`` is 0 the product is 0, also when
+overflow is ∞ and never an exception.  Where the outcome is not finite it is computed again by ``problem.signed_logs``,
+because what overflows on the way need not in the end.  Where a factor ``Heaviside`` is 0 the product is 0, also when
 another factor overflows.  Roots clip their argument at 0, because
 ``sqrt(x**2 - 2*x + 1)`` rounds to the root of −1e-17.  Whether σ is defined at all is settled before,
 in ``problem.regularity``.
@@ -24,8 +25,10 @@ import sympy
 from numpy.typing import ArrayLike
 
 from .._types import Array
+from . import signed_logs
 from .hermite_polynomials import h
 from .parser import power, simplified, size, x
+from .signed_logs import Signed
 
 _CHUNK = 2**22  # numbers held at once while a long array is evaluated
 _SHORT = 100  # nodes up to which slopes are simplified
@@ -179,6 +182,31 @@ _NUMPY = _Arithmetic(
 )
 
 
+_SIGNED = _Arithmetic(
+    functions=_NUMPY.functions
+    | {
+        "Max": lambda *u: reduce(signed_logs.larger, u),
+        "Min": lambda *u: reduce(signed_logs.smaller, u),
+        "switched": lambda value, *switches: signed_logs.where(
+            reduce(operator.mul, switches).sign == 0, Signed(0.0, -np.inf), value
+        ),
+        "power": lambda u, p, q: signed_logs.power(u, p / q),
+        "general power": lambda u, v: signed_logs.exp(signed_logs.log(u) * v),
+        "Abs": lambda u: Signed(np.abs(u.sign), u.log),
+        "sign": lambda u: Signed.of(u.sign),
+        "Heaviside": lambda u: Signed.of(np.heaviside(u.sign, 0.5)),
+        "exp": signed_logs.exp,
+        "log": signed_logs.log,
+        "sinh": signed_logs.sinh,
+        "cosh": signed_logs.cosh,
+        **{f: signed_logs.plain(_NUMPY.functions[f]) for f in ("sin", "cos", "tan", "tanh", "erf")},
+    },
+    number=lambda node: lambda: Signed.of(_double(node)()),
+    root=lambda u: signed_logs.power(u, 0.5),
+    sqrt=lambda k: Signed.of(k**0.5),
+)
+
+
 @lru_cache(maxsize=4096)
 def _extended(node: sympy.Expr, precision: int) -> Any:
     with mpmath.workprec(precision + 10):
@@ -233,8 +261,8 @@ _MPMATH_TAIL = _Arithmetic(
 
 
 def numpy_function(expression: sympy.Expr) -> Callable[[ArrayLike], Array]:
-    """Vectorised float64 function of ``x``; overflow gives inf silently."""
-    steps = _steps(expression, _NUMPY)
+    """Vectorised float64 function of ``x``; a value that overflows is inf, silently."""
+    steps, careful = _steps(expression, _NUMPY), _steps(expression, _SIGNED)
     chunk = min(16384, max(256, _CHUNK // len(steps)))
 
     def evaluate(points: ArrayLike) -> Array:
@@ -243,10 +271,23 @@ def numpy_function(expression: sympy.Expr) -> Callable[[ArrayLike], Array]:
         values = np.empty_like(flat)
         with np.errstate(all="ignore"):
             for start in range(0, len(flat), chunk):
-                values[start : start + chunk] = _run(steps, flat[start : start + chunk])
+                part, out = flat[start : start + chunk], values[start : start + chunk]
+                out[:] = _run(steps, part)
+                lost = ~np.isfinite(out)
+                if lost.any():
+                    lost &= np.isfinite(part)
+                    out[lost] = _run(careful, Signed.of(part[lost])).value()
         return values.reshape(points.shape)
 
     return evaluate
+
+
+def overflows(expression: sympy.Expr) -> bool:
+    """Does a value on |x| ≤ 12 (a normal is outside once in 1e32) need more than plain double arithmetic?"""
+    steps, points = _steps(expression, _NUMPY), np.linspace(-12, 12, 4801)
+    with np.errstate(all="ignore"):
+        lost = ~np.isfinite(np.broadcast_to(_run(steps, points), points.shape))
+    return bool(np.isfinite(numpy_function(expression)(points[lost])).any())
 
 
 def mpmath_function(expression: sympy.Expr) -> Callable[[Any], Any]:

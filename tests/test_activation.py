@@ -42,6 +42,44 @@ def coefficient(sigma: Activation, k: int) -> float:
     return float(sigma.coefficients[k]) if k < len(sigma.coefficients) else 0.0
 
 
+STEEP = {  # text: E σ'², from σ = f(x) with bounded derivatives that does not overflow
+    "1/(1 + exp(-200*x)) - 1/2": lambda x: 50 / np.cosh(np.clip(100 * x, -300, 300)) ** 2,
+    "sinh(100*x)/(2*cosh(100*x))": lambda x: 50 / np.cosh(np.clip(100 * x, -300, 300)) ** 2,
+    "log(1 + exp(200*x)) - 80": lambda x: 100 + 100 * np.tanh(100 * x),
+    "sqrt(exp(400*x))/(exp(200*x) + 1) - 1/2": lambda x: 50 / np.cosh(np.clip(100 * x, -300, 300)) ** 2,
+    "max(exp(200*x), 0)/abs(-1 - exp(200*x)) - 1/2": lambda x: 50 / np.cosh(np.clip(100 * x, -300, 300)) ** 2,
+}
+
+
+@pytest.mark.parametrize("text", STEEP)
+def test_what_overflows_on_the_way_is_finite_in_the_end(text: str) -> None:
+    sigma, slope = activation(text), STEEP[text]
+    points = np.array([-50.0, -5.0, -3.7, -1.9, -0.01, 0.002, 0.3, 1.9, 3.7, 50.0])
+    # two terms of up to 200, each with a relative error of 1e-16 × logarithms up to 1e4, may cancel
+    np.testing.assert_allclose(sigma.derivative(points), slope(points), rtol=1e-11, atol=4e-10)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    edges = np.linspace(-12, 12, 1201)  # panels of 2/200 of a unit, half the width of the steep part
+    x = (edges[:-1, None] + edges[1:, None]) / 2 + (edges[1] - edges[0]) / 2 * nodes
+    gauss = weights * (edges[1] - edges[0]) / 2 * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    assert sigma.slope_second_moment == pytest.approx(np.sum(gauss * slope(x) ** 2), rel=1e-10)  # both to rounding
+    assert sigma.coefficients[1] == pytest.approx(np.sum(gauss * slope(x)), rel=1e-10)  # Stein: E σ' = c_1
+    assert (sigma.information_exponent, sigma.irregularity) == (1, None)
+    assert sigma.overflows
+
+
+@pytest.mark.parametrize(
+    "text", ["h4", "tanh(200*x)", "gelu(x)", "softplus(200*x)", "exp(-200*x**2)", "1/(1 + exp(-3*x))"]
+)
+def test_plain_doubles_suffice(text: str) -> None:
+    assert not Activation(text).overflows
+
+
+def test_the_value_of_what_overflows() -> None:
+    points = np.array([-1e200, -40.0, 40.0, 1e200])
+    np.testing.assert_array_equal(activation("x**3 - 3*x")(points), [-np.inf, -63880.0, 63880.0, np.inf])
+    np.testing.assert_array_equal(activation("1/(1 + exp(-200*x)) - 1/2")(points), [-0.5, -0.5, 0.5, 0.5])
+
+
 def tanh_sinh(step: float = 1 / 32, reach: float = 3.6) -> tuple[np.ndarray, np.ndarray]:
     """Distances 1 − |node| from the nearer end of (−1, 1), signed by the end, and weights."""
     t = np.arange(step / 2, reach, step)

@@ -421,3 +421,14 @@ def test_leap_warns_where_direct_diverges(d: int) -> None:
     assert sgd(problem, 0.01 * safe, 1000, sampler=Leap(), records=1).warning is None
     said = sgd(problem, 13 * safe, samples, sampler=Leap(), records=1).warning
     assert said is not None and "may diverge" in said
+
+
+def test_compiled_samplers_leave_what_overflows_to_numpy() -> None:
+    steep = Problem(Activation("1/(1 + exp(-200*x)) - 1/2"), Teacher.power_law(2, 1.0), d=400, m=4)
+    assert Run(steep, 1e-4, 1000).sampler == Direct("numpy")
+    if NUMBA:
+        for sampler in (Direct("compiled"), Reduced()):
+            with pytest.raises(ValueError, match="plain doubles, which overflow"):
+                Run(steep, 1e-4, 1000, sampler=sampler)
+        plain = Problem(Activation("tanh(100*x)"), Teacher.power_law(2, 1.0), d=400, m=4)
+        assert Run(plain, 1e-4, 1000).sampler == Reduced()

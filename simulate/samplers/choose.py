@@ -73,6 +73,7 @@ def _automatic(asked: Auto, problem: Problem, samples: int, batch: int) -> tuple
     if asked.engine == "compiled" and not numba_available():
         raise ImportError("the compiled engine needs numba; install sgd-emergence[fast]")
     possible = asked.engine != "numpy" and numba_available() and d >= smallest_dimension(P, m, batch)
+    possible = possible and not problem.activation.overflows
     direct_cost, reduced_cost = m * d, m * (P + 4.0 * m)
     exact = min(direct_cost, reduced_cost if possible else direct_cost) * float(samples)
     if exact > OUT_OF_REACH:

@@ -24,6 +24,7 @@ from ..._types import Array
 from ...problem.problem import Problem
 from . import sgd_step
 from .normals import FastNormals, Normals, normals, numba_available
+from .scalar import OVERFLOWS
 from .stack import Setting, Stack, nested, under
 
 ENGINES = ("auto", "compiled", "numpy")
@@ -70,8 +71,11 @@ class Direct:
             raise ImportError("the compiled engine needs numba; install sgd-emergence[fast]")
         if self.engine == "compiled" and batch != 1:
             raise ValueError(f"the compiled direct engine takes batch 1, but `batch` is {batch}; use engine numpy")
+        if self.engine == "compiled" and problem.activation.overflows:
+            raise ValueError(f"the compiled engine {OVERFLOWS}; use engine numpy")
         if self.engine == "auto":
-            return replace(self, engine="compiled" if numba_available() and batch == 1 else "numpy")
+            compiled = numba_available() and batch == 1 and not problem.activation.overflows
+            return replace(self, engine="compiled" if compiled else "numpy")
         return self
 
     def begin(self, run: Setting, start: Array, streams: list[SeedSequence]) -> Stack:

@@ -33,6 +33,7 @@ from ...problem.activation import Activation
 from ...problem.problem import Problem
 from . import sgd_step
 from .normals import CHUNK, OPTIONS, filler, numba_available, restore_sfc64, seeded_state, snapshot_sfc64
+from .scalar import OVERFLOWS
 from .stack import Setting, Stack, nested, under
 
 
@@ -55,6 +56,8 @@ class Reduced:
         """Itself; raises where it cannot run."""
         if not numba_available():
             raise ImportError("the reduced sampler needs numba; install sgd-emergence[fast]")
+        if problem.activation.overflows:
+            raise ValueError(f"the reduced sampler {OVERFLOWS}; use the direct one")
         return self
 
     def begin(self, run: Setting, start: Array, streams: list[SeedSequence]) -> Stack:

@@ -18,6 +18,8 @@ from ...problem.activation import Activation, lowered
 from ...problem.parser import x as symbol
 from .normals import OPTIONS
 
+OVERFLOWS = "computes σ in plain doubles, which overflow here on the way to finite values"
+
 Scalar = Callable[[float], float]
 
 
