@@ -15,6 +15,9 @@ Interval: the standard error over seeds (``compare.seed_bootstrap``) times Stude
 It knows the scatter over seeds alone, not an error in a given x_end nor steps that all seeds share: for those
 see ``sensitivity``.
 
+A curve of another form is not measured, however narrow the interval: the rms of L/law − 1 may be 5 times its standard
+error over seeds (rms over points).
+
 Control variates.  Most of that scatter is the random start, whose effect a law (``theory.finite_size_law``)
 knows.  Given the law's curves from the same starts (S, T) and from many starts (D, T), the exponent is
 
@@ -48,6 +51,8 @@ from .texts import interval_text, number_text
 from .truncated_law import fit_law, straight_line
 
 MIN_DECADES, MIN_SEEDS = 0.5, 6
+MANY = 5.0  # residual over scatter: at most 1.4 in 100 draws of staircases of the law, 7 and more of others
+EXACT = 1e-5  # a residual that is the search's own
 MIN_POINTS = {"finite": 8, "none": 3}
 
 
@@ -227,6 +232,9 @@ def fit_exponent(
         error = float(np.hypot(error, standard_error(x_, [many], tail, end, gamma, centre, 200, stream)))
     half = float(student.ppf(0.5 + level / 2, max(seeds - 1, 1))) * error
     decades = float(np.log10(x_[-1] / x_[0]))
+    fitted = amplitude * (x_**-gamma - (end_**-gamma if tail == "finite" else 0.0))
+    residual = float(np.sqrt(np.mean((middle / fitted - 1) ** 2)))
+    explained = _scatter(tables[0], fitted)
     doubts = [
         (points < MIN_POINTS[tail], f"the window holds {points} points, fewer than {MIN_POINTS[tail]}"),
         (decades < MIN_DECADES, f"the window spans {decades:.2g} decades, less than {MIN_DECADES:g}"),
@@ -235,10 +243,14 @@ def fit_exponent(
         (np.isnan(error), "more than 1 % of the resamples of the seeds have no fit"),
         (2 * half > resolution, f"the interval is {2 * half:.2g} wide, more than {resolution:g}"),
         (moved > resolution, f"moving the window's ends shifts the exponent by {moved:.2g}"),
+        (
+            residual > max(MANY * explained, EXACT),
+            f"the residual {residual:.2g} is {residual / max(explained, EXACT):.2g} times what the scatter of the seeds"
+            " explains: the curve is not of this form",
+        ),
         (tail == "finite" and gamma <= half, "a logarithm or slower fits as well as a falling power"),
     ]
     doubt = next((text for true, text in doubts if true), None)
-    fitted = amplitude * (x_**-gamma - (end_**-gamma if tail == "finite" else 0.0))
     return ExponentFit(
         exponent=nan if unsettled else -gamma - shift,
         low=-gamma - shift - half,
@@ -252,10 +264,17 @@ def fit_exponent(
         end=end_,
         amplitude=amplitude,
         sensitivity=moved,
-        residual=float(np.sqrt(np.mean((middle / fitted - 1) ** 2))),
+        residual=residual,
         verdict="measured" if doubt is None else "inconclusive",
         reason=doubt or f"± {half:.2g} over {decades:.2g} decades",
     )
+
+
+def _scatter(table: Array, fitted: Array) -> float:
+    """Standard error of the centre of rows (S, T) relative to the law, rms over points; NaN where it is not known."""
+    with np.errstate(invalid="ignore"):  # inf is what was never reached
+        deviation = table.std(axis=0, ddof=1) if len(table) > 1 else np.full(len(fitted), np.nan)
+    return float(np.sqrt(np.mean((deviation / fitted) ** 2) / len(table)))
 
 
 def _resource(x: ArrayLike) -> Array:

@@ -267,6 +267,19 @@ def test_no_power_law_is_not_measured_as_one(curve: np.ndarray) -> None:
     assert fit.verdict == "inconclusive" and "logarithm" in fit.reason
 
 
+@pytest.mark.parametrize("tail", ["none", "finite"])
+def test_a_curve_with_its_offset_left_in_is_not_measured(tail: str) -> None:
+    x = np.geomspace(5e7, 2e10, 24)
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal((12, x.size)))
+    left_in = fit_exponent(x, (1.7 + 400 * x**-0.34) * noise, tail=tail)
+    assert left_in.high - left_in.low < 0.01 and left_in.sensitivity < 0.02, "narrow and steady"
+    assert left_in.verdict == "inconclusive" and "what the scatter of the seeds explains" in left_in.reason
+    same = fit_exponent(x, (1.7 + 400 * x**-0.34) * SIX[:, [0] * x.size], tail=tail)
+    assert same.verdict == "inconclusive" and "scatter" in same.reason, "equal seeds explain nothing"
+    plain = fit_exponent(x, 400 * x**-0.34 * noise, tail="none")
+    assert plain.verdict == "measured" and plain.low < -0.34 < plain.high
+
+
 # Medians, units, local slopes, bad input
 
 
