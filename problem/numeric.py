@@ -1,4 +1,4 @@
-"""Symbolic activation to fast functions of NumPy arrays or mpmath numbers.
+"""Symbolic activation to fast functions of NumPy arrays, PyTorch tensors or mpmath numbers.
 
 An expression becomes a list of steps, each an operation on the results of earlier steps, with
 equal parts computed once; ``h(k, x)`` for several k shares one run of the recurrence (see
@@ -207,6 +207,37 @@ _SIGNED = _Arithmetic(
 )
 
 
+@lru_cache(maxsize=1)
+def _torch() -> _Arithmetic:
+    """Of tensors; constants are double and without dimensions, so that tensors keep their device and precision."""
+    import torch
+
+    def number(node: sympy.Expr) -> Callable[[], Any]:
+        value = torch.tensor(float(node.evalf(20)), dtype=torch.float64)  # ∞ where it overflows
+        return lambda: value
+
+    return _Arithmetic(
+        functions={
+            "Add": _NUMPY.functions["Add"],
+            "Mul": _NUMPY.functions["Mul"],
+            "Tuple": lambda *u: u,
+            "Max": lambda *u: reduce(torch.maximum, u),
+            "Min": lambda *u: reduce(torch.minimum, u),
+            "switched": lambda value, *switches: torch.where(reduce(operator.mul, switches) == 0, 0.0, value),
+            "integer power": _integer_power,
+            "power": lambda u, p, q: torch.clamp(u, min=0.0) ** (p / q),
+            "general power": torch.pow,
+            "Heaviside": lambda u: (1 + torch.sign(u)) / 2,
+            "Abs": torch.abs,
+            "sign": torch.sign,
+            **{f: getattr(torch, f) for f in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf")},
+        },
+        number=number,
+        root=lambda u: torch.sqrt(torch.clamp(u, min=0.0)),
+        sqrt=lambda k: k**0.5,
+    )
+
+
 @lru_cache(maxsize=4096)
 def _extended(node: sympy.Expr, precision: int) -> Any:
     with mpmath.workprec(precision + 10):
@@ -288,6 +319,17 @@ def overflows(expression: sympy.Expr) -> bool:
     with np.errstate(all="ignore"):
         lost = ~np.isfinite(np.broadcast_to(_run(steps, points), points.shape))
     return bool(np.isfinite(numpy_function(expression)(points[lost])).any())
+
+
+def torch_functions(*expressions: sympy.Expr) -> tuple[Callable[[Any], tuple[Any, ...]], int]:
+    """Functions of one tensor, evaluated together on its device and in its precision; and how many that size it holds.
+
+    Equal parts of the expressions are computed once, as those of σ and σ' often are.  Needs the extra ``gpu``.
+    """
+    import torch
+
+    steps = _steps(sympy.Tuple(*expressions), _torch())
+    return lambda points: tuple(torch.broadcast_to(u.to(points), points.shape) for u in _run(steps, points)), len(steps)
 
 
 def mpmath_function(expression: sympy.Expr) -> Callable[[Any], Any]:
