@@ -55,7 +55,11 @@ SETTINGS = (
     Setting(
         "simulation", "method", str, "sampler (default {default}; auto says what it chose)", "auto|direct|reduced|leap"
     ),
-    Setting("simulation", "engine", str, "how the sampler is computed (default {default})", "auto|compiled|numpy"),
+    Setting(
+        "simulation", "engine", str, "how the sampler is computed (default {default}; torch: direct alone)",
+        "auto|compiled|numpy|torch",
+    ),
+    Setting("simulation", "device", str, "of engine torch (default: cuda where there is one)", "cpu|cuda"),
     Setting(
         "simulation", "workers", int, "threads or processes (default: one per core); results do not depend on it"
     ),

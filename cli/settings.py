@@ -141,15 +141,17 @@ def build_schedule(values: dict[str, Any]) -> Schedule:
 def _sampler(values: dict[str, Any]) -> Auto | Direct | Reduced | Leap:
     from ..simulate import Auto, Direct, Leap, Reduced
 
-    method, engine = values["method"], values["engine"]
+    method, engine, device = values["method"], values["engine"], values["device"]
     leap = Leap(values["virtual"], values["accuracy"], values["macro_samples"])
-    automatic = Auto(engine, leap)
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}, but is {method!r}")
+    if method == "direct":
+        return Direct(engine, device)
+    automatic = Auto(engine, leap)
+    if device is not None:
+        raise ValueError("--device is of engine torch alone, and that of the direct sampler: use --method direct")
     if method == "auto":
         return automatic
-    if method == "direct":
-        return Direct(engine)
     if method == "reduced":
         if engine == "numpy":
             raise ValueError("the reduced sampler exists compiled only; use engine compiled or auto")

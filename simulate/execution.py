@@ -123,8 +123,10 @@ _EXECUTION = {name for name in execute.__annotations__ if name not in ("run", "r
 
 
 def _groups(run: Run, workers: int) -> list[list[int]]:
-    """Which seeds make a task: one, but for a sampler that is faster on many as many as leave a task a worker."""
+    """Which seeds make a task: one; all of a sampler with a device; of one faster on many as leave a worker a task."""
     seeds = list(range(run.seeds))
+    if run.sampler.offloaded:
+        return [seeds]
     if not run.sampler.stacked:
         return [[i] for i in seeds]
     return [part.tolist() for part in np.array_split(seeds, min(workers, run.seeds))]

@@ -170,9 +170,10 @@ class Simulation:
             "samples_per_second": self.samples_per_second,
             "schedule": self.run.step_size.text,
             "label_noise": self.run.label_noise,
-            "dtype": "float64",
+            "dtype": self.run.sampler.dtype,
             "method": self.run.sampler.name,
             "engine": self.run.sampler.engine,
+            "device": self.run.sampler.device or "cpu",
             "method_reason": self.run.reason,
             "warning": self.warning,
             "valid_until": self.valid_until.tolist(),
@@ -194,6 +195,8 @@ class Simulation:
         ended = f"{int(self.diverged.sum())} of {self.seeds} diverged (later than every time)"
         finite = self.loss[~self.diverged, -1]
         final = f"{np.median(finite):.4g}" if finite.size else "—"
+        sampler = self.run.sampler
+        engine = sampler.engine if sampler.device is None else f"{sampler.engine} on {sampler.device}"
         alignment, recovery = self.first_passages("alignment"), self.first_passages("recovery")
         reached = np.isfinite(recovery).sum(axis=0)
         lines = [
@@ -202,8 +205,7 @@ class Simulation:
             f"  {self.run.samples:.3g} samples a seed, step size {self.step_size:g}, batch {self.run.batch}, "
             f"flow time {self.t_end:.6g}",
             f"  method {self.run.sampler.name} ({self.run.reason})",
-            f"  engine {self.run.sampler.engine}, float64: {self.samples_per_second:.3g} samples/s, "
-            f"{self.wall_time:.1f} s",
+            f"  engine {engine}, {sampler.dtype}: {self.samples_per_second:.3g} samples/s, {self.wall_time:.1f} s",
             f"  {ended}; median final loss {final}",
         ]
         lines += [f"  seed {i}: {item}" for i, item in enumerate(self.divergence) if item is not None]

@@ -67,7 +67,7 @@ class Run:
     ValueError
         Anything that cannot be run, before any work.
     ImportError
-        A sampler that needs the extra ``fast`` without it.
+        A sampler that needs the extra ``fast`` or ``gpu`` without it.
     """
 
     problem: Problem
@@ -121,7 +121,7 @@ class Run:
             raise ValueError(f"`records` must be at most {MAX_RECORDS - 1}, but is {records}")
         if seeds * (kept * problem.m * problem.P + 3 * problem.m * width) > MAX_NUMBERS:
             raise ValueError("the students and their records do not fit in memory; ask for fewer `records` or `seeds`")
-        if batch * width * (seeds if chosen.stacked else 1) > MAX_NUMBERS:
+        if not chosen.offloaded and batch * width * (seeds if chosen.stacked else 1) > MAX_NUMBERS:
             raise ValueError(f"a batch of {batch} samples in {problem.d} dimensions does not fit in memory")
         given = None if directions is None else np.array(directions)
         if given is not None and given.ndim == 3 and len(given) != seeds:

@@ -27,6 +27,7 @@ settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
 NUMBA = importlib.util.find_spec("numba") is not None
+TORCH = importlib.util.find_spec("torch") is not None
 ENGINES = ["numpy", pytest.param("compiled", marks=pytest.mark.skipif(not NUMBA, reason="no numba"))]
 
 

@@ -17,16 +17,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import NUMBA
+from conftest import NUMBA, TORCH
 
 from emergence.problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher
 from emergence.simulate import Direct, Leap, Reduced, Simulation, execution, sgd
 from emergence.simulate.checkpoint import CheckpointError, Store
 
 COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")
+WITH_TORCH = pytest.mark.skipif(not TORCH, reason="no torch")
 RUNS: dict[str, Any] = {
     "direct numpy": {"sampler": Direct("numpy"), "samples": 1_500, "batch": 2},
     "direct compiled": {"sampler": Direct("compiled"), "samples": 40_000, "label_noise": 0.1},
+    "direct torch": {"sampler": Direct("torch", "cpu"), "samples": 6_000, "batch": 8, "label_noise": 0.1},
     "reduced": {"sampler": Reduced(), "samples": 40_000, "label_noise": 0.1},
     "reduced batch": {"sampler": Reduced(), "samples": 40_000, "batch": 4},
     "leap": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 40_000},
@@ -34,9 +36,12 @@ RUNS: dict[str, Any] = {
     "leap in all of R^d": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 40_000, "d": 5},
 }
 CASES = [
-    pytest.param(run, id=name, marks=COMPILED if "compiled" in name or "reduced" in name else ())
+    pytest.param(
+        run, id=name,
+        marks=COMPILED if "compiled" in name or "reduced" in name else WITH_TORCH if "torch" in name else (),
+    )
     for name, run in RUNS.items()
-]
+]  # fmt: skip
 
 
 def problem(d: int = 20) -> Problem:
@@ -117,6 +122,13 @@ def test_foreign_checkpoint_is_refused_by_name(change: dict[str, Any], word: str
     with pytest.raises(CheckpointError, match=f"belongs to another run: its ({word}) is"):
         simulate(RUNS["direct numpy"], out=tmp_path, resume=True, **change)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@WITH_TORCH
+def test_checkpoint_of_another_precision_is_refused(tmp_path: Path) -> None:
+    simulate(RUNS["direct torch"], out=tmp_path)
+    with pytest.raises(CheckpointError, match=r"belongs to another run: its sampler is .*'single'"):
+        simulate(RUNS["direct torch"], out=tmp_path, resume=True, sampler=Direct("torch", "cpu", "double"))
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "text"])

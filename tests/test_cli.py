@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import sympy
+from conftest import TORCH
 from PIL import Image
 
 from emergence import simulate
@@ -361,6 +362,14 @@ def test_simulate_document(cli: Cli) -> None:
     assert len(cli.json("simulate", *SMALL, *SHORT)["diverged"]) == 1, "one seed unless told"
 
 
+@pytest.mark.skipif(not TORCH, reason="no torch")
+def test_simulate_on_a_device(cli: Cli) -> None:
+    on = ["--method", "direct", "--engine", "torch", "--device", "cpu", "--batch", "50"]
+    document = cli.json("simulate", *SMALL, *SHORT, *on)
+    check_simulate(document, seeds=1, P=2)
+    assert [document[key] for key in ("engine", "device", "dtype")] == ["torch", "cpu", "float32"]
+
+
 def test_simulate_learned_at_the_start_and_given_directions(cli: Cli, tmp_path: Path) -> None:
     np.save(tmp_path / "axes.npy", np.eye(12)[:4])
     document = cli.json(
@@ -645,6 +654,11 @@ RUNS = [
     (["--records", "-5"], "`records` must be a positive integer, but is -5"),
     (["--spacing", "cubic"], "`spacing` must be one of log, linear, but is 'cubic'"),
     (["--engine", "gpu"], "`engine` must be one of"),
+    (["--engine", "torch"], "engine torch is of the direct sampler alone"),
+    (["--method", "leap", "--engine", "torch"], "engine torch is of the direct sampler alone"),
+    (["--device", "cpu"], "--device is of engine torch alone"),
+    (["--method", "direct", "--device", "cpu"], "`device` is a setting of engine torch alone, but `engine` is 'auto'"),
+    (["--method", "direct", "--engine", "torch", "--device", "gpu"], "`device` must be one of cpu, cuda"),
     (["--workers", "0"], "`workers` must be a positive integer, but is 0"),
     (["--step-size", "1e300"], "`step_size` must lie between 1e-280 and 1e+280, but is 1e+300"),
     (["--records", "1e8"], "`records` must be at most 999999, but is 100000000"),

@@ -574,7 +574,7 @@ BAD = [
     ({"seed": 0.5}, "`seed` must be a non-negative integer, but is 0.5"),
     ({"records": 0}, "`records` must be a positive integer, but is 0"),
     ({"spacing": "cubic"}, "`spacing` must be one of log, linear, but is 'cubic'"),
-    ({"engine": "gpu"}, "`engine` must be one of auto, compiled, numpy, but is 'gpu'"),
+    ({"engine": "gpu"}, "`engine` must be one of auto, compiled, numpy, torch, but is 'gpu'"),
     ({"workers": 0}, "`workers` must be a positive integer, but is 0"),
     ({"directions": np.ones((6, 23))}, "must have shape (m, d) = (6, 24), but has (6, 23)"),
     ({"directions": np.ones((2, 6, 24)), "seeds": 3}, "`directions` holds 2 runs, but `seeds` is 3"),

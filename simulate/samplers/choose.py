@@ -27,7 +27,7 @@ class Auto:
     Parameters
     ----------
     engine
-        ``"compiled"``, ``"numpy"`` or ``"auto"``: what the sampler must run on.
+        ``"compiled"``, ``"numpy"`` or ``"auto"``: what the sampler must run on.  Never torch: that is ``Direct``'s.
     leap
         How leap steps, if it comes to that.
     """
@@ -37,6 +37,8 @@ class Auto:
 
     def __post_init__(self) -> None:
         checked_engine(self.engine)
+        if self.engine == "torch":
+            raise ValueError("engine torch is of the direct sampler alone; ask for direct")
 
 
 AnySampler = Sampler | Auto | str

@@ -9,7 +9,8 @@ which is the gradient of ½ δ² for f(x) = Σ_k ‖v_k‖² σ(v̄_k·x).  The 
 first P axes, so f*(x) = Σ_p a_p σ(x_p).
 
 ``DirectStack`` is NumPy with the products in BLAS, S seeds at once; ``DirectRun`` is one seed at
-batch 1 through the compiled kernel (``samplers.sgd_step``).
+batch 1 through the compiled kernel (``samplers.sgd_step``); ``TorchStack`` is PyTorch, for large
+mini-batches on a GPU (``samplers.direct_torch``).
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from numpy.random import Generator, SeedSequence
 from ..._types import Array
 from ...problem.problem import Problem
 from . import sgd_step
+from .direct_torch import DEVICES, PRECISIONS, TorchStack, settled_device
 from .normals import FastNormals, Normals, normals, numba_available
 from .scalar import OVERFLOWS
 from .stack import Setting, Stack, nested, under
 
-ENGINES = ("auto", "compiled", "numpy")
+ENGINES = ("auto", "compiled", "numpy", "torch")
 _BLOCK_BYTES = 1 << 17  # samples drawn at a time stay in the second-level cache
 _REFRESH = 1024  # samples after which the carried norms are computed afresh
 
@@ -45,15 +47,33 @@ class Direct:
     Parameters
     ----------
     engine
-        ``"compiled"`` (batch 1, extra ``fast``), ``"numpy"``, or ``"auto"``: compiled where it can be.
+        ``"compiled"`` (batch 1, extra ``fast``), ``"numpy"``, ``"torch"`` (large batches on a GPU, extra ``gpu``), or
+        ``"auto"``: compiled where it can be, otherwise NumPy.
+    device
+        Of engine torch alone: ``"cuda"`` or ``"cpu"``; CUDA where there is one if None.
+    precision
+        Of engine torch alone: ``"single"`` or ``"double"``, in which samples and products are; single if None.
+
+    Raises
+    ------
+    ValueError
+        A name that is none of these; ``device`` or ``precision`` with another engine.
     """
 
     engine: str = "auto"
+    device: str | None = None
+    precision: str | None = None
     name: ClassVar[str] = "direct"
     whole: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         checked_engine(self.engine)
+        for name, known in (("device", DEVICES), ("precision", tuple(PRECISIONS))):
+            value = getattr(self, name)
+            if value is not None and self.engine != "torch":
+                raise ValueError(f"`{name}` is a setting of engine torch alone, but `engine` is {self.engine!r}")
+            if value is not None and value not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, but is {value!r}")
 
     @property
     def stacked(self) -> bool:
@@ -65,8 +85,20 @@ class Direct:
         """Does it hold the interpreter's lock, so that threads do not help?"""
         return self.engine == "numpy"
 
+    @property
+    def offloaded(self) -> bool:
+        """Does one task keep a device busy, in pieces that fit whatever the batch?"""
+        return self.engine == "torch"
+
+    @property
+    def dtype(self) -> str:
+        """The floating-point numbers that samples are made of."""
+        return PRECISIONS[self.precision or "double"]
+
     def ready(self, problem: Problem, batch: int) -> Direct:
-        """The same with its engine settled; raises where it cannot run."""
+        """The same with its engine settled, and device and precision of engine torch; raises where it cannot run."""
+        if self.engine == "torch":
+            return replace(self, device=settled_device(self.device), precision=self.precision or "single")
         if self.engine == "compiled" and not numba_available():
             raise ImportError("the compiled engine needs numba; install sgd-emergence[fast]")
         if self.engine == "compiled" and batch != 1:
@@ -80,6 +112,9 @@ class Direct:
 
     def begin(self, run: Setting, start: Array, streams: list[SeedSequence]) -> Stack:
         """Students ``start`` (S, m, d) at step 0."""
+        if self.engine == "torch":
+            assert self.device is not None and self.precision is not None, "settled by `ready`"
+            return TorchStack(run, start, streams, self.device, self.precision)
         if self.engine == "numpy":
             return DirectStack(run, start, [normals(stream) for stream in streams])
         (rows,), (stream,) = start, streams

@@ -169,6 +169,9 @@ class Leap:
     whole: ClassVar[bool] = False
     stacked: ClassVar[bool] = False
     locks: ClassVar[bool] = True
+    offloaded: ClassVar[bool] = False
+    device: ClassVar[str | None] = None
+    dtype: ClassVar[str] = "float64"
 
     def __post_init__(self) -> None:
         positive_integer("virtual", self.virtual)

@@ -51,6 +51,9 @@ class Reduced:
     whole: ClassVar[bool] = False
     stacked: ClassVar[bool] = False
     locks: ClassVar[bool] = False
+    offloaded: ClassVar[bool] = False
+    device: ClassVar[str | None] = None
+    dtype: ClassVar[str] = "float64"
 
     def ready(self, problem: Problem, batch: int) -> Reduced:
         """Itself; raises where it cannot run."""
