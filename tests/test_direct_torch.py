@@ -153,13 +153,13 @@ def test_one_step_moments(batch: int, label_noise: float) -> None:
 
 
 def test_a_step_of_several_students_has_the_law_of_numpy() -> None:
-    """P = 2, m = 3, B = 32, n = 4000 seeds each: mean against −η ∇L, E ΔV ΔVᵀ against NumPy's; z-tests, alarm 1e-9.
+    """Mean against −η ∇L, E ΔV ΔVᵀ against NumPy's: z-tests, n = 4000 seeds, alarm 1e-9.
 
-    sin(2x) is bounded: its gradients have all moments.
+    P = 2, m = 3, B = 32, label noise.  sin(2x) is bounded: its gradients have all moments.
     """
     problem = replace(SMALL, activation=Activation("sin(2*x)"))
     start = np.stack([0.6 * problem.initial_directions(0)] * 4000)
-    run = setting(problem, 32)
+    run = setting(problem, 32, label_noise=0.7)
     n, unit = np.full(3, 0.36), start[0] / 0.6
     F, tangent = velocity(problem, n, unit)
     expected = ETA * 0.6 * (2 * F[:, None] * unit + tangent)
