@@ -144,8 +144,8 @@ as CSV</a></p>
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that make the numbers."""
     found = {"python": platform.python_version()}
-    for name in ("numpy", "scipy", "sympy", "numba"):
-        with suppress(PackageNotFoundError):  # numba is an extra
+    for name in ("numpy", "scipy", "sympy", "numba", "torch"):
+        with suppress(PackageNotFoundError):  # the last two are extras
             found[name] = version(name)
     return found | {"sgd-emergence": __version__}
 

@@ -81,7 +81,7 @@ class TorchStack:
         self._sigma, _ = torch_functions(value)
         self._sigma_and_slope, held = torch_functions(value, slope)
         numbers = problem.d + (held + 3) * max(problem.m, problem.P)  # of a sample, at once
-        self._rows = max(1, PIECE_BYTES // (numbers * self._here["dtype"].itemsize))
+        self._rows = max(1, PIECE_BYTES * 8 // (numbers * torch.finfo(self._here["dtype"]).bits))
         self._a = torch.tensor(problem.a, **self._here)
         self._students = torch.tensor(start, device=device, dtype=torch.float64)
         seeds = [int(stream.generate_state(1, np.uint64)[0]) for stream in streams]
