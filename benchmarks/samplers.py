@@ -1,6 +1,6 @@
 """Speed of every sampler, all in one run: µs a sample, and ratios to plain loops and to the limit.
 
-    python benchmarks/samplers.py                # needs the extras fast and bench; about a minute
+    python benchmarks/samplers.py                # needs the extras fast and gpu; about a minute
     python benchmarks/samplers.py --repeats 1    # a look
 
 Baselines, written as a user would: a PyTorch autograd loop, a NumPy loop, a compiled loop that
@@ -159,7 +159,7 @@ def compiled_loop(d: int, m: int, P: int) -> float:
 
 
 def torch_loop(d: int, m: int, P: int) -> float | None:
-    """A PyTorch autograd loop; None without the extra ``bench``."""
+    """A PyTorch autograd loop; None without the extra ``gpu``."""
     try:
         import torch
     except ImportError:
@@ -205,7 +205,7 @@ def main() -> None:
     ]
     for name, value in table:
         if value is None:
-            print(f"  {name:<36} needs the extra bench")
+            print(f"  {name:<36} needs the extra gpu")
         else:
             print(f"  {name:<36} {value:9.3f}   {ours / value:8.3g} × direct, {limit / value:8.3g} × NumPy's normals")
     parts = normals_alone(d), flops_alone(d, m, P)
