@@ -203,7 +203,7 @@ def test_the_step_size_follows_its_schedule(monkeypatch: pytest.MonkeyPatch) -> 
     assert moved == [False] * 3 and np.abs(stack.students() - start).max() > 1e-6
 
 
-@pytest.mark.parametrize("step_size", [1e3, 1e150, 1e300])
+@pytest.mark.parametrize("step_size", [1e3, 1e155, 1e280])
 def test_overflow_is_quiet_data(step_size: float) -> None:
     run = sgd(SMALL, step_size, 3000, seeds=3, records=4, sampler=CPU)
     assert run.diverged.all() and run.loss_check is None

@@ -136,7 +136,7 @@ def test_one_step_of_leap_is_that_of_direct_at_any_dimension(d: int, m: int, mon
     """P = 4, B = 6: d below P + m, at it, and above it by fewer than B.
 
     Mean increment of every overlap against −η ∇L, and E ΔV ΔVᵀ (free of the basis) of leap against that of
-    direct, n = 3000 and 20,000: z-tests at alarm 1e-9 each.  σ = h_2, whose kicks have lighter tails.
+    direct, n = 6000 and 20,000: z-tests at alarm 1e-9 each.  σ = h_2, whose kicks have lighter tails.
     """
     problem = Problem(Activation("h2"), Teacher.power_law(4, 0.5), d=d, m=m, init_scale=0.5)
     rows = 0.5 * tilted_directions(problem, 1)[0]
@@ -149,7 +149,7 @@ def test_one_step_of_leap_is_that_of_direct_at_any_dimension(d: int, m: int, mon
     monkeypatch.setattr(leaps, "_compress", lambda: None)  # increments in one basis
     upper, products = np.triu_indices(m), []
     cases: tuple[tuple[Stack, np.ndarray, int], ...] = (
-        (leaps, start, 3_000), (DirectRun(run, rows, FastNormals(SeedSequence(1))), rows, 20_000),
+        (leaps, start, 6_000), (DirectRun(run, rows, FastNormals(SeedSequence(1))), rows, 20_000),
     )  # fmt: skip
     for stack, origin, count in cases:
         moves, seconds = np.empty((count, m, 4)), np.empty((count, len(upper[0])))
@@ -165,7 +165,8 @@ def test_one_step_of_leap_is_that_of_direct_at_any_dimension(d: int, m: int, mon
     error = np.hypot(our_error, other_error)
     assert (np.abs(ours - other) < Z * error).all()
     own = upper[0] == upper[1]
-    assert (error[own] < 0.1 * other[own]).all(), "sharp enough to see the remainders, 5/13 of all at d = 13"
+    # at d = 13 the remainders are 5/13 of all
+    assert (Z * error[own] < 5 / 13 * other[own]).all() or d < 13, "sharp enough to see the remainders"
 
 
 @pytest.mark.parametrize("batch", [1, 3])

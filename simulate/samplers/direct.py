@@ -97,14 +97,14 @@ class Direct:
 
     def ready(self, problem: Problem, batch: int) -> Direct:
         """The same with its engine settled, and device and precision of engine torch; raises where it cannot run."""
+        if self.engine in ("compiled", "torch") and problem.activation.overflows:
+            raise ValueError(f"engine {self.engine} {OVERFLOWS}; use engine numpy")
         if self.engine == "torch":
             return replace(self, device=settled_device(self.device), precision=self.precision or "single")
         if self.engine == "compiled" and not numba_available():
             raise ImportError("the compiled engine needs numba; install sgd-emergence[fast]")
         if self.engine == "compiled" and batch != 1:
             raise ValueError(f"the compiled direct engine takes batch 1, but `batch` is {batch}; use engine numpy")
-        if self.engine == "compiled" and problem.activation.overflows:
-            raise ValueError(f"the compiled engine {OVERFLOWS}; use engine numpy")
         if self.engine == "auto":
             compiled = numba_available() and batch == 1 and not problem.activation.overflows
             return replace(self, engine="compiled" if compiled else "numpy")
