@@ -167,7 +167,6 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
         top, bottom = figure.subplots(2, 1, height_ratios=[1.6, 1])
         _curves(top, data)
         _slope_panel(bottom, data)
-        figure.legend(handles=top.get_legend_handles_labels()[0], loc="outside upper left", handlelength=1.8)
         label_decades(top.xaxis, top.yaxis, bottom.xaxis)
     return figure
 
@@ -199,6 +198,7 @@ def _curves(axis: Axes, data: dict[str, Array]) -> None:
     )
     sizes = rf"$h_4$, $\beta={beta:g}$, $P={int(data['P'])}$, $d={int(data['d'])}$, {int(data['seeds'])} seeds"
     axis.set_title(sizes, loc="left")
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1.12), borderaxespad=0, handlelength=1.8)
 
 
 def _slope_panel(axis: Axes, data: dict[str, Array]) -> None:

@@ -31,7 +31,7 @@ TINY: dict[str, dict[str, Any]] = {
         "beta": 0.8, "P": 4, "m": 8, "d": 128, "seeds": 6, "draws": 8,
         "sweeps": [
             {"label_noise": 0.0, "samples": 1.5e6, "step_sizes": [0.3, 0.6]},
-            {"label_noise": 1.0, "samples": 1.5e6, "step_sizes": [0.4, 0.9]},
+            {"label_noise": 1.0, "samples": 3e6, "step_sizes": [0.4, 0.9]},
         ],
     },
     "width_scaling": {
