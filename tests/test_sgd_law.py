@@ -22,7 +22,7 @@ from emergence.simulate import Direct, Leap, Reduced, sgd
 from emergence.theory import finite_law, predict
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
 from emergence.theory.decoupled import alignment_time
-from emergence.theory.finite_step_law import SgdLaw, sgd_law
+from emergence.theory.finite_step_law import SgdLaw, _Race, sgd_law
 from emergence.theory.first_passage import FirstPassage
 from emergence.theory.gradient_noise import ceiling, jitter_share, noise_moments, overlap_noise
 from emergence.theory.sample_curves import (
@@ -225,6 +225,21 @@ def test_draws_are_reproducible_and_what_is_refused() -> None:
             sgd_law(problem, **{"step_size": 1e-5, **change})
     with pytest.raises(ValueError, match="even activation"):
         sgd_law(Problem(Activation("h3"), Teacher([1.0]), d=64, m=4), 1e-5)
+
+
+@pytest.mark.parametrize("jump", [1e-3, 1e8])
+def test_a_jump_of_the_step_size_is_passed(jump: float) -> None:
+    """From just before it, within a few time steps however long, and at the rate that holds there."""
+    problem, eta = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=20, m=4), 1e-5
+    race = _Race(problem, Piecewise(((0, eta), (50, jump * eta))), 1, 0.0, None, 8, 0)
+    race._steps, passed = 49.98995, 0.0
+    for _ in range(20):
+        if race._steps >= 50:
+            break
+        dt, race._steps, rate = race._ahead(1.13e-4)
+        assert rate == eta
+        passed += dt
+    assert 50 <= race._steps < 50.1 and passed == pytest.approx((race._steps - 49.98995) * eta, rel=1e-6)  # rounding
 
 
 def test_long_after_the_last_student_is_taken_nothing_happens() -> None:

@@ -331,13 +331,16 @@ class _Race:
             self._record(t)
 
     def _ahead(self, dt: float) -> tuple[float, float, float]:
-        """Flow time to advance, at most ``dt``, the number of steps there, and η on the way: that of the middle."""
+        """Flow time to advance, at most ``dt``, the number of steps there, and η on the way: that of the middle.
+
+        Across a jump of η, which no halving takes away, it is that of the start, so that the jump is passed.
+        """
         eta = self._rate(self._steps)
         for _ in range(_HALVINGS):
             if abs(np.log(self._rate(self._steps + dt / eta) / eta)) < _EVEN:
+                eta = self._rate(self._steps + 0.5 * dt / eta)
                 break
             dt /= 2
-        eta = self._rate(self._steps + 0.5 * dt / eta)
         return dt, self._steps + dt / eta, eta
 
     def _rate(self, steps: float) -> float:
