@@ -38,9 +38,8 @@ from matplotlib.figure import Figure
 
 from .._types import Array
 from ..compare.exponent_fit import ExponentFit, LocalExponents, fit_exponent, local_exponents
-from ..compare.runs import lower_envelope
+from ..compare.runs import lower_envelope, random_starts
 from ..problem import Activation, Problem, Teacher
-from ..problem.seeds import DIRECTIONS, seed_stream
 from ..theory import finite_law, flow, resource_curves
 from ..theory.finite_size_law import law_of_starts
 from .style import house_style, label_at, label_decades, page, series
@@ -134,11 +133,10 @@ def _runs(problem: Problem, sizes: dict[str, Any], x: Array, seed: int) -> tuple
     for w, m in enumerate(sizes["widths"]):
         narrow = replace(problem, m=m)
         times = x / m
-        for i in range(sizes["seeds"]):
-            start = narrow.initial_coordinates(seed_stream(seed, i, DIRECTIONS))
-            solution = flow(narrow, start, t_max=times[-1], times=times)
-            flows[w, i] = solution.loss_at(times)
-            laws[w, i] = law_of_starts(narrow, start[None]).loss_at(times)[0]
+        starts = random_starts(narrow, sizes["seeds"], seed)
+        for i, rows in enumerate(starts):
+            flows[w, i] = flow(narrow, rows, t_max=times[-1], times=times).loss_at(times)
+        laws[w] = law_of_starts(narrow, starts).loss_at(times)
     return flows, laws
 
 

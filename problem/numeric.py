@@ -15,7 +15,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache, partial, reduce
+from functools import cache, lru_cache, partial, reduce
 from typing import Any
 
 import mpmath
@@ -293,7 +293,7 @@ _MPMATH_TAIL = _Arithmetic(
 
 def numpy_function(expression: sympy.Expr) -> Callable[[ArrayLike], Array]:
     """Vectorised float64 function of ``x``; a value that overflows is inf, silently."""
-    steps, careful = _steps(expression, _NUMPY), _steps(expression, _SIGNED)
+    steps, careful = _steps(expression, _NUMPY), cache(lambda: _steps(expression, _SIGNED))  # few need the second
     chunk = min(16384, max(256, _CHUNK // len(steps)))
 
     def evaluate(points: ArrayLike) -> Array:
@@ -307,7 +307,7 @@ def numpy_function(expression: sympy.Expr) -> Callable[[ArrayLike], Array]:
                 lost = ~np.isfinite(out)
                 if lost.any():
                     lost &= np.isfinite(part)
-                    out[lost] = _run(careful, Signed.of(part[lost])).value()
+                    out[lost] = _run(careful(), Signed.of(part[lost])).value()
         return values.reshape(points.shape)
 
     return evaluate
