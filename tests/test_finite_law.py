@@ -18,7 +18,7 @@ from scipy.stats import beta as beta_law
 from scipy.stats import ks_1samp, ks_2samp
 
 from emergence.problem import Activation, Problem, Teacher
-from emergence.theory import decoupled
+from emergence.theory import decoupled, greedy_kernel
 from emergence.theory import greedy_chain as greedy
 from emergence.theory import resource_curves as curves
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
@@ -116,8 +116,10 @@ def test_numbers_are_the_same_without_numba(name: str, monkeypatch: pytest.Monke
     a = Teacher.power_law(200, 0.8).a
     compiled = greedy_overlaps(SIGMAS[name], a, **settings)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    plain = greedy._made_chain()
-    monkeypatch.setattr(greedy, "_chain", lambda: plain)
+    place = importlib.util.spec_from_file_location("emergence.theory.plain_kernel", greedy_kernel.__file__)
+    plain = importlib.util.module_from_spec(place)
+    place.loader.exec_module(plain)
+    monkeypatch.setattr(greedy, "_chain", lambda: plain.chain)
     np.testing.assert_allclose(greedy_overlaps(SIGMAS[name], a, **settings), compiled, rtol=1e-13)  # logs may round
 
 

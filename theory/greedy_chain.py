@@ -22,8 +22,6 @@ off a cubic spline.
 
 from __future__ import annotations
 
-import heapq
-import importlib.util
 import math
 import threading
 from functools import lru_cache
@@ -38,6 +36,7 @@ from ..problem.activation import Activation
 from ..problem.checks import nonnegative_integer, positive_integer
 from ..problem.seeds import DIRECTIONS, generator, seed_stream
 
+# Compiled into greedy_kernel.py, which keeps them until that file changes.
 LOWEST, HIGHEST, KNOTS = math.log(1e-30), math.log(60.0), 4096
 STEP = (HIGHEST - LOWEST) / (KNOTS - 1)
 
@@ -111,7 +110,8 @@ def _chain() -> Any:
     made: list[Any] = []
 
     def make() -> None:
-        chain = _made_chain()
+        from .greedy_kernel import chain
+
         chain(np.zeros(1), 1.0, 1, False, np.zeros((KNOTS - 1, 4)), generator(0))
         made.append(chain)
 
@@ -119,53 +119,3 @@ def _chain() -> Any:
     thread.start()
     thread.join()
     return made[0]
-
-
-def _made_chain() -> Any:
-    def identity(function: Any) -> Any:
-        return function
-
-    compiled: Any = identity
-    if importlib.util.find_spec("numba") is not None:
-        import numba
-
-        compiled = numba.njit(nogil=True)
-
-    @compiled  # type: ignore[untyped-decorator]
-    def log_square(y: float, one_sided: bool, table: Array) -> float:
-        if one_sided:
-            y = -math.log1p(2 * math.expm1(-y))
-        place = (math.log(max(y, 1e-30)) - LOWEST) / STEP
-        i = min(int(place), KNOTS - 2)
-        u = min(place - i, 1.0) * STEP
-        return table[i, 0] + u * (table[i, 1] + u * (table[i, 2] + u * table[i, 3]))
-
-    @compiled  # type: ignore[untyped-decorator]
-    def chain(log_a, power, m, one_sided, table, stream):  # type: ignore[no-untyped-def]
-        end = math.log(2.0) - 1e-12 if one_sided else math.inf
-        level, students = np.zeros(log_a.size), np.full(log_a.size, m)
-        out = np.full(log_a.size, -math.inf)
-        heap = [(0.0, 0) for _ in range(0)]
-        for p in range(log_a.size):
-            level[p] = stream.standard_exponential() / m
-            if level[p] < end:
-                heap.append((-log_a[p] - power * log_square(level[p], one_sided, table), p))
-        heapq.heapify(heap)
-        free = m
-        while free > 0 and len(heap) > 0:
-            p = heap[0][1]
-            if free == students[p] or stream.random() * students[p] < free:
-                out[p] = log_square(level[p], one_sided, table)
-                heapq.heappop(heap)
-                free -= 1
-                continue
-            level[p] += stream.standard_exponential() / free
-            students[p] = free
-            if level[p] < end:
-                key = -log_a[p] - power * log_square(level[p], one_sided, table)
-                heapq.heapreplace(heap, (key, p))
-            else:
-                heapq.heappop(heap)
-        return out
-
-    return chain

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ...problem.compiled import numba_available
 from ...problem.problem import Problem
 from .direct import Direct, checked_engine
 from .leap import Leap
-from .normals import numba_available
 from .reduced import Reduced, smallest_dimension
 
 OUT_OF_REACH = 3e13  # operations: about an hour on one core

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 
 from ..._types import Array
+from ...problem.compiled import numba_available
 from ...problem.problem import Problem
 from . import sgd_step
 from .direct_torch import DEVICES, PRECISIONS, TorchStack, settled_device
-from .normals import FastNormals, Normals, normals, numba_available
+from .normals import FastNormals, Normals, normals
 from .scalar import OVERFLOWS
 from .stack import Setting, Stack, nested, under
 

@@ -18,8 +18,6 @@ Sources: Doty-Humphrey, PractRand (SFC64); Box & Muller 1958.
 
 from __future__ import annotations
 
-import importlib.util
-import math
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +25,9 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 
 from ..._types import Array
+from ...problem.compiled import numba_available
 
+# What is compiled is kept for as long as its file (kernels.py) does not change, with these numbers in it.
 LANES = 16
 CHUNK = 1024  # normals made at a time; scratch stays in the first-level cache
 OPTIONS: dict[str, Any] = {
@@ -114,98 +114,20 @@ def normals(stream: SeedSequence) -> Normals:
     return FastNormals(stream) if numba_available() else NumpyNormals(stream)
 
 
-def numba_available() -> bool:
-    """Is the extra ``fast`` installed?  (Importing it takes a second, and would swallow an interrupt.)"""
-    return importlib.util.find_spec("numba") is not None
-
-
 def seeded_state(stream: SeedSequence) -> Array:
     """Lane states a, b, c, counter (SFC64 after its 12 warm-up rounds), shape (4, 16) uint64."""
     state = np.ones((4, LANES), dtype=np.uint64)
     state[:3] = stream.generate_state(3 * LANES, np.uint64).reshape(3, LANES)
-    _words()(state, np.empty(12 * LANES, np.uint64))
+    from .kernels import words
+
+    words(state, np.empty(12 * LANES, np.uint64))
     return state
 
 
 @lru_cache(maxsize=1)
 def filler() -> Any:
     """``fill(state, out)``, compiled; ``out`` is flat and holds a multiple of ``CHUNK`` numbers."""
-    import numba
-
-    words, make = _words(), _chunk()
-
-    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def fill(state, out):  # type: ignore[no-untyped-def]
-        bits = np.empty(CHUNK, np.uint64)
-        scratch = np.empty(CHUNK)
-        for start in range(0, out.size, CHUNK):
-            make(words, state, bits, scratch, out[start : start + CHUNK])
+    from .kernels import fill
 
     fill(np.ones((4, LANES), np.uint64), np.empty(CHUNK))
     return fill
-
-
-@lru_cache(maxsize=1)
-def _words() -> Any:
-    """``words(state, out)``: random 64-bit words, 16 lanes abreast."""
-    import numba
-
-    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def words(state, out):  # type: ignore[no-untyped-def]
-        a, b, c, counter = state[0], state[1], state[2], state[3]
-        for i in range(0, out.size, LANES):
-            for j in range(LANES):
-                word = a[j] + b[j] + counter[j]
-                counter[j] += np.uint64(1)
-                a[j] = b[j] ^ (b[j] >> np.uint64(11))
-                b[j] = c[j] + (c[j] << np.uint64(3))
-                c[j] = ((c[j] << np.uint64(24)) | (c[j] >> np.uint64(40))) + word
-                out[i + j] = word
-
-    return words
-
-
-def _chunk() -> Any:
-    """``chunk(words, state, bits, scratch, out)``: ``CHUNK`` normals."""
-    import numba
-
-    half = CHUNK // 2
-    log_terms = tuple(2 / (2 * k + 1) for k in range(11))  # (m−1)²/(m+1)² ≤ 0.0295: error 1e-18
-    turn = 2 * math.pi
-    sine = tuple((-1) ** k * turn ** (2 * k + 1) / math.factorial(2 * k + 1) for k in range(9))
-    cosine = tuple((-1) ** k * turn ** (2 * k) / math.factorial(2 * k) for k in range(9))
-    root_half_bits, ln2 = np.int64(0x3FE6A09E667F3BCD), math.log(2.0)
-
-    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def chunk(words, state, bits, scratch, out):  # type: ignore[no-untyped-def]
-        words(state, bits)
-        for i in range(half):
-            scratch[i] = (float(np.int64(bits[i] >> np.uint64(11))) + 0.5) * 2.0**-53
-        pattern = scratch.view(np.int64)
-        for i in range(half):  # u = m 2^e with m in [√½, √2)
-            exponent = (pattern[i] - root_half_bits) >> np.int64(52)
-            pattern[i] -= exponent << np.int64(52)
-            bits[i] = np.uint64(exponent)
-        for i in range(half):
-            m = scratch[i]
-            s = (m - 1.0) / (m + 1.0)
-            z = s * s
-            q = log_terms[10]
-            for k in range(9, -1, -1):
-                q = q * z + log_terms[k]
-            radius = math.sqrt(-2.0 * (s * q + float(np.int64(bits[i])) * ln2))
-            word = bits[half + i]
-            angle = float(np.int64(word) >> np.int64(13)) * 2.0**-53  # in turns, |angle| ≤ 1/8
-            z = angle * angle
-            sin, cos = sine[8], cosine[8]
-            for k in range(7, -1, -1):
-                sin = sin * z + sine[k]
-                cos = cos * z + cosine[k]
-            sin *= angle
-            swap = (word & np.uint64(1)) != 0
-            x = sin if swap else cos
-            y = cos if swap else sin
-            out[i] = radius * (-x if (word & np.uint64(2)) != 0 else x)
-            out[half + i] = radius * (-y if (word & np.uint64(4)) != 0 else y)
-
-    return chunk

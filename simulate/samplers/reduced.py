@@ -20,7 +20,6 @@ Source: Bartlett 1933 (Wishart factor).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -30,9 +29,10 @@ from numpy.random import Generator, SeedSequence
 
 from ..._types import Array
 from ...problem.activation import Activation
+from ...problem.compiled import numba_available
 from ...problem.problem import Problem
 from . import sgd_step
-from .normals import CHUNK, OPTIONS, filler, numba_available, restore_sfc64, seeded_state, snapshot_sfc64
+from .normals import CHUNK, OPTIONS, restore_sfc64, seeded_state, snapshot_sfc64
 from .scalar import OVERFLOWS
 from .stack import Setting, Stack, nested, under
 
@@ -139,83 +139,14 @@ class ReducedRun:
 _STATE = ("W", "n", "c", "b", "old", "drawn", "noise", "lanes", "counts")
 
 
-@lru_cache(maxsize=1)
-def _lengths() -> Any:
-    """``lengths(out, freedom, generator)``: independent χ variates of freedom, freedom − 1, … degrees; compiled."""
-    import numba
-
-    @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-    def lengths(out, freedom, generator):  # type: ignore[no-untyped-def]
-        for i in range(out.size):
-            out[i] = math.sqrt(generator.chisquare(freedom - i))
-
-    return lengths
-
-
-@lru_cache(maxsize=1)
-def _compress() -> Any:
-    """``compress(W, P, m, work)``, compiled."""
-    import numba
-
-    jit = numba.njit(**OPTIONS)
-
-    @jit  # type: ignore[untyped-decorator]
-    def reflect(W, k, start, mirror, twice):  # type: ignore[no-untyped-def]
-        """Reflect rows k … k+3 from column ``start`` on: row ← row − twice (row·mirror) mirror.
-
-        Slices, so that indices run from 0: the compiler vectorises no index that may be negative.
-        """
-        r0, r1, r2, r3 = W[k, start:], W[k + 1, start:], W[k + 2, start:], W[k + 3, start:]
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        for j in range(mirror.size):
-            y = mirror[j]
-            s0 += r0[j] * y
-            s1 += r1[j] * y
-            s2 += r2[j] * y
-            s3 += r3[j] * y
-        s0, s1, s2, s3 = twice * s0, twice * s1, twice * s2, twice * s3
-        for j in range(mirror.size):
-            y = mirror[j]
-            r0[j] -= s0 * y
-            r1[j] -= s1 * y
-            r2[j] -= s2 * y
-            r3[j] -= s3 * y
-
-    @jit  # type: ignore[untyped-decorator]
-    def compress(W, P, m, work):  # type: ignore[no-untyped-def]
-        """Replace the columns U of the first m rows from P on by [L | 0] with the same U Uᵀ.
-
-        Householder reflections from the right.  W has rows to spare up to a multiple of four.
-        """
-        width = W.shape[1]
-        for i in range(min(m, width - P - 1)):
-            row, mirror = W[i, P + i :], work[P + i :]
-            square = 0.0
-            for j in range(1, mirror.size):
-                mirror[j] = row[j]
-                square += row[j] * row[j]
-                row[j] = 0.0
-            if square == 0.0:
-                continue
-            norm = math.sqrt(row[0] * row[0] + square)
-            head = -norm if row[0] > 0 else norm
-            mirror[0] = row[0] - head
-            row[0] = head
-            twice = 2 / (mirror[0] * mirror[0] + square)
-            for k in range(i + 1, m, 4):
-                reflect(W, k, P + i, mirror, twice)
-
-    return compress
-
-
 @lru_cache(maxsize=32)
 def block_kernel(activation: Activation, batch: int) -> Any:
     """Advance a ``ReducedRun`` by len(etas) steps, compressing and drawing as needed; compiled."""
     import numba
 
-    fill, lengths, compress = filler(), _lengths(), _compress()
+    from .kernels import apply_pending, compress, fill, lengths
+
     single, batched = sgd_step.single(activation), sgd_step.batched(activation)
-    _, apply_pending = sgd_step.linear_algebra()
 
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
     def run(W, n, c, b, old, drawn, noise, etas, a, d, label_noise, lanes, remainders, counts):  # type: ignore[no-untyped-def]

@@ -26,59 +26,14 @@ from .normals import OPTIONS
 from .scalar import scalar_functions
 
 
-@lru_cache(maxsize=1)
-def linear_algebra() -> tuple[Any, Any]:
-    """``(advance_rows, apply_pending)``: the two passes over V, compiled."""
-    import numba
-
-    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def advance_rows(V, c, b, old, new, dots):  # type: ignore[no-untyped-def]
-        m, width = V.shape
-        k = 0
-        while k + 4 <= m:  # four rows at a time share the loads of both samples
-            r0, r1, r2, r3 = V[k], V[k + 1], V[k + 2], V[k + 3]
-            c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
-            b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            for j in range(width):
-                q, y = old[j], new[j]
-                t0 = r0[j] + (c0 * r0[j] + b0 * q)
-                t1 = r1[j] + (c1 * r1[j] + b1 * q)
-                t2 = r2[j] + (c2 * r2[j] + b2 * q)
-                t3 = r3[j] + (c3 * r3[j] + b3 * q)
-                r0[j], r1[j], r2[j], r3[j] = t0, t1, t2, t3
-                s0 += t0 * y
-                s1 += t1 * y
-                s2 += t2 * y
-                s3 += t3 * y
-            dots[k], dots[k + 1], dots[k + 2], dots[k + 3] = s0, s1, s2, s3
-            k += 4
-        while k < m:
-            row, ck, bk, s = V[k], c[k], b[k], 0.0
-            for j in range(width):
-                t = row[j] + (ck * row[j] + bk * old[j])
-                row[j] = t
-                s += t * new[j]
-            dots[k] = s
-            k += 1
-
-    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def apply_pending(V, c, b, old):  # type: ignore[no-untyped-def]
-        for k in range(V.shape[0]):
-            row, ck, bk = V[k], c[k], b[k]
-            for j in range(V.shape[1]):
-                row[j] += ck * row[j] + bk * old[j]
-
-    return advance_rows, apply_pending
-
-
 @lru_cache(maxsize=32)
 def single(activation: Activation) -> Any:
     """``single(V, n, c, b, old, X, etas, noise, a)``: one step for every row of X."""
     import numba
 
+    from .kernels import advance_rows
+
     sigma, slope_of = scalar_functions(activation)
-    advance_rows, _ = linear_algebra()
 
     @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
     def run(V, n, c, b, old, X, etas, noise, a):  # type: ignore[no-untyped-def]

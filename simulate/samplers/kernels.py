@@ -1,0 +1,169 @@
+"""Compiled kernels that do not depend on the activation (extra ``fast`` = numba); imported only where they run.
+
+Normals as `normals` describes them, the two passes of a step over the students, and what the reduced sampler does
+between two blocks.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...problem.compiled import compiled
+from .normals import CHUNK, LANES, OPTIONS
+
+HALF = CHUNK // 2
+LOG_TERMS = tuple(2 / (2 * k + 1) for k in range(11))  # (m−1)²/(m+1)² ≤ 0.0295: error 1e-18
+TURN = 2 * math.pi
+SINE = tuple((-1) ** k * TURN ** (2 * k + 1) / math.factorial(2 * k + 1) for k in range(9))
+COSINE = tuple((-1) ** k * TURN ** (2 * k) / math.factorial(2 * k) for k in range(9))
+ROOT_HALF_BITS, LN2 = np.int64(0x3FE6A09E667F3BCD), math.log(2.0)
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def words(state, out):  # type: ignore[no-untyped-def]
+    a, b, c, counter = state[0], state[1], state[2], state[3]
+    for i in range(0, out.size, LANES):
+        for j in range(LANES):
+            word = a[j] + b[j] + counter[j]
+            counter[j] += np.uint64(1)
+            a[j] = b[j] ^ (b[j] >> np.uint64(11))
+            b[j] = c[j] + (c[j] << np.uint64(3))
+            c[j] = ((c[j] << np.uint64(24)) | (c[j] >> np.uint64(40))) + word
+            out[i + j] = word
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def chunk(state, bits, scratch, out):  # type: ignore[no-untyped-def]
+    words(state, bits)
+    for i in range(HALF):
+        scratch[i] = (float(np.int64(bits[i] >> np.uint64(11))) + 0.5) * 2.0**-53
+    pattern = scratch.view(np.int64)
+    for i in range(HALF):  # u = m 2^e with m in [√½, √2)
+        exponent = (pattern[i] - ROOT_HALF_BITS) >> np.int64(52)
+        pattern[i] -= exponent << np.int64(52)
+        bits[i] = np.uint64(exponent)
+    for i in range(HALF):
+        m = scratch[i]
+        s = (m - 1.0) / (m + 1.0)
+        z = s * s
+        q = LOG_TERMS[10]
+        for k in range(9, -1, -1):
+            q = q * z + LOG_TERMS[k]
+        radius = math.sqrt(-2.0 * (s * q + float(np.int64(bits[i])) * LN2))
+        word = bits[HALF + i]
+        angle = float(np.int64(word) >> np.int64(13)) * 2.0**-53  # in turns, |angle| ≤ 1/8
+        z = angle * angle
+        sin, cos = SINE[8], COSINE[8]
+        for k in range(7, -1, -1):
+            sin = sin * z + SINE[k]
+            cos = cos * z + COSINE[k]
+        sin *= angle
+        swap = (word & np.uint64(1)) != 0
+        x = sin if swap else cos
+        y = cos if swap else sin
+        out[i] = radius * (-x if (word & np.uint64(2)) != 0 else x)
+        out[HALF + i] = radius * (-y if (word & np.uint64(4)) != 0 else y)
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def fill(state, out):  # type: ignore[no-untyped-def]
+    bits = np.empty(CHUNK, np.uint64)
+    scratch = np.empty(CHUNK)
+    for start in range(0, out.size, CHUNK):
+        chunk(state, bits, scratch, out[start : start + CHUNK])
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def advance_rows(V, c, b, old, new, dots):  # type: ignore[no-untyped-def]
+    m, width = V.shape
+    k = 0
+    while k + 4 <= m:  # four rows at a time share the loads of both samples
+        r0, r1, r2, r3 = V[k], V[k + 1], V[k + 2], V[k + 3]
+        c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
+        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for j in range(width):
+            q, y = old[j], new[j]
+            t0 = r0[j] + (c0 * r0[j] + b0 * q)
+            t1 = r1[j] + (c1 * r1[j] + b1 * q)
+            t2 = r2[j] + (c2 * r2[j] + b2 * q)
+            t3 = r3[j] + (c3 * r3[j] + b3 * q)
+            r0[j], r1[j], r2[j], r3[j] = t0, t1, t2, t3
+            s0 += t0 * y
+            s1 += t1 * y
+            s2 += t2 * y
+            s3 += t3 * y
+        dots[k], dots[k + 1], dots[k + 2], dots[k + 3] = s0, s1, s2, s3
+        k += 4
+    while k < m:
+        row, ck, bk, s = V[k], c[k], b[k], 0.0
+        for j in range(width):
+            t = row[j] + (ck * row[j] + bk * old[j])
+            row[j] = t
+            s += t * new[j]
+        dots[k] = s
+        k += 1
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def apply_pending(V, c, b, old):  # type: ignore[no-untyped-def]
+    for k in range(V.shape[0]):
+        row, ck, bk = V[k], c[k], b[k]
+        for j in range(V.shape[1]):
+            row[j] += ck * row[j] + bk * old[j]
+
+
+@compiled(nogil=True)  # type: ignore[untyped-decorator]
+def lengths(out, freedom, generator):  # type: ignore[no-untyped-def]
+    for i in range(out.size):
+        out[i] = math.sqrt(generator.chisquare(freedom - i))
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def reflect(W, k, start, mirror, twice):  # type: ignore[no-untyped-def]
+    """Reflect rows k … k+3 from column ``start`` on: row ← row − twice (row·mirror) mirror.
+
+    Slices, so that indices run from 0: the compiler vectorises no index that may be negative.
+    """
+    r0, r1, r2, r3 = W[k, start:], W[k + 1, start:], W[k + 2, start:], W[k + 3, start:]
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    for j in range(mirror.size):
+        y = mirror[j]
+        s0 += r0[j] * y
+        s1 += r1[j] * y
+        s2 += r2[j] * y
+        s3 += r3[j] * y
+    s0, s1, s2, s3 = twice * s0, twice * s1, twice * s2, twice * s3
+    for j in range(mirror.size):
+        y = mirror[j]
+        r0[j] -= s0 * y
+        r1[j] -= s1 * y
+        r2[j] -= s2 * y
+        r3[j] -= s3 * y
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def compress(W, P, m, work):  # type: ignore[no-untyped-def]
+    """Replace the columns U of the first m rows from P on by [L | 0] with the same U Uᵀ.
+
+    Householder reflections from the right.  W has rows to spare up to a multiple of four.
+    """
+    width = W.shape[1]
+    for i in range(min(m, width - P - 1)):
+        row, mirror = W[i, P + i :], work[P + i :]
+        square = 0.0
+        for j in range(1, mirror.size):
+            mirror[j] = row[j]
+            square += row[j] * row[j]
+            row[j] = 0.0
+        if square == 0.0:
+            continue
+        norm = math.sqrt(row[0] * row[0] + square)
+        head = -norm if row[0] > 0 else norm
+        mirror[0] = row[0] - head
+        row[0] = head
+        twice = 2 / (mirror[0] * mirror[0] + square)
+        for k in range(i + 1, m, 4):
+            reflect(W, k, P + i, mirror, twice)
