@@ -17,11 +17,15 @@ if TYPE_CHECKING:
         Comparison,
         Experiment,
         ExponentFit,
+        Provenance,
         check,
         fit_exponent,
+        load,
         measure,
         overlay,
+        provenance,
         read_claims,
+        save,
     )
     from .problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher
     from .simulate import (
@@ -55,10 +59,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Activation", "Auto", "Claim", "Comparison", "Constant", "Direct", "Experiment", "ExponentFit", "FiniteLaw", "Flow",
-    "Leap", "Piecewise", "PowerDecay", "Prediction", "Problem", "Reduced", "Run", "SgdLaw", "Simulation",
+    "Leap", "Piecewise", "PowerDecay", "Prediction", "Problem", "Provenance", "Reduced", "Run", "SgdLaw", "Simulation",
     "Teacher", "TransitionLaw", "__version__", "advise", "check", "execute", "exponents", "finite_law", "fit_exponent",
-    "flow", "init_quantiles", "measure", "overlay", "predict", "read_claims", "required_width", "resource_curves",
-    "sample_curves", "sgd", "sgd_law", "transition_law",
+    "flow", "init_quantiles", "load", "measure", "overlay", "predict", "provenance", "read_claims", "required_width",
+    "resource_curves", "sample_curves", "save", "sgd", "sgd_law", "transition_law",
 ]  # fmt: skip
 _PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
 

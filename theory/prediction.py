@@ -37,6 +37,8 @@ class Prediction:
 
     Attributes
     ----------
+    directions
+        Initial unit rows, (m, d) or (m, P + m) coordinates.
     student
         Index of the student expected to learn each direction, shape (P,); −1 for none.
     alignment, recovery
@@ -53,6 +55,7 @@ class Prediction:
     """
 
     problem: Problem
+    directions: Array
     student: Array
     alignment: dict[str, Array]
     recovery: dict[str, Array]
@@ -185,6 +188,7 @@ def predict(
     status = np.where(np.isfinite(solution.recovery), "learned", status)
     return Prediction(
         problem=problem,
+        directions=rows,
         student=student,
         alignment={level: levels[level][0] for level in LEVELS},
         recovery={level: levels[level][1] for level in LEVELS},
