@@ -13,6 +13,7 @@ from .._types import Array
 from ..problem.divergence import RISK, divergence_rates
 from ..problem.events import strengths
 from ..problem.problem import Problem
+from ..problem.tables import Columns, Tabulated, checked_kind, crossed, numbered
 from .run import Run
 from .samplers import Leap
 
@@ -44,7 +45,7 @@ class LossCheck:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Simulation:
+class Simulation(Tabulated):
     """Records of the S seeds of a run of online SGD.
 
     Attributes
@@ -153,6 +154,24 @@ class Simulation:
     def t_end(self) -> float:
         """Flow time simulated."""
         return float(self.times[-1])
+
+    def columns(self, kind: str) -> Columns:
+        """``"times"``: a row for each seed and direction; ``"curves"``: one for each seed and record."""
+        seeds, P = np.arange(self.seeds), self.problem.P
+        if checked_kind(kind, "times", "curves") == "times":
+            return {
+                **crossed(seed=seeds, p=np.arange(P)),
+                "a_p": np.tile(self.problem.a, self.seeds),
+                "alignment": self.alignment.ravel(),
+                "recovery": self.recovery.ravel(),
+                "diverged": np.repeat(self.diverged, P),
+            }
+        return {
+            **crossed(seed=seeds, time=self.times),
+            "samples": np.tile(self.run.batch * self.run.recorded(), self.seeds),
+            "loss": self.loss.ravel(),
+            **numbered("strength", self.strengths),
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form; inf and NaN are left for the caller to write as null."""

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from .._types import Array
 from ..problem.checks import positive_number
 from ..problem.problem import Problem
+from ..problem.tables import Columns, Tabulated, checked_kind
 from . import decoupled
 from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
 from .flow_result import Flow
@@ -32,7 +33,7 @@ MARKED = 0.1  # probability of being late from which the card tells it
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction:
+class Prediction(Tabulated):
     """Predicted transitions from given initial directions.
 
     Attributes
@@ -70,6 +71,18 @@ class Prediction:
     def law(self) -> TransitionLaw | None:
         """The formulas of one direction alone; None where directions are not learned by themselves, or σ has none."""
         return None if law_refusal(self.problem) else transition_law(self.problem.activation)
+
+    def columns(self, kind: str) -> Columns:
+        """``"times"``: a row for each direction, students −1 for none; ``"curves"``: those of the flow."""
+        if checked_kind(kind, "times", "curves") == "curves":
+            return self.flow.columns(kind)
+        events = {"alignment": self.alignment, "recovery": self.recovery}
+        return {
+            "p": np.arange(self.problem.P), "a_p": self.problem.a, "student": self.student,
+            "status": np.array(self.status),
+            **{f"{event}_{level}": times[level] for event, times in events.items() for level in LEVELS},
+            "late": self.late,
+        }  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form; inf stays inf for the caller to write as null."""
