@@ -14,6 +14,7 @@ from ..problem.divergence import RISK, divergence_rates
 from ..problem.events import strengths
 from ..problem.problem import Problem
 from ..problem.tables import Columns, Tabulated, checked_kind, crossed, numbered
+from .dataset import dataset
 from .run import Run
 from .samplers import Leap
 
@@ -154,6 +155,19 @@ class Simulation(Tabulated):
     def t_end(self) -> float:
         """Flow time simulated."""
         return float(self.times[-1])
+
+    def to_xarray(self) -> Any:
+        """The records as an xarray dataset (extra ``data``) over seed, time, student and direction.
+
+        ``loss``, ``overlap``, ``norm`` and ``strength`` over time, ``alignment`` and ``recovery`` as flow times; units
+        and what the run was are attributes.
+
+        Raises
+        ------
+        ImportError
+            xarray is missing.
+        """
+        return dataset(self)
 
     def columns(self, kind: str) -> Columns:
         """``"times"``: a row for each seed and direction; ``"curves"``: one for each seed and record."""

@@ -252,7 +252,8 @@ def test_width_document(cli: Cli, tmp_path: Path) -> None:
 def test_step_size_document(cli: Cli, tmp_path: Path) -> None:
     words = ["step-size", *SMALL, "--learn", "1", "--quantiles", "0.5,0.9"]
     document = json.loads(cli(*words, "--json", "--out", str(tmp_path)).out)
-    assert all(document[rule] == one.as_dict() for rule, one in load(tmp_path).items())
+    found = {rule: one.as_dict() for rule, one in load(tmp_path).items()}
+    assert json.loads(commands.json_text(found)) == {rule: document[rule] for rule in found}
     assert document["learn"] == 1
     for rule in ("best", "sufficient"):
         found = document[rule]
