@@ -21,6 +21,11 @@ from . import terminal
 from .flags import add_settings, integer, number, numbers
 from .results import stated
 
+TEACHER = (
+    "The teacher's directions are the first P coordinate axes: the data is isotropic, so that any other orthonormal "
+    "ones are these in other coordinates."
+)
+
 
 class _Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
@@ -30,7 +35,8 @@ class _Parser(argparse.ArgumentParser):
                 from .settings import defaults
 
                 value = defaults(self.prog.split()[-1].replace("-", "_"))[action.dest]
-                action.help = action.help.format(default=value if isinstance(value, str) else f"{value:g}")
+                text = "none" if value is None else value if isinstance(value, str) else f"{value:g}"
+                action.help = action.help.format(default=text)
         return super().format_help()
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -137,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_problem(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, "problem", "problem")
+    add_settings(parser, "problem", "problem", TEACHER)
     parser.add_argument("--config", metavar="FILE.toml", help="read flags from a file; the command line wins")
 
 

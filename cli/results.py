@@ -25,7 +25,7 @@ ASIDE = {  # where results go, what is printed, and how a run is computed: no pa
 BESIDE = {  # what commands may find beside their result
     "predict": ("quantiles", "sgd_law"), "simulate": ("step_check",), "compare": ("step_check",),
 }  # fmt: skip
-FILES = ("config", "directions")  # settings that name one
+FILES = ("config", "directions", "strengths")  # settings that name a file, or may
 
 
 def stated(parser: argparse.ArgumentParser, flags: dict[str, Any]) -> str:
@@ -36,7 +36,7 @@ def stated(parser: argparse.ArgumentParser, flags: dict[str, Any]) -> str:
         value = flags.get(action.dest)
         if action.dest in ASIDE or value is None or value == action.default:
             continue
-        if action.dest in FILES:
+        if action.dest in FILES and isinstance(value, str):
             value = Path(value).name
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value).strip()
         words += [*action.option_strings[:1], *([] if action.nargs == 0 else [text])]
@@ -111,7 +111,7 @@ def results_of(flags: dict[str, Any], values: dict[str, Any], directions: Any = 
         if overwrite:
             raise ValueError("--overwrite needs the --out of the results to replace")
         return Results(None, name, flags["stated"], {}), {}
-    settings = {key: value for key, value in (flags | values).items() if key not in ASIDE | set(FILES)}
+    settings = {key: value for key, value in (flags | values).items() if key not in ASIDE | {"config", "directions"}}
     if directions is not None:
         settings["directions"] = hashlib.sha256(directions.tobytes()).hexdigest()
     settings = json.loads(json.dumps(settings, sort_keys=True))

@@ -23,7 +23,7 @@ import sympy
 from conftest import TORCH, Cli, Outcome, stored
 from PIL import Image
 
-from emergence import load, simulate
+from emergence import load, provenance, simulate
 from emergence.cli import commands
 from emergence.cli.flags import integer
 from emergence.problem import Activation, Problem, Teacher
@@ -742,6 +742,37 @@ class Trap:
         return Path.touch, (self.path,)
 
 
+def test_strengths_and_directions_are_read_from_files(cli: Cli, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((4, 12))
+    np.save(tmp_path / "rows.npy", rows)
+    np.savetxt(tmp_path / "rows.CSV", rows, delimiter=",", header="of students", fmt="%.17g")
+    np.save(tmp_path / "row.npy", np.array([[4, 3]]))
+    (tmp_path / "column.csv").write_text("# a\n4.0\n3.0\n")
+    (tmp_path / "run.toml").write_text(f"strengths = '{tmp_path}/row.npy'\n")
+    words = ["predict", "--d", "12", "--m", "4", "--init-scale", "0.1", "--t-max", "1"]
+    wanted = cli.json(*words, "--strengths", "4,3", "--directions", str(tmp_path / "rows.npy"))
+    for strengths in (["--strengths", str(tmp_path / "row.npy")], ["--config", str(tmp_path / "run.toml")]):
+        assert cli.json(*words, *strengths, "--directions", str(tmp_path / "rows.npy")) == wanted
+    files = ["--strengths", str(tmp_path / "column.csv"), "--directions", str(tmp_path / "rows.CSV")]
+    assert cli(*words, *files, "--out", str(tmp_path / "out"), "--json").document == wanted
+    found = provenance(tmp_path / "out")
+    assert "--strengths column.csv --d 12" in found.command and found.settings["strengths"] == [4, 3]
+    for name, content, message in [
+        ("a.csv", "", "the strengths {} are not a plain table of numbers separated by commas"),
+        ("a.csv", "4;3", "the strengths {} are not a plain table of numbers"),
+        ("a.csv", "4,3\n1", "the strengths {} are not a plain table of numbers"),
+        ("a.csv", "4,3\n1,2", "the strengths {} must be one row or one column, but have shape (2, 2)"),
+        ("a.csv", "4,nan", "`strengths` must be finite"),
+        ("a.npy", "4,3", "the strengths {} are not a plain .npy array of numbers"),
+    ]:
+        (tmp_path / name).write_text(content)
+        outcome = cli(*words, "--strengths", str(tmp_path / name), "--out", str(tmp_path / "new"))
+        assert_refused(outcome, message.format(tmp_path / name), tmp_path / "new")
+    for name in ("nowhere.csv", "nowhere.npy"):
+        message = f"cannot read the strengths {name}: No such file"
+        assert_refused(cli(*words, "--strengths", name), message, tmp_path / "new")
+
+
 @pytest.mark.parametrize("command", ["predict", "simulate", "compare"])
 def test_bad_directions_are_refused(cli: Cli, tmp_path: Path, command: str) -> None:
     good = np.random.default_rng(0).standard_normal((4, 12))
@@ -1021,6 +1052,9 @@ def test_help_lists_the_flags_of_the_contract(cli: Cli) -> None:
         "step-size", "samples", "batch", "seeds", "records", "json", "out", "strict",
     ):  # fmt: skip
         assert f"--{flag}" in text
+    for command in ("predict", "law", "step-size", "width", "simulate"):
+        text = cli(command, "--help").out
+        assert "{default}" not in text and "first P coordinate axes" in " ".join(text.split()), command
     top = cli("--help")
     assert top.code == 0 and all(word in top.out for word in ("hermite", "predict", "exponents", "simulate", "compare"))
 
