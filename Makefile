@@ -33,7 +33,7 @@ lint: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,progress,workers,data,notebook,test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,progress,workers,data,test,dev]'
 	touch $@
 
 clean:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from .._types import Array
+from .cards import Card
 
 Columns = dict[str, Array]
 
 
-class Tabulated:
+class Tabulated(Card):
     """A result with tables, each a ``kind``: ``"times"`` of transitions, ``"curves"`` over time or a resource."""
 
     def columns(self, kind: str) -> Columns:

@@ -154,6 +154,9 @@ class SgdLaw(Tabulated):
             "reason": self.reason,
         }
 
+    def __str__(self) -> str:
+        return self.text()
+
     def text(self, levels: ArrayLike = LEVELS) -> str:
         """The quantiles as a table."""
         q = np.asarray(levels, dtype=float)
