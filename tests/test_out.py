@@ -18,7 +18,7 @@ from emergence.compare import stored as storage
 from emergence.theory import InitQuantiles
 
 SMALL = ["--d", "12", "--P", "2", "--m", "4", "--init-scale", "0.1"]
-RUN = [*SMALL, "--samples", "2e3", "--step-size", "1e-4", "--records", "5", "--engine", "numpy", "--seeds", "2"]
+RUN = [*SMALL, "--samples", "200", "--step-size", "1e-4", "--records", "5", "--engine", "numpy", "--seeds", "2"]
 LEAP = [*RUN, "--method", "leap", "--engine", "auto", "--check-step"]
 PREDICT = ["predict", *SMALL, "--t-max", "1"]
 
@@ -75,7 +75,7 @@ def test_a_staircase_is_drawn_again_from_what_out_holds(
     assert simulation.overlaps.shape == (2, 6, 4, 2) and simulation.norms.shape == (2, 6, 4)
     curves = table(tmp_path / "compare_curves.csv")
     np.testing.assert_array_equal(curves["time"].reshape(2, 6), [simulation.times] * 2)
-    np.testing.assert_array_equal(curves["samples"][:6], [0, 400, 800, 1200, 1600, 2000])
+    np.testing.assert_array_equal(curves["samples"][:6], [0, 40, 80, 120, 160, 200])
     np.testing.assert_array_equal(curves["loss"].reshape(2, 6), simulation.loss)
     np.testing.assert_array_equal(curves["seed"], np.repeat([0, 1], 6))
     for p in range(2):
@@ -115,7 +115,7 @@ def test_stored_results_say_where_they_come_from_and_name_no_folder(cli: Cli, tm
     found = provenance(tmp_path / "out")
     assert found.command == (
         "emergence simulate --P 2 --d 12 --m 4 --init-scale 0.1 --directions rows.npy --config run.toml "
-        "--step-size 0.0001 --samples 2000 --seeds 2 --records 5 --engine numpy"
+        "--step-size 0.0001 --samples 200 --seeds 2 --records 5 --engine numpy"
     )
     assert found.settings is not None and found.settings["label_noise"] == 0.25
     assert len(found.settings["directions"]) == 64, "a digest"
@@ -214,6 +214,19 @@ def test_an_interrupted_run_costs_no_other_result(cli: Cli, tmp_path: Path, monk
     monkeypatch.setattr(commands, "_simulate", never)
     assert cli(*words, "--seed", "1", "--resume").code == 0
     assert json.loads((tmp_path / "simulate.json").read_text())["seed"] == 1
+
+
+def test_the_result_of_a_command_is_stored_when_all_others_are(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(_: Any, path: Path, save: Any = storage.save, **more: Any) -> None:
+        if path.name == "predict":
+            raise KeyboardInterrupt
+        save(_, path, **more)
+
+    monkeypatch.setattr("emergence.compare.save", ended)
+    assert cli(*PREDICT, "--quantiles", "0.5", "--out", str(tmp_path)).code == 130
+    assert {path.name for path in tmp_path.iterdir()} == stored("predict_quantiles")
 
 
 def test_files_of_the_user_are_left_alone_and_nothing_of_an_earlier_run_stays(cli: Cli, tmp_path: Path) -> None:

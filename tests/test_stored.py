@@ -80,7 +80,8 @@ def results(simulation: Simulation) -> dict[str, Any]:
     blown = simulate.sgd(PROBLEM, 3.0, 50, seeds=2, sampler=Direct("numpy"))  # diverges
     leapt = simulate.sgd(PROBLEM, Piecewise([(0, 1e-4), (500, 1e-5)]), 1000, seeds=2, sampler=Leap(macro_samples=100))
     finer = replace(leapt.run, sampler=leapt.run.sampler.finer(), directions=leapt.directions, seed=1)
-    law = theory.sgd_law(PROBLEM, 1e-4, draws=20, t_max=5.0)
+    comparison = compare.overlay(PROBLEM, simulation)
+    assert comparison.calibration is not None
     finite = theory.finite_size_law.law_of_starts(PROBLEM, PROBLEM.initial_directions(0)[None])
     x, loss = np.geomspace(1, 100, 30), np.geomspace(1, 0.01, 30)
     experiment = compare.Experiment("alignment", "flow", P=1, m=1, d=8, seeds=6)
@@ -95,13 +96,10 @@ def results(simulation: Simulation) -> dict[str, Any]:
         "Run": RUN,
         "Reduced": Reduced(),
         "StepCheck": compare.check_step(leapt, simulate.execute(finer)),
-        "Comparison": compare.overlay(PROBLEM, simulation),
-        "against the law of SGD": compare.overlay(
-            PROBLEM, simulate.sgd(PROBLEM, 2e-3, 200, seeds=2, sampler=Direct("numpy"))
-        ),
+        "Comparison": comparison,
         "Prediction": theory.predict(CUT, CUT.initial_directions(0), t_max=0.1),
         "Flow": theory.flow(PROBLEM, PROBLEM.initial_directions(0), t_max=1.0),
-        "SgdLaw": law,
+        "SgdLaw": comparison.calibration.law,
         "FiniteLaw": finite,
         "random starts": replace(finite, starts=5),
         "Curve": theory.resource_curves.flow_time(finite),
