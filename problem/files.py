@@ -23,6 +23,10 @@ import numpy as np
 from .._types import Array
 from .._version import __version__
 
+_DAMAGE = (  # what NumPy and zipfile raise, beside ValueError, on an archive that is none
+    EOFError, MemoryError, NotImplementedError, OSError, OverflowError, RuntimeError, SyntaxError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 _IDENTITY, _DIGEST = "identity", "digest"
 
 
@@ -77,7 +81,7 @@ def read_archive(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
         return members, json.loads(str(members.pop(_IDENTITY)))
     except KeyError as error:
         raise ValueError(f"it has no member {error}") from None
-    except (EOFError, NotImplementedError, OSError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise ValueError(str(error) or "it is empty") from None
 
 

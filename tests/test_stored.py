@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -328,6 +329,17 @@ def pickled(path: Path) -> None:
     path.with_name("one.result.npz").write_bytes(buffer.getvalue())
 
 
+def shaped(shape: str) -> Callable[[Path], None]:
+    """An archive that is right but for the shape that its array claims."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+
+    def change(path: Path) -> None:
+        with zipfile.ZipFile(path.with_name("one.result.npz"), "w") as archive:
+            archive.writestr("loss.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+    return change
+
+
 def other_npz(path: Path) -> None:
     save(np.ones(3), path.with_name("other"))
     shutil.move(path.with_name("other.result.npz"), path.with_name("one.result.npz"))
@@ -372,6 +384,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "arrays of another": (other_npz, r"npz is damaged: it is not of one\.result\.json"),
     "encrypted": (encrypted, r"npz is damaged: .*encrypted"),
     "pickled": (pickled, r"npz is damaged: .*allow_pickle=False"),
+    "more than there is memory": (shaped("(10000000000000,)"), r"npz is damaged: Unable to allocate"),
+    "more than can be counted": (shaped(f"({10**30},)"), r"npz is damaged: Python int too large"),
+    "a shape that is none": (shaped("(" * 300 + ")" * 300), r"npz is damaged"),
     "a lone array": (replaced("npz", b"\x93NUMPY"), r"npz is damaged"),
     "a folder": (lambda path: (without("npz")(path), path.with_name("one.result.npz").mkdir())[0], r"npz: Is a direc"),
     "an unknown class": (value({"class": "Popen", "fields": {}}), r"json: it is of type 'Popen', which is not known"),
