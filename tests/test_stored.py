@@ -384,7 +384,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "arrays of another": (other_npz, r"npz is damaged: it is not of one\.result\.json"),
     "encrypted": (encrypted, r"npz is damaged: .*encrypted"),
     "pickled": (pickled, r"npz is damaged: .*allow_pickle=False"),
-    "more than there is memory": (shaped("(10000000000000,)"), r"npz is damaged: Unable to allocate"),
+    "more than there is memory": (shaped("(10000000000000000,)"), r"npz is damaged: Unable to allocate"),
     "more than can be counted": (shaped(f"({10**30},)"), r"npz is damaged: Python int too large"),
     "a shape that is none": (shaped("(" * 300 + ")" * 300), r"npz is damaged"),
     "a lone array": (replaced("npz", b"\x93NUMPY"), r"npz is damaged"),
