@@ -1,8 +1,8 @@
 """The command ``emergence``: flags in, exit code out.
 
 Exit codes: 0 done, 1 a strict comparison that does not agree or a refuted claim, 2 bad input (one line
-on stderr, nothing written) or a stdout that takes no result, 3 an inconclusive claim, 130 interrupted.  Heavy imports
-wait until a command runs.
+on stderr, nothing written) or a stdout that takes no result, 3 an inconclusive claim, 130 interrupted, 143 by SIGTERM.
+Heavy imports wait until a command runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -29,7 +28,8 @@ class _Parser(argparse.ArgumentParser):
                 from .settings import defaults
 
                 value = defaults(self.prog.split()[-1].replace("-", "_"))[action.dest]
-                action.help = action.help.format(default=value if isinstance(value, str) else f"{value:g}")
+                text = "none" if value is None else value if isinstance(value, str) else f"{value:g}"
+                action.help = action.help.format(default=text)
         return super().format_help()
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -153,22 +153,21 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="write the document and a table here, of compare pictures too")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code, or raises ``SystemExit`` with it where the command line ends the matter."""
+def run(arguments: Sequence[str] | None) -> int:
+    """What ``emergence.cli.main`` does, but that an interrupt is raised.
+
+    Where ``arguments`` is None the process is ours: SIGTERM, by which batch systems announce the end, is then an
+    interrupt too, and one that a library drops is raised again.
+    """
     terminal.prepare()
+    if arguments is None:
+        terminal.listen()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = terminal.warn
             return terminal.settled(_run(list(sys.argv[1:] if arguments is None else arguments)))
     except SystemExit as end:  # --help, or flags that argparse refuses
         sys.exit(terminal.settled(int(end.code or 0)))
-    except KeyboardInterrupt:
-        if arguments is None:  # the process is ours: end it now, not when a thread has compiled what nobody waits for
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            terminal.tell("emergence: interrupted")
-            os._exit(130)
-        terminal.tell("emergence: interrupted")
-        return 130
 
 
 def _run(words: list[str]) -> int:
@@ -194,7 +193,10 @@ def _run(words: list[str]) -> int:
         from . import commands
 
         return int(getattr(commands, flags["command"])(flags))
-    except (ValueError, ImportError, OSError, MemoryError) as error:
+    except Exception as error:
+        terminal.heed()
+        if not isinstance(error, ValueError | ImportError | OSError | MemoryError):
+            raise
         terminal.tell(f"emergence: error: {' '.join(str(error).split()) or type(error).__name__}")
         return 2
 

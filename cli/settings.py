@@ -171,7 +171,8 @@ def read_directions(path: str | None, problem: Problem) -> np.ndarray | None:
     if path is None:
         return None
     try:
-        rows = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:  # of a damaged one NumPy would leave it open
+            rows = np.load(file, allow_pickle=False)
     except OSError as error:
         raise ValueError(f"cannot read the directions {path}: {error.strerror or error}") from None
     except (ValueError, EOFError, BadZipFile, TokenError, SyntaxError):
