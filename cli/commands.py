@@ -301,7 +301,7 @@ def simulate(flags: dict[str, Any]) -> int:
         for p in range(problem.P)
     ]
     _finish(flags, out, "simulate", document, card, csv_text(header, table))
-    _clear_checkpoints(out)
+    _clear_checkpoints(out, "simulate")
     return 0
 
 
@@ -334,7 +334,7 @@ def compare(flags: dict[str, Any]) -> int:
         command = flags["command_line"]
         write_text(page_file, page(comparison, command=command, settings=values, table=table, step_check=step_check))
         tell(f"wrote {page_file}")
-    _clear_checkpoints(out)
+    _clear_checkpoints(out, "compare", "overlay")
     return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0
 
 
@@ -382,11 +382,11 @@ def _step_check(result: Simulation, workers: int | None) -> tuple[dict[str, Any]
     return check.as_dict(), str(check)
 
 
-def _clear_checkpoints(out: Path | None) -> None:
+def _clear_checkpoints(out: Path | None, *results: str) -> None:
     from ..simulate.checkpoint import clear
 
     if out is not None:
-        clear(out)
+        clear(out, *results)
 
 
 def _pictures(comparison: Comparison, out: Path) -> None:

@@ -243,7 +243,7 @@ def checkpoint(method: str) -> bytes:
     """The last checkpoint of a small run."""
     from emergence.cli import commands
 
-    clear, commands._clear_checkpoints = commands._clear_checkpoints, lambda out: None
+    clear, commands._clear_checkpoints = commands._clear_checkpoints, lambda *_: None
     try:
         with tempfile.TemporaryDirectory() as directory, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             main([*stopped(method), "--out", directory])
