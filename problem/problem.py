@@ -77,6 +77,8 @@ class Problem:
         if self.d < self.P:
             raise ValueError(f"`d` must be at least P = {self.P}, but is {self.d}")
         sigma = self.activation
+        if sigma.second_moment > 0 and sigma.information_exponent is None and sigma.irregularity is not None:
+            raise ValueError(f"the activation {sigma.name!r} cannot be trained: {sigma.irregularity}")
         if sigma.second_moment <= 0 or sigma.information_exponent is None:
             raise ValueError(f"the activation {sigma.name!r} has no Hermite component of degree ≥ 1 to learn")
         mean = sigma.coefficients[0]
