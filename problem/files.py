@@ -25,7 +25,13 @@ _IDENTITY, _DIGEST = "identity", "digest"
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file by way of ``STEM.PID.part`` beside it, which only a killed process leaves behind."""
+    """Write a file by way of ``STEM.PID.part`` beside it, which only a killed process leaves behind.
+
+    Raises
+    ------
+    OSError
+        It cannot be written, as on a full disk; the message names it.
+    """
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -33,8 +39,10 @@ def replace_file(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(f"cannot write {path}: {error.strerror or error}") from error
         raise
 
 

@@ -6,6 +6,7 @@ Most runs are in this process (``emergence.cli``); a few are real ones.
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
@@ -1207,3 +1208,49 @@ def test_a_config_with_a_byte_order_mark_or_without_end(cli: Cli, tmp_path: Path
     assert "`d` must be at least P = 8, but is 3" in cli("predict", "--config", str(tmp_path / "c.toml")).err
     if Path("/dev/zero").exists():
         assert "has more than 10000000 bytes" in cli("predict", "--config", "/dev/zero").err
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [(["hermite", "h4"], "hermite.json"), (["simulate", *SMALL, *SHORT, "--workers", "1"], "checkpoint-0000.npz")],
+)
+def test_a_full_disk_is_said_with_the_name_of_the_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], file: str
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    outcome = cli(*words, "--out", str(tmp_path))
+    assert outcome == (2, "", f"emergence: error: cannot write {tmp_path / file}: No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_is_heard_however_a_library_takes_it(tmp_path: Path) -> None:
+    """Dropped while an object is finalised, turned into another error, or before anything of ours is imported."""
+    start = "import os, signal, sys\nsys.argv = ['emergence', 'hermite', 'h4']\n"
+    send = "os.kill(os.getpid(), signal.SIGINT)"
+    finalised = (
+        f"class Last:\n    def __del__(self): {send}\ndel_ = lambda flags: Last() and __import__('time').sleep(30)\n"
+    )
+    patched = "from emergence.cli import commands, main\ncommands.hermite = del_\nmain()"
+    turned = (
+        f"def del_(flags):\n    try: {send}\n    except KeyboardInterrupt: raise ImportError('initialization failed')\n"
+    )
+    first = (
+        "import importlib.abc\nclass First(importlib.abc.MetaPathFinder):\n"
+        f"    def find_spec(self, name, *_):\n        if name == 'emergence.cli.entry': {send}\n"
+        "sys.meta_path.insert(0, First())\nfrom emergence.cli import main\nmain()"
+    )
+    for body in (finalised + patched, turned + patched, first):
+        done = spawned("-c", start + body)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "emergence: interrupted\n"), body
+
+
+def test_sigterm_is_an_interrupt_by_another_name() -> None:
+    body = (
+        "import os, signal, sys\nfrom emergence.cli import commands, main\nsys.argv[1:] = ['hermite', 'h4']\n"
+        "commands.hermite = lambda flags: os.kill(os.getpid(), signal.SIGTERM)\nmain()"
+    )
+    done = spawned("-c", body)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "emergence: terminated\n")

@@ -26,7 +26,7 @@ SHARED = ["simulate", "--d", "20", "--m", "4", "--P", "2", "--step-size", "1e-4"
 RUNS = {
     "direct": ["--engine", "numpy", "--samples", "600"],
     "reduced": ["--samples", "30000"],
-    "leap": ["--samples", "8000", "--macro-samples", "200"],
+    "leap": ["--samples", "4000", "--macro-samples", "200"],
 }
 
 
