@@ -1231,7 +1231,8 @@ def test_an_interrupt_is_heard_however_a_library_takes_it(tmp_path: Path) -> Non
     start = "import os, signal, sys\nsys.argv = ['emergence', 'hermite', 'h4']\n"
     send = "os.kill(os.getpid(), signal.SIGINT)"
     finalised = (
-        f"class Last:\n    def __del__(self): {send}\ndel_ = lambda flags: Last() and __import__('time').sleep(30)\n"
+        f"class Last:\n    def __del__(self): {send}; [0 for _ in range(9)]\n"
+        "del_ = lambda flags: Last() and __import__('time').sleep(5) or 0\n"
     )
     patched = "from emergence.cli import commands, main\ncommands.hermite = del_\nmain()"
     turned = (
