@@ -83,8 +83,13 @@ def assert_errors_are_found(report: Report, out: Path, monkeypatch: pytest.Monke
     return len(able)
 
 
-def test_the_quick_suite_upholds_its_claims_and_finds_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = [claim for claim in read_claims() if claim.quick]
+@pytest.mark.parametrize(
+    "methods", [("finite_law", "leap"), pytest.param(("flow",), marks=pytest.mark.slow)], ids=" and ".join
+)
+def test_the_quick_suite_upholds_its_claims_and_finds_errors(
+    methods: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = [claim for claim in read_claims() if claim.quick and claim.experiment.method in methods]
     report = check(quick, out=tmp_path)
     assert report.exit_code == 0 and {v.verdict for v in report.verdicts} == {"upheld"}, str(report)
     assert assert_errors_are_found(report, tmp_path, monkeypatch) == len(quick)  # every quick claim is that sharp
