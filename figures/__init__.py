@@ -1,5 +1,6 @@
 """Pictures of theory beside simulation: each file computes its data and draws them; ``catalogue`` keeps both apart."""
 
-from .catalogue import NAMES, Recipe, recipe
+from .catalogue import NAMES, Recipe, draw, recipe
+from .style import house_style
 
-__all__ = ["NAMES", "Recipe", "recipe"]
+__all__ = ["NAMES", "Recipe", "draw", "house_style", "recipe"]

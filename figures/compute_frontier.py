@@ -42,7 +42,7 @@ from ..compare.runs import lower_envelope, random_starts
 from ..problem import Activation, Problem, Teacher
 from ..theory import finite_law, flow, resource_curves
 from ..theory.finite_size_law import law_of_starts
-from .style import house_style, label_at, label_decades, page, series
+from .style import house_style, label_at, label_decades, page, points, series
 
 SUMMARY = "Loss against students x flow time: envelope over widths and its slope, by gradient flow and its law"
 SIZES: dict[str, dict[str, Any]] = {
@@ -172,15 +172,15 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
 def _curves(axis: Axes, data: dict[str, Array]) -> None:
     x, best, look = data["x"], data["best"], series(0)
     for curve in data["curves"]:
-        axis.plot(x, curve, color="0.6", linewidth=0.6)
+        axis.plot(x, curve, color="0.6", linewidth=points(0.6))
     axis.fill_between(x, data["low"], data["high"], color=look["color"], alpha=0.25, linewidth=0)
-    axis.plot(x, best, color=look["color"], linewidth=2.2, label="gradient flow: envelope, mean and range")
-    axis.plot(x, data["law"], color="black", linestyle="--", linewidth=1.0, label="finite law from the same starts")
+    axis.plot(x, best, color=look["color"], linewidth=points(2.2), label="gradient flow: envelope, mean and range")
+    axis.plot(x, data["law"], color="black", linestyle="--", linewidth=points(1.0), label="finite law from the same starts")
     beta = float(data["beta"])
     slope = (1 - 2 * beta) / (1 + beta)
     ends = data["window"]
     start = 0.55 * np.interp(ends[0], x, best)
-    axis.plot(ends, start * (ends / ends[0]) ** slope, color="0.25", linewidth=0.9, label=f"slope {slope:.3f}, window")
+    axis.plot(ends, start * (ends / ends[0]) ** slope, color="0.25", linewidth=points(0.9), label=f"slope {slope:.3f}, window")
     axis.set(xscale="log", yscale="log", xlabel=r"compute $m\,t\,/\,d$", ylabel="loss / initial loss")
     axis.set_ylim(3e-4, 2.0)
     axis.set_xlim(0.3 * x[np.argmax(best < 0.9)], x[-1])
@@ -201,12 +201,12 @@ def _curves(axis: Axes, data: dict[str, Array]) -> None:
 
 def _slope_panel(axis: Axes, data: dict[str, Array]) -> None:
     beta = float(data["beta"])
-    axis.axhline((1 - 2 * beta) / (1 + beta), color="0.25", linewidth=0.9)
+    axis.axhline((1 - 2 * beta) / (1 + beta), color="0.25", linewidth=points(0.9))
     x, P = data["slope_x"], int(data["P"])
     value, low, high = data["slope_flow"]
     axis.fill_between(x, low, high, color=series(0)["color"], alpha=0.25, linewidth=0)
     axis.plot(x, value, color=series(0)["color"], label=f"flow, $P={P}$")
-    axis.plot(x, data["slope_law"], color="black", linestyle="--", linewidth=1.0, label=f"law, $P={P}$")
+    axis.plot(x, data["slope_law"], color="black", linestyle="--", linewidth=points(1.0), label=f"law, $P={P}$")
     axis.plot(x, data["slope_expected"], color="black", linestyle=":", label="tail and logarithm alone")
     for i, larger in enumerate(data["larger_P"]):
         look = {name: series(i + 1)[name] for name in ("color", "linestyle")}

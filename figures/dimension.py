@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 
 from .._types import Array
 from ..compare import Experiment, Measured, fit_exponent, measure, median_estimate
-from .style import house_style, label_at, label_decades, panels, series
+from .style import house_style, label_at, label_decades, panels, points, series
 
 SUMMARY = "Alignment time and samples against the input dimension for information exponents 4 and 6"
 NEAR = (0.04, 0.08, 0.16, 0.32, 0.64)  # of the ceiling of the step size
@@ -125,15 +125,15 @@ def _panel(axis: Axes, data: dict[str, Array], quantity: str) -> None:
         axis.plot(d, middle, color=look["color"])
         fitted = d[FITTED[quantity]]
         straight = 0.12 * middle[-1] * (fitted / fitted[-1]) ** slope
-        axis.plot(fitted, straight, color="0.25", linewidth=0.7, linestyle=(0, (5, 2)))
+        axis.plot(fitted, straight, color="0.25", linewidth=points(0.7), linestyle=(0, (5, 2)))
         for method, face in faces.items():
             if f"{quantity}{k}_{method}" not in data:
                 continue
             found = data[f"{quantity}{k}_{method}"]
             x, centre, below, above = found[:, np.isfinite(found[1])]
             axis.errorbar(
-                x, centre, [centre - below, np.where(np.isfinite(above), above, centre * 10) - centre], elinewidth=0.8,
-                capsize=2, fmt=look["marker"], color=look["color"], markerfacecolor=face, zorder=3,
+                x, centre, [centre - below, np.where(np.isfinite(above), above, centre * 10) - centre], elinewidth=points(0.8),
+                capsize=points(2), fmt=look["marker"], color=look["color"], markerfacecolor=face, zorder=3,
             )  # fmt: skip
         text = f"$k^*={k}$: {value:.3f}\n[{least:.3f}, {most:.3f}]".replace("-", "−")
         axis.text(0.02, 0.98 - 0.17 * (1 - i), text, transform=axis.transAxes, color=look["color"], va="top")

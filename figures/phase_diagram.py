@@ -39,7 +39,7 @@ from ..theory import decoupled
 from ..theory.critical_step_size import drift_dominated_step_sizes
 from ..theory.finite_size_law import law_of_starts
 from ..theory.random_init import best_overlap
-from .style import house_style, label_at, label_decades, panels, series
+from .style import house_style, label_at, label_decades, panels, points, series
 
 SUMMARY = "Drift against noise: where SGD follows the gradient flow, by step size and dimension"
 SIZES: dict[str, dict[str, Any]] = {
@@ -151,7 +151,7 @@ def _plane(axis: Axes, figure: Figure, data: dict[str, Array]) -> None:
         mesh, ax=axis, label=f"runs within a factor {FACTOR:g} of the flow", pad=0.02, shrink=0.9, anchor=(0, 0)
     )
     axis.fill_between(d, danger, top, facecolor="none", edgecolor="0.5", hatch="////", linewidth=0, zorder=1.5)
-    axis.plot(d, threshold, color="white", linewidth=2.5)
+    axis.plot(d, threshold, color="white", linewidth=points(2.5))
     axis.plot(d, threshold, color="black", label=r"$\eta_p$: drift = noise")
     axis.plot(d, danger, color="black", linestyle=series(1)["linestyle"], label=r"$\kappa = 1/4$")
     axis.set_xscale("log")
@@ -170,7 +170,7 @@ def _fractions(axis: Axes, data: dict[str, Array]) -> None:
     fraction = data["followed"] / np.maximum(data["tested"], 1)
     for i, d in enumerate(data["d"]):
         safe = data["kick"][i] <= SAFE
-        axis.plot(ratio[safe], fraction[i, safe], linestyle="none", marker=series(i)["marker"], markersize=3,
+        axis.plot(ratio[safe], fraction[i, safe], linestyle="none", marker=series(i)["marker"], markersize=points(3),
                   markerfacecolor="none", markeredgecolor="0.55", label=f"$d = {d}$")  # fmt: skip
     for i, (name, label) in enumerate((("pooled_followed", "follows"), ("pooled_aligned", "aligns"))):
         value, low, high = data[name].T
@@ -180,7 +180,7 @@ def _fractions(axis: Axes, data: dict[str, Array]) -> None:
         known = np.nonzero(np.isfinite(value))[0]
         if known.size:
             label_at(axis, label, (ratio[known[-1]], value[known[-1]]), (4, 0), color=look["color"])
-    axis.axvline(1.0, color="black", linewidth=0.7)
+    axis.axvline(1.0, color="black", linewidth=points(0.7))
     axis.set_xscale("log")
     axis.set_xlim(0.6 * ratio[0], 3 * ratio[-1])
     axis.set_ylim(0, 1.06)

@@ -41,7 +41,7 @@ from ..compare import Experiment, fit_exponent
 from ..compare.statistics import seed_mean
 from ..compare.step_sweep import learned, sweep
 from ..theory import finite_law, resource_curves
-from .style import house_style, label_decades, panels, series
+from .style import house_style, label_decades, panels, points, series
 
 SUMMARY = "Loss against samples at the best of many step sizes, by SGD, its law and the paper's rule"
 SIZES: dict[str, dict[str, Any]] = {
@@ -129,7 +129,7 @@ def _panel(axis: Axes, data: dict[str, Array], i: int) -> None:
     colors = matplotlib.colormaps["Greys"](np.linspace(0.35, 0.85, len(shares)))
     for j, (color, curve) in enumerate(zip(colors, data[f"curves{i}"], strict=True)):
         last = np.flatnonzero(np.isfinite(curve))[-1]
-        axis.plot(x, curve, color=color, linewidth=0.7, label=f"SGD, step sizes\n{steps}" if j == 0 else None)
+        axis.plot(x, curve, color=color, linewidth=points(0.7), label=f"SGD, step sizes\n{steps}" if j == 0 else None)
         if last < x.size - 1:
             axis.plot(x[last], curve[last], marker="x", color=color)
     axis.plot(*data["rule"], color=rule["color"], linestyle=rule["linestyle"], label="the paper's rule")
@@ -138,7 +138,7 @@ def _panel(axis: Axes, data: dict[str, Array], i: int) -> None:
     middle, low, high = best[:, falling]
     axis.errorbar(
         x[falling], middle, [middle - np.maximum(low, 1e-4), high - middle], fmt="o", color=series(0)["color"],
-        elinewidth=0.8, zorder=4, label="SGD, best, 95 %",
+        elinewidth=points(0.8), zorder=4, label="SGD, best, 95 %",
     )  # fmt: skip
     value, least, most, expected = data[f"fit{i}"]
     text = (

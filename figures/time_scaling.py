@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from .._types import Array
 from ..compare import Experiment, measure
 from ..compare.exponent_fit import fit_exponent
-from .style import house_style, label_at, label_decades, page, series
+from .style import house_style, label_at, label_decades, page, points, series
 
 SUMMARY = "Loss against flow time for several decays of the strengths, with fitted exponents"
 SIZES: dict[str, dict[str, Any]] = {
@@ -107,7 +107,7 @@ def _law(axis: Axes, data: dict[str, Array]) -> None:
         ends = data["window"][i] * np.array([1.0, 0.6])
         start = 1.5 * np.interp(ends[0], x, mean)
         slope = data["asymptote"][i]
-        axis.plot(ends, start * (ends / ends[0]) ** slope, color="0.35", linewidth=0.7)
+        axis.plot(ends, start * (ends / ends[0]) ** slope, color="0.35", linewidth=points(0.7))
         at = (ends[1], start * (ends[1] / ends[0]) ** slope)
         label_at(axis, rf"$\beta={beta:g}$: $t^{{{slope:.2f}}}$", at, (3, 2), color=look["color"])
     axis.set(xscale="log", yscale="log", xlabel=r"flow time $t$", ylabel="loss / initial loss")
@@ -119,7 +119,7 @@ def _law(axis: Axes, data: dict[str, Array]) -> None:
 
 def _exponents(axis: Axes, data: dict[str, Array]) -> None:
     beta = np.linspace(0.95 * data["beta"].min(), 1.03 * data["beta"].max(), 100)
-    axis.plot(beta, (1 - 2 * beta) / beta, color="0.35", linewidth=0.7)
+    axis.plot(beta, (1 - 2 * beta) / beta, color="0.35", linewidth=points(0.7))
     kinds = (
         ("fit", "o", "black", r"$t^{-\gamma}-t_\mathrm{end}^{-\gamma}$"),
         ("straight", "s", "white", "straight line"),
@@ -128,7 +128,7 @@ def _exponents(axis: Axes, data: dict[str, Array]) -> None:
         value, low, high = data[name].T
         axis.errorbar(
             data["beta"], value, [value - low, high - value], fmt=marker, color="black", markerfacecolor=face,
-            elinewidth=1, capsize=2, label=label,
+            elinewidth=points(1), capsize=points(2), label=label,
         )  # fmt: skip
     last = beta[-1]
     label_at(axis, r"$\frac{1-2\beta}{\beta}$", (0.93, (1 - 1.86) / 0.93), (8, 9), color="0.35")

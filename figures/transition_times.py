@@ -32,7 +32,7 @@ from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
 from ..theory import LEVELS, predict
 from ..theory.critical_step_size import drift_dominated_step_size
-from .style import house_style, label_decades, page, series
+from .style import house_style, label_decades, page, points, series
 
 SUMMARY = "Predicted against measured transition times over random problems, three levels of theory"
 SIZES: dict[str, dict[str, Any]] = {
@@ -144,7 +144,7 @@ def _groups(data: dict[str, Array], level: int) -> list[tuple[dict[str, Any], Ar
     found = []
     for i in range(len(ACTIVATIONS)):
         look = {"linestyle": "none", "marker": series(i)["marker"], "color": series(i)["color"], "alpha": 0.9}
-        look |= {"markeredgewidth": 0.7, "markersize": 0.8 * matplotlib.rcParams["lines.markersize"]}
+        look |= {"markeredgewidth": points(0.7), "markersize": 0.8 * matplotlib.rcParams["lines.markersize"]}
         for event, face in enumerate((series(i)["color"], "white")):
             members = (data["activation"] == i) & (data["event"] == event) & ~np.isnan(data["ratio"][level])
             found.append((look | {"markerfacecolor": face}, members))
@@ -152,7 +152,7 @@ def _groups(data: dict[str, Array], level: int) -> list[tuple[dict[str, Any], Ar
 
 
 def _times(axis: Axes, data: dict[str, Array], level: int, span: tuple[float, float]) -> None:
-    axis.plot(span, span, color="0.4", linewidth=0.8, zorder=1)
+    axis.plot(span, span, color="0.4", linewidth=points(0.8), zorder=1)
     for look, members in _groups(data, level):
         axis.plot(data["predicted"][level, members], np.minimum(data["measured"][members], span[1] / 1.25), **look)
     axis.set_xscale("log")
@@ -163,7 +163,7 @@ def _times(axis: Axes, data: dict[str, Array], level: int, span: tuple[float, fl
 
 
 def _ratios(axis: Axes, data: dict[str, Array], level: int) -> None:
-    axis.axhline(1, color="0.4", linewidth=0.8, zorder=1)
+    axis.axhline(1, color="0.4", linewidth=points(0.8), zorder=1)
     for look, members in _groups(data, level):
         axis.plot(
             data["predicted"][level, members], np.clip(data["ratio"][level, members], *EDGES), clip_on=False, **look

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from .._types import Array
 from ..compare import Experiment, measure
 from ..compare.exponent_fit import fit_exponent
-from .style import house_style, label_at, label_decades, panels, series
+from .style import house_style, label_at, label_decades, panels, points, series
 
 SUMMARY = "Loss after a long time against the number of students, with the fitted exponent"
 SIZES: dict[str, dict[str, Any]] = {
@@ -104,7 +104,7 @@ def _law(axis: Axes, data: dict[str, Array]) -> None:
         label_at(axis, f"$P={int(P)}$", (m[0], mean[0]), (2, 7), color=look["color"])
     m, mean, slope = data["m"][-1], data["mean"][-1], 1 - 2 * float(data["beta"])
     ends = np.array([m[0], 0.5 * m[-1]])
-    axis.plot(ends, 0.6 * mean[0] * (ends / ends[0]) ** slope, color="0.25", linewidth=0.7)
+    axis.plot(ends, 0.6 * mean[0] * (ends / ends[0]) ** slope, color="0.25", linewidth=points(0.7))
     value, low, high = data["fit"]
     text = f"$P={int(data['P'][-1])}$\nfit {value:.3f} [{low:.3f}, {high:.3f}]\nasymptote {slope:.3f}"
     axis.text(1.0, 0.97, text.replace("-", "−"), transform=axis.transAxes, ha="right", va="top")
@@ -119,10 +119,10 @@ def _runs(axis: Axes, data: dict[str, Array]) -> None:
     look, P = series(0), int(data["run_P"])
     axis.plot(m[m <= P], law[m <= P], color="black", label="finite law", zorder=3)
     axis.errorbar(
-        m, mean, [mean - low, high - mean], fmt="o", color=look["color"], markerfacecolor="white", elinewidth=0.8,
-        capsize=2, label=f"gradient flow, {int(data['run_seeds'])} seeds", zorder=4,
+        m, mean, [mean - low, high - mean], fmt="o", color=look["color"], markerfacecolor="white", elinewidth=points(0.8),
+        capsize=points(2), label=f"gradient flow, {int(data['run_seeds'])} seeds", zorder=4,
     )  # fmt: skip
-    axis.axvline(P, color="0.5", linewidth=0.7, linestyle=":")
+    axis.axvline(P, color="0.5", linewidth=points(0.7), linestyle=":")
     label_at(axis, "$m=P$", (P, 1.0), (3, 0), color="0.35")
     bottom = 0.2 * mean[m <= P].min()
     beyond = int(np.ceil(np.log10(max(mean[m > P].max(), 1e-12))))
