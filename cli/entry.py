@@ -120,7 +120,9 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument("--all", action="store_true", help="all of them")
     figures.add_argument("--list", action="store_true", help="list the figures with their run times")
     figures.add_argument("--out", metavar="DIR", default="results/figures", help="where to (default results/figures)")
-    figures.add_argument("--format", default="pdf,png", metavar="KIND,…", help="pdf, png, svg (default pdf,png), or gif")
+    figures.add_argument(
+        "--format", default="pdf,png", metavar="KIND,…", help="pdf, png, svg (default pdf,png), or gif"
+    )
     figures.add_argument("--width", default="text", metavar="WIDTH,…", help="column, text, slide: 3.4, 7, 11 inches")
     figures.add_argument(
         "--set", action="append", metavar="KEY=VALUE", help="a number of your own in the figure's, also run.P=12"

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from .._types import Array
+from ..compare import Experiment
+from ..compare.runs import QUIET
 from ..problem import Problem
 from ..simulate import Run
+from .style import power_text
 
 
 def run_facts(run: Run, prefix: str = "run") -> dict[str, Array]:
@@ -29,10 +32,17 @@ def problem_facts(problem: Problem, prefix: str) -> dict[str, Array]:
     return {f"{prefix}_{name}": np.array(value) for name, value in values.items()}
 
 
+def quiet_facts(experiment: Experiment, prefix: str = "run") -> dict[str, Array]:
+    """Facts of the runs of an experiment without noise: by leap at a share of the drift-dominated step size η_P."""
+    facts = {f"{prefix}_sampler": "leap", f"{prefix}_share": QUIET, f"{prefix}_seeds": experiment.seeds}
+    return {name: np.array(value) for name, value in facts.items()} | problem_facts(experiment.problem, prefix)
+
+
 def run_text(data: dict[str, Array], prefix: str = "run", **changed: str) -> str:
     """``SGD (leap), $h_4$, $P=8$, …``: what is known of sampler, σ, P, d, m, η, B and seeds.
 
-    ``changed`` are texts that stand for a fact, ``""`` leaves it out.
+    η_P is the step size up to which drift beats noise for every direction (``theory.critical_step_size``).  ``changed``
+    are texts that stand for a fact, ``""`` leaves it out.
     """
     known = {name: data[f"{prefix}_{name}"].item() for name in _NAMES if f"{prefix}_{name}" in data}
     parts = [changed[name] if name in changed else _NAMES[name](value) for name, value in known.items()]
@@ -46,11 +56,10 @@ def activation_text(name: str) -> str:
     return name.replace("$", "")
 
 
-def power_text(value: float) -> str:
-    """``3.2·10⁻⁷`` as mathtext without its dollars."""
-    digits, power = f"{value:.1e}".split("e")
-    digits = digits.removesuffix(".0")
-    return f"10^{{{int(power)}}}" if digits == "1" else rf"{digits}\cdot 10^{{{int(power)}}}"
+def count_text(value: int) -> str:
+    """A whole number as mathtext without its dollars: from 10⁵ on as a power of ten, if it is one of two digits."""
+    short = value >= 10**5 and float(f"{value:.1e}") == value
+    return power_text(value) if short else str(value)
 
 
 def exponent_text(value: float, low: float, high: float, digits: int = 3) -> str:
@@ -59,7 +68,7 @@ def exponent_text(value: float, low: float, high: float, digits: int = 3) -> str
 
 
 def _count(name: str) -> Any:
-    return lambda value: f"${name}={int(value)}$"
+    return lambda value: f"${name}={count_text(int(value))}$"
 
 
 _NAMES: dict[str, Any] = {
@@ -69,6 +78,7 @@ _NAMES: dict[str, Any] = {
     "d": _count("d"),
     "m": _count("m"),
     "step_size": lambda eta: rf"$\eta={power_text(eta)}$",
+    "share": lambda share: rf"$\eta={power_text(share)}\,\eta_P$",
     "batch": lambda size: "" if size == 1 else f"$B={int(size)}$",
     "seeds": lambda count: "1 seed" if count == 1 else f"{int(count)} seeds",
 }

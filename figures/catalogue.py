@@ -51,6 +51,10 @@ NAMES = (
     "compute_frontier",
     "dimension",
     "phase_diagram",
+    "calibration",
+    "schedules",
+    "sharpness",
+    "overlaps",
     "spectra",
     "samplers",
 )

@@ -32,7 +32,9 @@ from ..problem import Activation, Problem, Teacher
 from ..simulate import Leap, Run
 from ..theory import exponents, finite_law
 from ..theory.finite_size_law import law_of_starts
+from ..theory.greedy_chain import greedy_refusal
 from .captions import exponent_text, run_facts, run_text
+from .settings import check_power_law
 from .style import heading, house_style, label_decades, number_steps, page, points, series
 from .watched_run import watch
 
@@ -45,6 +47,19 @@ SECONDS = {"full": 60.0, "quick": 9.0}
 RAISED = 1.8  # the fit, so that it does not hide the curve
 
 
+def check(sizes: dict[str, Any]) -> None:
+    """Refuse what has no power law, is no problem, or is not learned direction by direction."""
+    check_power_law(sizes["beta"])
+    refusal = greedy_refusal(_problem(sizes).activation)
+    if refusal is not None:
+        raise ValueError(refusal)
+
+
+def _problem(sizes: dict[str, Any]) -> Problem:
+    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
+    return Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
+
+
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """One run looked at T times and the law over ``draws`` starts on G times; flow times, losses.
 
@@ -53,8 +68,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     ``fit_law`` (2,) amplitude and end of the fit (all NaN where not measured), ``window`` (2,) of the fit; facts of
     the run.
     """
-    activation, beta = Activation(sizes["activation"]), sizes["beta"]
-    problem = Problem(activation, Teacher.power_law(sizes["P"], beta), d=sizes["d"], m=sizes["m"])
+    problem, beta = _problem(sizes), sizes["beta"]
     law = finite_law(problem, draws=sizes["draws"], seed=seed)
     recovery = np.median(law.recovery, axis=0)
     known = recovery[np.isfinite(recovery)]
@@ -67,7 +81,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     rows = law.loss_at(grid)
     fit = fit_exponent(grid, rows)
     good = fit.verdict == "measured"
-    asymptotic = exponents(beta, activation.information_exponent)["flow_time"].value
+    asymptotic = exponents(beta, problem.activation.information_exponent)["flow_time"].value
     return {
         "times": seen.times[kept],
         "strengths": seen.strengths[kept] / problem.a,
@@ -122,7 +136,7 @@ def _loss(axis: Axes, data: dict[str, Array]) -> None:
     axis.plot(data["times"], data["loss"], color=series(0)["color"], label="the run", linewidth=points(1))
     if np.isfinite(exponent):
         amplitude, end = data["fit_law"]
-        t = np.geomspace(*data["window"], 100)
+        t = np.geomspace(data["window"][0], data["window"][1], 100)
         fit = amplitude * (t**exponent - end**exponent)
         label = rf"fit $A\,(t^{{-\gamma}}-t_\mathrm{{end}}^{{-\gamma}})$, {RAISED:g} times as high"
         axis.plot(t, RAISED * fit, color="0.2", linewidth=points(0.9), label=label)
@@ -135,4 +149,3 @@ def _loss(axis: Axes, data: dict[str, Array]) -> None:
     axis.set_ylim(2e-3 * top, 2.5 * top)
     axis.set_xlabel(r"flow time $t = \eta \cdot$ steps")
     axis.set_ylabel("population loss")
-

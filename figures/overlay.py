@@ -13,7 +13,8 @@ and median of the predicted alignment and recovery times, beside the measured on
 
 The picture of a ``Comparison`` is ``draw(data_of(comparison))``; ``compute`` makes one at the sizes
 below: σ = h_4, P = 8 directions of strength a_p ∝ 1/p, d = 2048, m = 64 and 12 seeds of the leap
-sampler; the literal algorithm at a size in its reach is ``figures.overlay_direct``.  Run time: under a minute.  Command: ``emergence figures overlay``.
+sampler; the literal algorithm at a size in its reach is ``figures.overlay_direct``.  Run time: under a minute.
+Command: ``emergence figures overlay``.
 """
 
 from __future__ import annotations
@@ -53,10 +54,21 @@ BOUND = (0, (2, 2))  # dashes of the end of the run
 LAW = "#F0E442"  # the palette's yellow, of no series
 
 
+def check(sizes: dict[str, Any]) -> None:
+    """Refuse what is no problem or no sampler."""
+    if sizes["sampler"] not in SAMPLERS:
+        raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, but is {sizes['sampler']!r}")
+    _problem(sizes)
+
+
+def _problem(sizes: dict[str, Any]) -> Problem:
+    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
+    return Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
+
+
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """``data_of`` a comparison at these sizes."""
-    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
-    problem = Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
+    problem = _problem(sizes)
     horizon = sizes["step_size"] * sizes["samples"]
     run = sgd_to(
         problem, sizes["step_size"], horizon, sampler=SAMPLERS[sizes["sampler"]], seeds=sizes["seeds"], seed=seed,
@@ -92,28 +104,32 @@ def data_of(comparison: Comparison) -> dict[str, Array]:
     predicted = np.array([[getattr(item.flow, event)[shown] for item in comparison.predictions] for event in EVENTS])
     measured = np.array([simulation.first_passages(event)[:, shown] for event in EVENTS])
     tested = (predicted > 0) & (predicted <= simulation.t_end)
-    return {
-        "window": np.array([start, end]),
-        "direction": shown + 1,
-        "a": problem.a[shown],
-        "closed_form": prediction.recovery["closed_form"][shown],
-        "recovered": solution.recovery[shown],
-        "grid": grid,
-        "flow_strengths": solution.strengths_at(grid)[:, shown] / problem.a[shown],
-        "flow_loss": solution.loss_at(grid),
-        "times": simulation.times[inside],
-        "strengths": simulation.strengths[0][np.ix_(inside, shown)] / problem.a[shown],
-        "loss": simulation.loss[0, inside],
-        "band": band,
-        "kept": good.sum(),
-        "predicted": np.where(tested, predicted, np.nan).swapaxes(1, 2),
-        "measured": np.where(tested, measured, np.nan).swapaxes(1, 2),
-        "errors": np.array([_estimate(comparison.agreement.errors["flow"][event]) for event in EVENTS]),
-        "initial_loss": solution.loss[0],
-        "t_end": np.array(simulation.t_end),
-        "tolerance": np.array(comparison.agreement.tolerance),
-        "verdict": np.array(comparison.agreement.verdict),
-    } | run_facts(simulation.run) | _law_data(comparison, start, shown)
+    return (
+        {
+            "window": np.array([start, end]),
+            "direction": shown + 1,
+            "a": problem.a[shown],
+            "closed_form": prediction.recovery["closed_form"][shown],
+            "recovered": solution.recovery[shown],
+            "grid": grid,
+            "flow_strengths": solution.strengths_at(grid)[:, shown] / problem.a[shown],
+            "flow_loss": solution.loss_at(grid),
+            "times": simulation.times[inside],
+            "strengths": simulation.strengths[0][np.ix_(inside, shown)] / problem.a[shown],
+            "loss": simulation.loss[0, inside],
+            "band": band,
+            "kept": good.sum(),
+            "predicted": np.where(tested, predicted, np.nan).swapaxes(1, 2),
+            "measured": np.where(tested, measured, np.nan).swapaxes(1, 2),
+            "errors": np.array([_estimate(comparison.agreement.errors["flow"][event]) for event in EVENTS]),
+            "initial_loss": solution.loss[0],
+            "t_end": np.array(simulation.t_end),
+            "tolerance": np.array(comparison.agreement.tolerance),
+            "verdict": np.array(comparison.agreement.verdict),
+        }
+        | run_facts(simulation.run)
+        | _law_data(comparison, start, shown)
+    )
 
 
 def _estimate(found: MedianEstimate) -> list[float]:
@@ -133,9 +149,9 @@ def _law_data(comparison: Comparison, start: float, shown: Array) -> dict[str, A
         "law_quantiles": np.stack([law.quantiles(event)[:, shown] for event in EVENTS], axis=1),
         "law_measured": np.stack([getattr(simulation, event)[good][:, shown].T for event in EVENTS]),
         "law_start": np.array(law.start),
-        "law_fit": np.array([
-            [[one[event].mean, *one[event].interval] for one in (found.pit, found.coverage)] for event in EVENTS
-        ]),
+        "law_fit": np.array(
+            [[[one[event].mean, *one[event].interval] for one in (found.pit, found.coverage)] for event in EVENTS]
+        ),
     }
 
 
@@ -239,7 +255,8 @@ def _loss(axis: Axes, data: dict[str, Array]) -> None:
 
 def _times(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
     known = np.concatenate([data[name][np.isfinite(data[name])] for name in ("predicted", "measured")])
-    low, high = 0.6 * known[known > 0].min(initial=data["window"][1]), 1.6 * data["t_end"]
+    t_end = float(data["t_end"])
+    low, high = 0.6 * float(known[known > 0].min(initial=t_end)), 1.6 * t_end
     diagonal, tolerance = np.array([low, high]), data["tolerance"]
     axis.fill_between(diagonal, diagonal * (1 - tolerance), diagonal * (1 + tolerance), color="0.88", linewidth=0)
     axis.plot(diagonal, diagonal, color="0.4", linewidth=points(0.8))
@@ -267,17 +284,17 @@ def _times(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
     if never:
         where = "" if narrow else "above: "
         events.append(Line2D([], [], color="0.4", linestyle=BOUND, label=f"{where}not reached ({never} of {pairs})"))
-        axis.axhline(data["t_end"], color="0.4", linestyle=BOUND, linewidth=points(0.8), zorder=1)
+        axis.axhline(t_end, color="0.4", linestyle=BOUND, linewidth=points(0.8), zorder=1)
     lines = [f"{name} {_percent(*found)}" for name, found in zip(EVENTS, data["errors"], strict=True)]
     axis.set_title("\n".join([f"verdict: {data['verdict']}; median errors:", *lines]), loc="left")
-    look: dict[str, Any] = {"handlelength": 1.2, "borderaxespad": 0.2}
+    setting: dict[str, Any] = {"handlelength": 1.2, "borderaxespad": 0.2}
     if narrow:  # under the panel: no corner of it is free for certain
-        look |= {"loc": "upper left", "bbox_to_anchor": (-0.2, 0), "borderaxespad": 4.5}
-        axis.legend(handles=[*handles, *events], ncols=2, columnspacing=1.0, **look)
+        setting |= {"loc": "upper left", "bbox_to_anchor": (-0.2, 0), "borderaxespad": 4.5}
+        axis.legend(handles=[*handles, *events], ncols=2, columnspacing=1.0, **setting)
         return
-    below = np.log(data["t_end"] / low) / np.log(high / low)  # the end of the run: what was not reached is above
-    axis.add_artist(axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, below), **look))
-    axis.legend(handles=events, loc="lower right", **look)
+    below = np.log(t_end / low) / np.log(high / low)  # the end of the run: what was not reached is above
+    axis.add_artist(axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, below), **setting))
+    axis.legend(handles=events, loc="lower right", **setting)
 
 
 def _percent(middle: float, low: float, high: float) -> str:
@@ -310,7 +327,7 @@ def _passages(axis: Axes, data: dict[str, Array]) -> None:
     axis.set_xlabel("direction $p$")
     axis.set_ylabel("flow time of transition")
     lines = [
-        f"{event}: {name} {exponent_text(*found, 2)}"
+        f"{event}: {name} {exponent_text(found[0], found[1], found[2], 2)}"
         for event, both in zip(EVENTS, data["law_fit"], strict=True)
         for name, found in zip(("mean PIT", "in 5–95 %"), both, strict=True)
     ]

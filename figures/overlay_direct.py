@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from .._types import Array
+from .overlay import check, draw
 from .overlay import compute as compared
-from .overlay import draw
 
-__all__ = ["SECONDS", "SIZES", "SUMMARY", "compute", "draw"]
+__all__ = ["SECONDS", "SIZES", "SUMMARY", "check", "compute", "draw"]
 
 SUMMARY = "Theory over the literal algorithm: staircases, loss with its band, transition times"
 SIZES: dict[str, dict[str, Any]] = {

@@ -1,7 +1,8 @@
 """A figure with numbers of one's own: what may be set, how it is written, and what is refused.
 
-What a figure is made of is one table (``SIZES``).  A setting takes the place of an entry of it: a whole number where there
-is one, a number, a text, a list (one value counts as a list of one) or a table, in which what is not named stays.
+What a figure is made of is one table (``SIZES``).  A setting takes the place of an entry of it: a whole number where
+there is one, a number, a text, a list (one value counts as a list of one) or a table, in which what is not named
+stays.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def _table(owner: str, prefix: str, known: Settings, given: Mapping[str, Any]) -
     out = dict(known)
     for key, value in given.items():
         if key not in known:
-            raise ValueError(f"{owner} has no setting {prefix + key!r}; it has {', '.join(prefix + one for one in known)}")
+            raise ValueError(
+                f"{owner} has no setting {prefix + key!r}; it has {', '.join(prefix + one for one in known)}"
+            )
         out[key] = _entry(owner, prefix + key, known[key], value)
     return out
 

@@ -57,7 +57,9 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
             degrees, color = np.arange(len(sizes)), series(0)["color"]
             for sign, face in ((1, color), (-1, "white")):
                 part = sign * sizes > 1e-12
-                axis.bar(degrees[part], np.abs(sizes[part]), 0.7, facecolor=face, edgecolor=color, linewidth=points(0.8))
+                axis.bar(
+                    degrees[part], np.abs(sizes[part]), 0.7, facecolor=face, edgecolor=color, linewidth=points(0.8)
+                )
             k = int(data["exponent"][i])
             axis.plot(k, abs(sizes[k]), **ring)
             axis.set_title(rf"{names[i]}   $k^*={k}$", loc="left")

@@ -48,7 +48,8 @@ WIDTHS = {"column": 3.4, "text": 7.0, "slide": 11.0}  # inches
 SLIDE = 1.5
 
 _POINTS = {  # sizes on a page
-    "font.size": 8.0, "axes.titlesize": 8.0, "legend.fontsize": 7.0, "legend.title_fontsize": 7.0, "figure.titlesize": 8.0,
+    "font.size": 8.0, "axes.titlesize": 8.0, "legend.fontsize": 7.0, "legend.title_fontsize": 7.0,
+    "figure.titlesize": 8.0,
     "axes.linewidth": 0.7, "lines.linewidth": 1.3, "lines.markersize": 4.0, "lines.markeredgewidth": 0.8,
     "patch.linewidth": 0.8, "hatch.linewidth": 0.8, "axes.titlepad": 5.0, "axes.labelpad": 3.0,
 } | {
@@ -92,8 +93,13 @@ def page(width: str, height: float) -> Figure:
 
 
 def heading(figure: Figure, text: str) -> None:
-    """A line above all panels, on a narrow page as many as it takes; broken at ``", "``."""
-    room = figure.get_figwidth() / (0.0086 * float(matplotlib.rcParams["font.size"]))  # letters
+    """A line above all panels, on a narrow page as many as it takes."""
+    figure.suptitle(wrapped(text, figure.get_figwidth()), x=0.01, ha="left")
+
+
+def wrapped(text: str, inches: float) -> str:
+    """The text in lines that are broken at ``", "`` and fit into so many inches."""
+    room = inches / (0.0086 * float(matplotlib.rcParams["font.size"]))  # letters
     lines = [""]
     for part in text.split(", "):
         if lines[-1] and _letters(f"{lines[-1]}, {part}") > room:
@@ -101,7 +107,7 @@ def heading(figure: Figure, text: str) -> None:
             lines.append(part)
         else:
             lines[-1] += f", {part}" if lines[-1] else part
-    figure.suptitle("\n".join(lines), x=0.01, ha="left")
+    return "\n".join(lines)
 
 
 def _letters(text: str) -> int:
@@ -129,8 +135,19 @@ def label_decades(*axes: Axis) -> None:
         low, high = axis.get_view_interval()
         if high < 100 * low:
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
         axis.set_minor_formatter(NullFormatter())
+
+
+def _tick(value: float) -> str:
+    return f"{value:g}" if 1e-3 <= value < 1e5 else f"${power_text(value)}$"
+
+
+def power_text(value: float) -> str:
+    """``3.2·10⁻⁷`` as mathtext without its dollars."""
+    digits, power = f"{value:.1e}".split("e")
+    digits = digits.removesuffix(".0")
+    return f"10^{{{int(power)}}}" if digits == "1" else rf"{digits}\cdot 10^{{{int(power)}}}"
 
 
 def label_at(
@@ -143,7 +160,7 @@ def label_at(
 
 
 def number_steps(axis: Axes, times: Array, numbers: Array, heights: tuple[float, ...], *, narrow: bool) -> None:
-    """Numbers above steps of a logarithmic time axis, limits set, at the lowest of ``heights`` that has room, if any."""
+    """Numbers above steps of a logarithmic time axis, limits set, at the lowest of ``heights`` with room, if any."""
     low, high = np.log(axis.get_xlim())
     free = [-np.inf] * len(heights)
     for i in np.argsort(times):

@@ -1,10 +1,9 @@
 """One seed of SGD by leap, looked at after every macro-step.
 
-The length of a macro-step follows what moves, so that a transition is seen in many of them and a plateau in few; records
-at a fixed distance would draw a transition as wide as that distance.  What relaxes is taken exactly in long macro-steps,
-so that, from a time on that the caller names, none is longer than ``LONGEST`` of the time that has passed, less than a
-line's width on a logarithmic axis.
-Unit: flow time.
+The length of a macro-step follows what moves, so that a transition is seen in many of them and a plateau in few;
+records at a fixed distance would draw a transition as wide as that distance.  What relaxes is taken exactly in long
+macro-steps, so that, from a time on that the caller names, none is longer than ``LONGEST`` of the time that has
+passed, less than a line's width on a logarithmic axis. Unit: flow time.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from .._types import Array
 from ..problem.events import strengths
 from ..problem.population_loss import loss_of_students
 from ..simulate import Run
-
 
 LONGEST = 0.003
 
@@ -74,6 +72,4 @@ def watch(run: Run, begin: float, *, squares: bool = False) -> Watched:
             break
         at += stack.advance(min(run.steps - at, _longest(at, begin / eta)))
     table = np.array(overlaps) if squares else np.zeros((0, problem.m, problem.P))
-    return Watched(
-        starts[0], eta * np.array(steps, dtype=float), np.array(losses), np.array(learned), table
-    )
+    return Watched(starts[0], eta * np.array(steps, dtype=float), np.array(losses), np.array(learned), table)

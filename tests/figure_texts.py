@@ -26,7 +26,7 @@ def visible_texts(figure: Figure) -> list[tuple[Text, Bbox]]:
 
 
 def assert_readable(figure: Figure, *, slack: float = 0.0, crowded: Collection[Text] = ()) -> None:
-    """No text is clipped by the page, but for ``slack`` pixels; none lies on another, but for ``crowded`` ones, or on data.
+    """No text is clipped by the page, but for ``slack`` pixels; none lies on another or on data but ``crowded`` ones.
 
     Data are lines and markers; bands are there to be written on.
     """
@@ -39,13 +39,12 @@ def assert_readable(figure: Figure, *, slack: float = 0.0, crowded: Collection[T
         # 1 px²: touching boxes of neighbouring tick labels
         assert shared_area(box, other_box) <= 1, f"{one.get_text()!r} overlaps {other.get_text()!r}"
 
-
     for axis in figure.axes:
         for line in axis.lines:
             marked = line.get_marker() not in ("None", "", None)
             margin = 0.5 * line.get_markersize() * figure.dpi / 72 * marked - 1  # 1 px: of a letter
             path = line.get_transform().transform_path(line.get_path()).cleaned(remove_nans=True)
-            for text, box in texts:
+            for text, box in free:
                 seen = Bbox.intersection(box.padded(margin), axis.bbox) if line.get_clip_on() else box.padded(margin)
                 if seen is not None and line.get_visible() and len(path.vertices):
                     assert not _touches(line, path, seen), f"{text.get_text()!r} lies on {line.get_label()!r}"

@@ -132,7 +132,7 @@ def test_size_scales_labels_and_room(name: str, width: str) -> None:
     figure = drawn(name, width)
     assert figure.get_figwidth() == WIDTHS[width]
     assert all(axis.get_xscale() == "log" for axis in figure.axes)
-    scales = {"emergence": ["linear", "log"], "transition_times": ["log", "linear"] * 3}[name]
+    scales = {"emergence": ["linear", "log"], "transition_times": ["log", *["linear"] * 3]}[name]
     assert sorted(axis.get_yscale() for axis in figure.axes) == sorted(scales)
     assert any("flow time" in axis.get_xlabel() for axis in figure.axes)
     texts = visible_texts(figure)
@@ -178,18 +178,19 @@ def test_transition_times_draw_what_is_tested_and_put_the_rest_on_the_edge() -> 
     found = {name: values.copy() for name, values in data("transition_times").items()}
     found["measured"][0], found["ratio"][:, 0] = np.inf, np.inf
     found["predicted"][:, 0] = found["predicted"][2, 0]
-    figure = transition_times.draw(found, "text")
-    for level in range(3):
-        times, ratios = figure.axes[level], figure.axes[3 + level]
-        tested = ~np.isnan(found["ratio"][level])
-        points = [line for line in times.lines if line.get_marker() != "None"]
-        assert sum(len(line.get_xdata()) for line in points) == tested.sum()
-        heights = np.concatenate([line.get_ydata() for line in points])
-        assert np.isfinite(heights).all() and heights.max() < times.get_ylim()[1]
-        below = np.concatenate([line.get_ydata() for line in ratios.lines if line.get_marker() != "None"])
-        assert below.max() == transition_times.EDGES[1]
-        title = ratios.get_title(loc="left")
-        assert all(f"{found['median'][level, j]:.3f} [" in title for j in range(2))
+    axes = {str(axis.get_label()): axis for axis in transition_times.draw(found, "text").axes}
+    points = [line for line in axes["times"].lines if line.get_marker() != "None"]
+    assert sum(len(line.get_xdata()) for line in points) == (~np.isnan(found["ratio"][2])).sum()
+    heights = np.concatenate([line.get_ydata() for line in points])
+    assert np.isfinite(heights).all() and heights.max() < axes["times"].get_ylim()[1]
+    for level, name in enumerate(("closed_form", "decoupled", "flow")):
+        ratio = found["ratio"][level][~np.isnan(found["ratio"][level])]
+        drawn_ = np.concatenate([line.get_ydata() for line in axes[name].lines if line.get_marker() != "None"])
+        np.testing.assert_array_equal(np.sort(drawn_), np.sort(np.clip(ratio, *transition_times.EDGES)))
+        title = axes[name].get_title(loc="left")
+        beyond = ((ratio < transition_times.EDGES[0]) | (ratio > transition_times.EDGES[1])).sum()
+        assert f"{ratio.size} pairs, {beyond} beyond the edges" in title and beyond >= 1
+        assert all(f"median {found['median'][level, j]:.3f}, " in title for j in range(2))
 
 
 def test_slides_have_larger_text_than_pages() -> None:
