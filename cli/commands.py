@@ -258,9 +258,11 @@ def check(flags: dict[str, Any]) -> int:
 
 def figures(flags: dict[str, Any]) -> int:
     """``emergence figures``."""
-    from ..figures.catalogue import NAMES, recipe
-    from ..figures.style import WIDTHS, save
+    from ..figures.catalogue import NAMES, checked_width, default_cache, recipe
+    from ..figures.settings import read_settings
+    from ..figures.style import rendered_animation, save
     from ..problem.checks import nonnegative_integer
+    from ..problem.files import replace_file
 
     seed, size = nonnegative_integer("seed", flags["seed"]), "quick" if flags["quick"] else "full"
     if flags["list"]:
@@ -269,21 +271,33 @@ def figures(flags: dict[str, Any]) -> int:
         return 0
     if flags["all"] == bool(flags["names"]):
         raise ValueError("name the figures to make, or ask for --all of them; --list shows them")
-    kinds = [kind.strip() for kind in flags["format"].split(",")]
-    strange = next((kind for kind in kinds if kind not in ("pdf", "png", "svg")), None)
+    kinds, widths = (list(dict.fromkeys(flags[name].replace(" ", "").split(","))) for name in ("format", "width"))
+    strange = next((kind for kind in kinds if kind not in ("pdf", "png", "svg", "gif")), None)
     if strange is not None:
-        raise ValueError(f"--format must be of pdf, png and svg, but holds {strange!r}")
-    if flags["width"] not in WIDTHS:
-        raise ValueError(f"--width must be one of {', '.join(WIDTHS)}, but is {flags['width']!r}")
+        raise ValueError(f"--format must be of pdf, png, svg and gif, but holds {strange!r}")
+    try:
+        widths = [checked_width(width) for width in widths]
+    except ValueError as error:
+        raise ValueError(f"--width: {error}") from None
     recipes = [recipe(name) for name in (NAMES if flags["all"] else dict.fromkeys(flags["names"]))]
+    still = next((item.name for item in recipes if "gif" in kinds and item.animate is None), None)
+    if still is not None:
+        raise ValueError(f"the figure {still} does not move, so that there is no gif of it")
+    own = read_settings(flags["config"], flags["set"] or [])
+    recipes = [item.changed(size, own) for item in recipes]
+    cache = prepare_directory(flags["cache"] or str(default_cache()), "--cache")
     out = prepare_directory(flags["out"])
     for i, item in enumerate(recipes):
         tell(f"[{i + 1}/{len(recipes)}] {item.name}: about {item.seconds[size]:.0f} s unless it is there")
-        data = item.data(size, seed, out / "data")
-        for kind in kinds:
-            path = out / f"{item.name}.{kind}"
-            save(item.figure(data, size, flags["width"]), path, item.facts(size, seed))
-            tell(f"wrote {path}")
+        data = item.data(size, seed, cache)
+        for width in widths:
+            for kind in kinds:
+                path = out / f"{item.name}{'' if width == 'text' else f'-{width}'}.{kind}"
+                if kind == "gif" and item.animate is not None:
+                    replace_file(path, rendered_animation(item.animate(data, width)))
+                else:
+                    save(item.figure(data, size, width), path, item.facts(size, seed))
+                tell(f"wrote {path}")
     return 0
 
 

@@ -147,8 +147,15 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument("--all", action="store_true", help="all of them")
     figures.add_argument("--list", action="store_true", help="list the figures with their run times")
     figures.add_argument("--out", metavar="DIR", default="results/figures", help="where to (default results/figures)")
-    figures.add_argument("--format", default="pdf,png", metavar="KIND,…", help="pdf, png, svg (default pdf,png)")
-    figures.add_argument("--width", default="text", metavar="column|text|slide", help="3.4, 7 or 11 inches")
+    figures.add_argument(
+        "--format", default="pdf,png", metavar="KIND,…", help="pdf, png, svg (default pdf,png), or gif"
+    )
+    figures.add_argument("--width", default="text", metavar="WIDTH,…", help="column, text, slide: 3.4, 7, 11 inches")
+    figures.add_argument(
+        "--set", action="append", metavar="KEY=VALUE", help="a number of your own in the figure's, also run.P=12"
+    )
+    figures.add_argument("--config", metavar="FILE.toml", help="such settings from a file; the command line wins")
+    figures.add_argument("--cache", metavar="DIR", help="where data are kept between calls (default ~/.cache/…)")
     figures.add_argument("--quick", action="store_true", help="previews at reduced sizes, all within five minutes")
     figures.add_argument("--seed", type=seed, default=0, help="seed of all random streams (default 0)")
 

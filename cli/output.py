@@ -32,8 +32,8 @@ def json_text(document: dict[str, Any]) -> str:
     return json.dumps(strict(document), allow_nan=False)
 
 
-def prepare_directory(path: str) -> Path:
-    """Make the output directory and check that files can be written to it.
+def prepare_directory(path: str, flag: str = "--out") -> Path:
+    """Make the directory that ``flag`` names and check that files can be written to it.
 
     Raises
     ------
@@ -41,14 +41,14 @@ def prepare_directory(path: str) -> Path:
         It cannot be made or written to.
     """
     if not path.strip():
-        raise ValueError("--out needs the name of a directory")
+        raise ValueError(f"{flag} needs the name of a directory")
     directory = Path(path)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
-        raise ValueError(f"cannot write to --out {path}: {error.strerror}") from None
+        raise ValueError(f"cannot write to {flag} {path}: {error.strerror}") from None
     return directory
 
 

@@ -17,10 +17,10 @@ fades as 1/ln P.  The law lacks the competition between students, which leaves s
 flows, from the same starts, stay above it.
 
 Above: full gradient flows at each width to the same compute (thin; mean over seeds), their envelope (thick, with
-range), the law from the same starts (dashed), slope −1/3 over the window of the fits.  Exponents in the form with a
-tail and of a straight line (``compare.exponent_fit``, 95 % intervals; those of the flow with the law as control
-variate).  Below: slope over half a decade of the flows (with interval) and of the law, at this P and at larger ones by
-the law alone.  x is in units of d, as T_p ∝ d.
+range), the law from the same starts (dashed), and below the envelope the form with a tail and the straight line that
+the exponents belong to, over their window (``compare.exponent_fit``, 95 % intervals; those of the flow with the law as
+control variate, the end of the tail that of the law).  Below: slope over half a decade of the flows (with interval)
+and of the law, at this P and at larger ones by the law alone.  x is in units of d, as T_p ∝ d.
 
 Sizes: above; widths 4, 8, …, 4096 to m t = 2·10⁷, six seeds; the law at P = 10⁴ and 10⁵, d = 2P.  A flow takes
 0.3 s at m = 16, 5 s at m = 1024 and 25 s at m = 4096 (processor time).  Run time: some five minutes.
@@ -37,12 +37,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .._types import Array
+from ..compare.experiment import MIN_SEEDS
 from ..compare.exponent_fit import ExponentFit, LocalExponents, fit_exponent, local_exponents
 from ..compare.runs import lower_envelope, random_starts
 from ..problem import Activation, Problem, Teacher
 from ..theory import finite_law, flow, resource_curves
 from ..theory.finite_size_law import law_of_starts
-from .style import house_style, label_at, label_decades, page, series
+from .captions import count_text, exponent_text
+from .settings import check_power_law
+from .style import heading, house_style, label_decades, page, points, series, wrapped
 
 SUMMARY = "Loss against students x flow time: envelope over widths and its slope, by gradient flow and its law"
 SIZES: dict[str, dict[str, Any]] = {
@@ -65,6 +68,18 @@ SIZES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 SECONDS = {"full": 300.0, "quick": 10.0}
 SLOPE_DECADES = 0.5
+LOWERED = 0.45  # fits, so that they do not hide the envelope
+
+
+def check(sizes: dict[str, Any]) -> None:
+    """Refuse what has no power law, or is no problem."""
+    check_power_law(sizes["beta"])
+    if sorted(set(sizes["widths"])) != sizes["widths"] or len(sizes["widths"]) < 3:
+        raise ValueError(f"`widths` must be three or more and ascend, but are {sizes['widths']}")
+    if sizes["seeds"] < MIN_SEEDS:
+        raise ValueError(f"an interval over seeds needs at least {MIN_SEEDS}, but `seeds` is {sizes['seeds']}")
+    for part in (sizes, *sizes["larger"]):
+        _problem(sizes["beta"], part["P"], part["d"], sizes["widths"][-1])
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -76,10 +91,10 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         ``x``, ``best``, ``low``, ``high``, ``law`` (X,): envelope of the flows, its mean, least and largest over the
         seeds, and the finite law's from the same starts; ``width`` (X,): best width of the flows; ``m`` (K,),
         ``curves`` (K, X): single widths; ``window`` (2,) of ``flow_fit``, ``law_fit``,
-        ``flow_line_fit``, ``law_line_fit`` (3,): exponents and intervals, in the form with a tail and of straight
-        lines; ``slope_x``, ``slope_law``, ``slope_expected`` (Y,): local slopes of the law and of the tail and the
-        logarithm; ``slope_flow`` (3, Y), with interval; for the i-th larger size ``larger{i}`` (2, Z): compute
-        and slope of the law; ``larger_P`` (I,); ``P``, ``d``, ``beta``, ``seeds`` ().
+        ``flow_line_fit``, ``law_line_fit`` (3,): exponents and intervals, in the form with a tail, which ends at
+        ``fit_end`` (), and of straight lines; ``slope_x``, ``slope_law``, ``slope_expected`` (Y,): local slopes of the
+        law and of the tail and the logarithm; ``slope_flow`` (3, Y), with interval; for the i-th larger size
+        ``larger{i}`` (2, Z): compute and slope of the law; ``larger_P`` (I,); ``P``, ``d``, ``beta``, ``seeds`` ().
     """
     widths = sizes["widths"]
     problem = _problem(sizes["beta"], sizes["P"], sizes["d"], widths[-1])
@@ -102,7 +117,8 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         "high": share * found.max(axis=0), "law": share * same.mean(axis=0),
         "width": np.array(widths)[best], "m": np.array(widths),
         "curves": share * flows.mean(axis=1), "window": np.array(fit.window) / problem.d,
-        "flow_fit": _interval(fit), "flow_line_fit": _interval(fit_exponent(x, found, control=(same, rows), **line)),
+        "flow_fit": _interval(fit), "fit_end": np.array(fit.end / problem.d),
+        "flow_line_fit": _interval(fit_exponent(x, found, control=(same, rows), **line)),
         "law_fit": _interval(fit_exponent(x, rows, window=fit.window)),
         "law_line_fit": _interval(fit_exponent(x, rows, **line)),
         "slope_x": slopes.x / problem.d, "slope_law": slopes.slope, "slope_flow": np.transpose(local),
@@ -161,56 +177,76 @@ def _expected(problem: Problem, beta: float, width: Array, left: Array) -> Array
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The envelope and, below, the slopes."""
     with house_style(width):
-        figure = page(width, 2.0 if width == "column" else 0.86)
-        top, bottom = figure.subplots(2, 1, height_ratios=[1.6, 1])
-        _curves(top, data)
-        _slope_panel(bottom, data)
+        figure = page(width, 2.4 if width == "column" else 0.98)
+        top, bottom = figure.subplots(2, 1, height_ratios=[1.7, 1])
+        _curves(top, data, figure.get_figwidth())
+        _slope_panel(bottom, data, 2 if width == "column" else 3)
         label_decades(top.xaxis, top.yaxis, bottom.xaxis)
+        heading(figure, "gradient flow, " + _sizes(data))
     return figure
 
 
-def _curves(axis: Axes, data: dict[str, Array]) -> None:
-    x, best, look = data["x"], data["best"], series(0)
-    for curve in data["curves"]:
-        axis.plot(x, curve, color="0.6", linewidth=0.6)
-    axis.fill_between(x, data["low"], data["high"], color=look["color"], alpha=0.25, linewidth=0)
-    axis.plot(x, best, color=look["color"], linewidth=2.2, label="gradient flow: envelope, mean and range")
-    axis.plot(x, data["law"], color="black", linestyle="--", linewidth=1.0, label="finite law from the same starts")
-    beta = float(data["beta"])
-    slope = (1 - 2 * beta) / (1 + beta)
-    ends = data["window"]
-    start = 0.55 * np.interp(ends[0], x, best)
-    axis.plot(ends, start * (ends / ends[0]) ** slope, color="0.25", linewidth=0.9, label=f"slope {slope:.3f}, window")
-    axis.set(xscale="log", yscale="log", xlabel=r"compute $m\,t\,/\,d$", ylabel="loss / initial loss")
-    axis.set_ylim(3e-4, 2.0)
-    axis.set_xlim(0.3 * x[np.argmax(best < 0.9)], x[-1])
-    for m, curve in zip(data["m"][::3], data["curves"][::3], strict=True):
-        start = np.exp(np.interp(-0.9, -curve, np.log(x)))
-        label_at(axis, f"${int(m)}$", (start, 1.0), (0, 6), ha="center", color="0.35")
-    lines = []
-    for key in ("flow", "law", "flow_line", "law_line"):
-        value, low, high = data[f"{key}_fit"]
-        lines.append(f"{key.replace('_line', ', straight')}: {value:.3f} [{low:.3f}, {high:.3f}]")
-    axis.text(
-        0.02, 0.02, "\n".join(lines).replace("-", "−"), transform=axis.transAxes, ha="left", va="bottom", zorder=5
+def _sizes(data: dict[str, Array]) -> str:
+    m = data["m"]
+    return (
+        rf"$h_4$, $\beta={float(data['beta']):g}$, $P={int(data['P'])}$, $d={int(data['d'])}$, "
+        f"$m={int(m[0])}$ … ${int(m[-1])}$, {int(data['seeds'])} seeds"
     )
-    sizes = rf"$h_4$, $\beta={beta:g}$, $P={int(data['P'])}$, $d={int(data['d'])}$, {int(data['seeds'])} seeds"
-    axis.set_title(sizes, loc="left")
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1.12), borderaxespad=0, handlelength=1.8)
 
 
-def _slope_panel(axis: Axes, data: dict[str, Array]) -> None:
+def _curves(axis: Axes, data: dict[str, Array], width: float) -> None:
+    x, best, look = data["x"], data["best"], series(0)
+    for i, curve in enumerate(data["curves"]):
+        axis.plot(x, curve, color="0.6", linewidth=points(0.6), label="single widths" if i == 0 else None)
+    axis.fill_between(x, data["low"], data["high"], color=look["color"], alpha=0.25, linewidth=0)
+    axis.plot(x, best, color=look["color"], linewidth=points(2.2), label="gradient flow: envelope, mean and range")
+    axis.plot(
+        x, data["law"], color="black", linestyle="--", linewidth=points(1.0), label="finite law from the same starts"
+    )
+    slope, window, end = _limit(data), data["window"], float(data["fit_end"])
+    t = np.geomspace(window[0], window[1], 100)
+    for name, dashes in (("flow_fit", "-"), ("flow_line_fit", (0, (1, 1)))):
+        exponent = data[name][0]
+        form = t**exponent - (end**exponent if name == "flow_fit" else 0.0)
+        height = np.exp(np.mean(np.log(np.interp(t, x, best) / form)))  # through the envelope, then lowered
+        text = "fit with a tail" if name == "flow_fit" else "straight line"
+        axis.plot(
+            t, LOWERED * height * form, color=series(1)["color"], linewidth=points(0.9), linestyle=dashes,
+            label=f"{text}, lowered:\nexponent {exponent_text(*data[name])}",
+        )  # fmt: skip
+    axis.set(xscale="log", yscale="log", xlabel=r"compute $m\,t\,/\,d$", ylabel="loss / initial loss")
+    axis.set_ylim(0.02 * np.interp(window[1], x, best), 2.0)
+    axis.set_xlim(0.3 * x[np.argmax(best < 0.9)], x[-1])
+    line = (
+        f"exponents of the law: with a tail {exponent_text(*data['law_fit'])}, "
+        f"straight {exponent_text(*data['law_line_fit'])}"
+    )
+    axis.set_title(wrapped(f"{line}, of many directions {slope:.3f}".replace("-", "−"), 0.85 * width), loc="left")
+    axis.legend(loc="lower left", handlelength=1.8)
+
+
+def _limit(data: dict[str, Array]) -> float:
+    """The exponent of infinitely many directions."""
     beta = float(data["beta"])
-    axis.axhline((1 - 2 * beta) / (1 + beta), color="0.25", linewidth=0.9)
+    return (1 - 2 * beta) / (1 + beta)
+
+
+def _slope_panel(axis: Axes, data: dict[str, Array], columns: int) -> None:
+    axis.axhline(_limit(data), color="0.25", linewidth=points(0.9), label=f"{_limit(data):.3f}".replace("-", "−"))
     x, P = data["slope_x"], int(data["P"])
     value, low, high = data["slope_flow"]
     axis.fill_between(x, low, high, color=series(0)["color"], alpha=0.25, linewidth=0)
     axis.plot(x, value, color=series(0)["color"], label=f"flow, $P={P}$")
-    axis.plot(x, data["slope_law"], color="black", linestyle="--", linewidth=1.0, label=f"law, $P={P}$")
+    axis.plot(x, data["slope_law"], color="black", linestyle="--", linewidth=points(1.0), label=f"law, $P={P}$")
     axis.plot(x, data["slope_expected"], color="black", linestyle=":", label="tail and logarithm alone")
     for i, larger in enumerate(data["larger_P"]):
         look = {name: series(i + 1)[name] for name in ("color", "linestyle")}
-        axis.plot(*data[f"larger{i}"], label=f"law, $P={int(larger)}$", **look)
-    axis.set_ylim(-1.4, -0.2)
-    axis.set(xscale="log", xlabel=r"compute $m\,t\,/\,d$", ylabel="slope")
-    axis.legend(loc="lower left", handlelength=2.0, columnspacing=1.0, ncols=2)
+        axis.plot(*data[f"larger{i}"], label=f"law, $P={count_text(int(larger))}$", **look)
+    shown = np.concatenate([value, data["slope_law"], data["slope_expected"], *(
+        data[f"larger{i}"][1] for i in range(len(data["larger_P"]))
+    )])  # fmt: skip
+    low_, high_ = shown.min(), max(shown.max(), _limit(data))
+    axis.set_ylim(low_ - 0.05 * (high_ - low_), high_ + 0.1 * (high_ - low_))
+    axis.set(xscale="log", xlabel=r"compute $m\,t\,/\,d$", ylabel="local slope")
+    axis.legend(loc="upper left", bbox_to_anchor=(-0.15, 0), borderaxespad=4.5, handlelength=2.0, columnspacing=1.0,
+                ncols=columns)  # fmt: skip

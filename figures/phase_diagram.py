@@ -14,8 +14,10 @@ run that aligns by the end.  With no label noise the noise of a single direction
 η_p but hurries it: it pushes hardest along the teacher's direction (nine times the generic diffusion for h_4),
 so runs stop following long before they stop aligning.  Leap does not see blow-ups by single samples: hatched
 for κ > ¼, not run for κ > 1.
-Left: the fraction that follows.  Right: the same against η/η_p, pooled over the dimensions where κ ≤ ¼ (starts
-and noise of all cells are independent), with exact 95 % intervals.
+Left: how many follow of how many were tested, in each cell of d × η/η_p, under the contours of theory: η_p, κ = ¼, and
+the ceiling above which nothing that is learned comes to rest (``theory.gradient_noise``).  Right: the fractions at
+each d, none pooled with another, where κ ≤ ¼, with exact 95 % intervals (starts and noise of all cells are
+independent).
 
 Sizes: m = 8, seven step sizes 0.01 … 10 η_p, d = 64 … 16384, 24 seeds.  Run time: half a minute on two cores.
 Command: ``emergence figures phase_diagram``.
@@ -38,8 +40,10 @@ from ..simulate.danger import SAFE, largest_kick
 from ..theory import decoupled
 from ..theory.critical_step_size import drift_dominated_step_sizes
 from ..theory.finite_size_law import law_of_starts
+from ..theory.gradient_noise import ceiling
 from ..theory.random_init import best_overlap
-from .style import house_style, label_at, label_decades, panels, series
+from .captions import count_text, problem_facts, run_text
+from .style import heading, house_style, label_at, label_decades, panels, points, series
 
 SUMMARY = "Drift against noise: where SGD follows the gradient flow, by step size and dimension"
 SIZES: dict[str, dict[str, Any]] = {
@@ -57,22 +61,32 @@ UNSEEN = 1.0  # κ above which most direct runs blow up, so that leap has nothin
 CONTROL = Leap(accuracy=0.2)  # times to a few per cent, against a factor of 1.5
 
 
+def check(sizes: dict[str, Any]) -> None:
+    """Refuse what is no problem, or no direction that is learned alone."""
+    for name in ("dimensions", "ratios"):
+        if sorted(set(sizes[name])) != sizes[name] or len(sizes[name]) < 2:
+            raise ValueError(f"`{name}` must be two or more and ascend, but are {sizes[name]}")
+    problem, _, _ = _scales(sizes, sizes["dimensions"][0])
+    refusal = decoupled.decoupled_refusal(problem)
+    if refusal is not None:
+        raise ValueError(refusal)
+
+
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """Counts by dimension and step size.
 
-    ``d`` (D,), ``ratio`` (R,), ``threshold`` η_p (D,), ``kick`` κ (D, R); between the dimensions and beyond
-    ``edge_d``, ``edge_threshold`` and ``edge_danger``, the step size of κ = ¼ (D + 1,);
-    counts of runs ``tested``, ``followed``, ``aligned``, ``diverged`` (D, R); pooled over safe dimensions
-    ``pooled_followed`` and ``pooled_aligned`` (R, 3): fraction and 95 % interval, NaN where none is safe.
+    ``d`` (D,), ``ratio`` η/η_p (R,), ``kick`` κ (D, R); between the dimensions and beyond ``edge_d`` (D + 1,) and,
+    over η_p, the step size of κ = ¼ ``edge_danger`` and the ceiling ``edge_ceiling`` (D + 1,);
+    counts of runs ``tested``, ``followed``, ``aligned``, ``diverged`` (D, R); ``interval`` (2, D, R): exact 95 % one of
+    the fraction that follows, NaN where none was tested; facts of the runs.
     """
     dimensions, ratios = sizes["dimensions"], np.array(sizes["ratios"])
     shape = (len(dimensions), len(ratios))
-    threshold = np.zeros(len(dimensions))
     kick, counts = np.zeros(shape), np.zeros((4, *shape), dtype=int)
     for i, d in enumerate(dimensions):
-        problem, threshold[i], horizon = _scales(sizes, d)
+        problem, threshold, horizon = _scales(sizes, d)
         for j, ratio in enumerate(ratios):
-            eta = ratio * threshold[i]
+            eta = ratio * threshold
             kick[i, j] = largest_kick(problem, eta, 1, horizon / eta * sizes["seeds"])
             if kick[i, j] > UNSEEN:
                 continue
@@ -88,13 +102,14 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     tested, followed, aligned, diverged = counts
     edge_d = np.maximum(np.round(_edges(np.array(dimensions))), sizes["m"] + 2).astype(int)
     edges = [_scales(sizes, int(d)) for d in edge_d]
-    return {
-        "d": np.array(dimensions), "ratio": ratios, "threshold": threshold, "kick": kick,
-        "edge_d": edge_d, "edge_threshold": np.array([limit for _, limit, _ in edges]),
-        "edge_danger": np.array([_danger(problem, sizes["seeds"] * time, limit) for problem, limit, time in edges]),
+    limits = np.array([limit for _, limit, _ in edges])
+    danger = [_danger(problem, sizes["seeds"] * time, limit) for problem, limit, time in edges]
+    facts = {"run_sampler": np.array("leap"), "run_seeds": np.array(sizes["seeds"])} | problem_facts(problem, "run")
+    return facts | {
+        "d": np.array(dimensions), "ratio": ratios, "kick": kick, "edge_d": edge_d, "edge_danger": danger / limits,
+        "edge_ceiling": np.array([ceiling(problem) for problem, *_ in edges]) / limits,
         "tested": tested, "followed": followed, "aligned": aligned, "diverged": diverged,
-        "pooled_followed": _pooled(followed, tested, kick <= SAFE),
-        "pooled_aligned": _pooled(aligned, tested, kick <= SAFE),
+        "interval": _intervals(followed, tested),
     }  # fmt: skip
 
 
@@ -113,23 +128,22 @@ def _danger(problem: Problem, flow_time: float, start: float) -> float:
     return eta
 
 
-def _pooled(hits: Array, of: Array, where: Array) -> Array:
-    """Fraction and exact 95 % interval over the rows where ``where``, (R, 3)."""
-    out = np.full((hits.shape[1], 3), np.nan)
-    for j, safe in enumerate(where.T):
-        count, total = int(hits[safe, j].sum()), int(of[safe, j].sum())
-        if total:
-            bounds = binomtest(count, total).proportion_ci(0.95)
-            out[j] = count / total, bounds.low, bounds.high
+def _intervals(hits: Array, of: Array) -> Array:
+    """Exact 95 % interval of each fraction, (2, D, R)."""
+    out = np.full((2, *hits.shape), np.nan)
+    for at in np.argwhere(of):
+        bounds = binomtest(int(hits[*at]), int(of[*at])).proportion_ci(0.95)
+        out[:, *at] = bounds.low, bounds.high
     return out
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
     """The plane of dimension and step size, and the fractions against η/η_p."""
     with house_style(width):
-        figure, axes = panels(width, 2, tall=1.6, flat=0.46)
+        figure, axes = panels(width, 2, tall=2.3, flat=0.56)
         _plane(axes[0], figure, data)
         _fractions(axes[1], data)
+        heading(figure, f"{run_text(data, d='')} a cell")
     return figure
 
 
@@ -141,50 +155,52 @@ def _edges(x: Array) -> Array:
 
 
 def _plane(axis: Axes, figure: Figure, data: dict[str, Array]) -> None:
-    d, threshold, danger = data["edge_d"], data["edge_threshold"], data["edge_danger"]
-    tested = data["tested"]
-    fraction = np.ma.masked_array(data["followed"] / np.maximum(tested, 1), tested == 0).T
-    y = np.outer(_edges(data["ratio"]), threshold)
-    top = 2 * y.max()
-    mesh = axis.pcolormesh(np.broadcast_to(d, y.shape), y, fraction, cmap="cividis", vmin=0, vmax=1)
+    edge, rows, tested, danger = data["edge_d"], _edges(data["ratio"]), data["tested"], data["edge_danger"]
+    fraction = np.ma.masked_array(data["followed"] / np.maximum(tested, 1), tested == 0)
+    mesh = axis.pcolormesh(edge, rows, fraction.T, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(
-        mesh, ax=axis, label=f"runs within a factor {FACTOR:g} of the flow", pad=0.02, shrink=0.9, anchor=(0, 0)
+        mesh, ax=axis, label=f"follow: within a factor {FACTOR:g} of the flow", pad=0.02, shrink=0.9, anchor=(0, 0)
     )
-    axis.fill_between(d, danger, top, facecolor="none", edgecolor="0.5", hatch="////", linewidth=0, zorder=1.5)
-    axis.plot(d, threshold, color="white", linewidth=2.5)
-    axis.plot(d, threshold, color="black", label=r"$\eta_p$: drift = noise")
-    axis.plot(d, danger, color="black", linestyle=series(1)["linestyle"], label=r"$\kappa = 1/4$")
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set_xlim(d[0], d[-1])
-    axis.set_ylim(0.5 * y.min(), top)
-    label_at(axis, "single samples may\nblow direct SGD up", (d[-1], top), (-4, -14), ha="right", va="top")
-    axis.legend(loc="lower left")
-    axis.set_xlabel("dimension $d$")
-    axis.set_ylabel(r"step size $\eta$")
+    axis.set(xscale="log", yscale="log", xlabel="dimension $d$", ylabel=r"step size $\eta\,/\,\eta_p$")
+    axis.set_xlim(edge[0], edge[-1])
+    axis.set_ylim(rows[0], rows[-1])
+    axis.fill_between(edge, danger, rows[-1], facecolor="none", edgecolor="0.6", hatch="////", linewidth=0, zorder=1.5)
+    contours = (
+        (np.ones_like(danger), r"$\eta_p$: drift = noise", "-"), (danger, r"$\kappa=1/4$: single samples", (0, (5, 2))),
+        (data["edge_ceiling"], "ceiling", (0, (1, 1.5))),
+    )  # fmt: skip
+    for values, label, dashes in contours:
+        axis.plot(edge, values, color="white", linewidth=points(2.5))
+        axis.plot(edge, values, color="black", linestyle=dashes, label=label)
+    for (i, j), count in np.ndenumerate(tested):
+        if count:
+            shade = "black" if fraction[i, j] > 0.5 else "white"
+            at = np.sqrt(edge[i] * edge[i + 1]), rows[j] ** 0.3 * rows[j + 1] ** 0.7
+            ground = {"facecolor": mesh.to_rgba(fraction[i, j]), "edgecolor": "none", "pad": points(0.6)}
+            label_at(axis, f"{data['followed'][i, j]}/{count}", at, ha="center", color=shade, fontsize=points(5.5),
+                     bbox=ground)  # fmt: skip
+    axis.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=1, handlelength=2.2, title="hatched: leap may not see the end",
+        alignment="left",
+    )  # fmt: skip
     label_decades(axis.xaxis, axis.yaxis)
 
 
 def _fractions(axis: Axes, data: dict[str, Array]) -> None:
-    ratio = data["ratio"]
-    fraction = data["followed"] / np.maximum(data["tested"], 1)
+    ratio, fraction = data["ratio"], data["followed"] / np.maximum(data["tested"], 1)
     for i, d in enumerate(data["d"]):
-        safe = data["kick"][i] <= SAFE
-        axis.plot(ratio[safe], fraction[i, safe], linestyle="none", marker=series(i)["marker"], markersize=3,
-                  markerfacecolor="none", markeredgecolor="0.55", label=f"$d = {d}$")  # fmt: skip
-    for i, (name, label) in enumerate((("pooled_followed", "follows"), ("pooled_aligned", "aligns"))):
-        value, low, high = data[name].T
-        look = series(i)
-        axis.fill_between(ratio, low, high, color=look["color"], alpha=0.2, linewidth=0)
-        axis.plot(ratio, value, color=look["color"], linestyle=look["linestyle"], zorder=3)
-        known = np.nonzero(np.isfinite(value))[0]
-        if known.size:
-            label_at(axis, label, (ratio[known[-1]], value[known[-1]]), (4, 0), color=look["color"])
-    axis.axvline(1.0, color="black", linewidth=0.7)
-    axis.set_xscale("log")
-    axis.set_xlim(0.6 * ratio[0], 3 * ratio[-1])
-    axis.set_ylim(0, 1.06)
-    axis.set_xlabel(r"$\eta / \eta_p$")
-    axis.set_ylabel("fraction of runs")
-    axis.legend(loc="lower left", handletextpad=0.2)
+        safe, look = (data["kick"][i] <= SAFE) & (data["tested"][i] > 0), series(i)
+        middle, (low, high) = fraction[i, safe], data["interval"][:, i, safe]
+        aside = ratio[safe] * 1.06 ** (i - 0.5 * (len(data["d"]) - 1))  # so that intervals do not hide each other
+        axis.errorbar(
+            aside, middle, [middle - low, high - middle], color=look["color"], linestyle=look["linestyle"],
+            marker=look["marker"], elinewidth=points(0.7), linewidth=points(1), label=f"$d={count_text(int(d))}$",
+        )  # fmt: skip
+    axis.axvline(1.0, color="black", linewidth=points(0.7))
+    axis.set(xscale="log", xlim=(0.6 * ratio[0], 1.7 * ratio[-1]), ylim=(-0.03, 1.05))
+    axis.set(xlabel=r"$\eta / \eta_p$", ylabel="fraction that follows, 95 % intervals")
+    seen = data["kick"] <= SAFE
+    aligned, tested = int(data["aligned"][seen].sum()), int(data["tested"][seen].sum())
+    axis.set_title(f"aligned by the end: {aligned} of {tested}\n" + r"(all cells of $\kappa\leq 1/4$)", loc="left")
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 0), handletextpad=0.4)
     label_decades(axis.xaxis)

@@ -22,7 +22,7 @@ from matplotlib.ticker import MultipleLocator
 from .._types import Array
 from ..problem import Activation
 from ..theory.hermite import expand
-from .style import house_style, page, series
+from .style import house_style, page, points, series
 
 SUMMARY = "Hermite spectra of common activations with their information exponents"
 SIZES: dict[str, dict[str, Any]] = {
@@ -30,7 +30,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "quick": {"activations": ["relu(x)", "gelu(x)", "tanh(x)", "erf(x)**2", "abs(x)", "cos(2*x)"], "degree": 8},
 }
 SECONDS = {"full": 2.0, "quick": 2.0}
-RING: dict[str, Any] = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "color": "black"}
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -50,6 +49,7 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
     columns = 2 if width == "column" else 3
     rows = -(-len(names) // columns)
     with house_style(width):
+        ring: dict[str, Any] = {"marker": "o", "markersize": points(7), "markerfacecolor": "none", "color": "black"}
         figure = page(width, 0.6 * rows / columns)
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for i, axis in enumerate(grid.flat[: len(names)]):
@@ -57,16 +57,18 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
             degrees, color = np.arange(len(sizes)), series(0)["color"]
             for sign, face in ((1, color), (-1, "white")):
                 part = sign * sizes > 1e-12
-                axis.bar(degrees[part], np.abs(sizes[part]), 0.7, facecolor=face, edgecolor=color, linewidth=0.8)
+                axis.bar(
+                    degrees[part], np.abs(sizes[part]), 0.7, facecolor=face, edgecolor=color, linewidth=points(0.8)
+                )
             k = int(data["exponent"][i])
-            axis.plot(k, abs(sizes[k]), **RING)
+            axis.plot(k, abs(sizes[k]), **ring)
             axis.set_title(rf"{names[i]}   $k^*={k}$", loc="left")
             axis.set_ylim(0, 1.1)
-        look = {"edgecolor": series(0)["color"], "linewidth": 0.8}
+        look = {"edgecolor": series(0)["color"], "linewidth": points(0.8)}
         handles = [
             Patch(facecolor=series(0)["color"], label="$c_k > 0$", **look),
             Patch(facecolor="white", label="$c_k < 0$", **look),
-            Line2D([], [], linestyle="none", label="$k^*$", **RING),
+            Line2D([], [], linestyle="none", label="$k^*$", **ring),
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=3)
         grid[0, 0].xaxis.set_major_locator(MultipleLocator(4))

@@ -7,7 +7,8 @@
 Each problem draws its activation (h_4, h_6, h_4 + h_6/2, |x| without degrees below 4), β in [0, 1.2], P in
 1 … 6, m = 3 P … 5 P (8 or more) and d.  It is predicted from its start and run with the leap sampler at 3e-3 of the
 drift-dominated step size (of a start no better than r_0² = 2.25/d), up to 1.5 times the last recovery of the
-flow.  A time is shown where it is predicted within the run; what the run did not reach lies on the upper edge
+flow.  A time is shown, measured against predicted by the flow, and as a ratio to each
+level, where it is predicted within the run; what the run did not reach lies on the upper edge
 and counts as later than every time in the medians and 10–90 % ranges of measured/predicted.
 
 k* = 6 keeps to d ≤ 110, where the flow times (∝ d²) stay in reach of an explicit solver; m ≥ 8 keeps away from
@@ -32,7 +33,8 @@ from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
 from ..theory import LEVELS, predict
 from ..theory.critical_step_size import drift_dominated_step_size
-from .style import house_style, label_decades, page, series
+from .captions import run_text
+from .style import heading, house_style, label_decades, page, points, series
 
 SUMMARY = "Predicted against measured transition times over random problems, three levels of theory"
 SIZES: dict[str, dict[str, Any]] = {
@@ -52,7 +54,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
 
     ``predicted`` and ``ratio`` (measured/predicted), (3, N) by ``theory.LEVELS``: NaN where not tested, a ratio is
     inf where the run did not reach a transition.  ``median``, ``low``, ``high`` (3, 2): of the ratios by level
-    and event.
+    and event.  ``problems`` (); facts of the runs.
     """
     rng = np.random.default_rng([seed, 7])
     activations = [Activation(*given) for given in ACTIVATIONS]
@@ -84,7 +86,8 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     return {
         "activation": which_, "event": event_, "measured": measured_,
         "predicted": np.where(tested, predicted_, np.nan), "ratio": ratio_, "low": low, "median": median, "high": high,
-        "problems": np.array(sizes["problems"]),
+        "problems": np.array(sizes["problems"]), "run_sampler": np.array("leap"),
+        "run_share": np.array(sizes["step_size"]),
     }  # fmt: skip
 
 
@@ -105,37 +108,23 @@ def _quantile(values: Array, q: float) -> float:
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
-    """A column of panels a level (on a narrow page a row): times above, ratios below."""
+    """Measured against predicted times by the flow, and beside (on a narrow page below) the ratios for each level."""
     with house_style(width):
         narrow = width == "column"
-        figure = page(width, 2.6 if narrow else 0.62)
-        grid = figure.subplots(
-            6 if narrow else 2, 1 if narrow else 3, squeeze=False, height_ratios=[1.3, 0.8] * (3 if narrow else 1),
-            sharex=True,
-        )  # fmt: skip
+        figure = page(width, 2.9 if narrow else 0.8)
+        if narrow:
+            axes = figure.subplot_mosaic([[name] for name in ("times", *LEVELS)], height_ratios=[1.5, 1, 1, 1])
+        else:
+            axes = figure.subplot_mosaic([["times", level] for level in LEVELS], width_ratios=[1, 1.15])
         known = data["predicted"][np.isfinite(data["predicted"])]
         span = 0.6 * known.min(), 1.7 * known.max()
-        pairs = grid.reshape(3, 2) if narrow else grid.T
-        for level, (times, ratios) in enumerate(pairs):
-            _times(times, data, level, span)
-            _ratios(ratios, data, level)
-            label_decades(times.xaxis, times.yaxis)
-            times.tick_params(labelbottom=False)
-            if narrow or level == 0:
-                times.set_ylabel("measured time")
-                ratios.set_ylabel("ratio")
-        for _, ratios in pairs[-1:] if narrow else pairs:
-            ratios.set_xlabel("predicted flow time")
-        title = "ratio measured/predicted: median [10–90 %]"
-        columns = 2 if narrow else 6
-        figure.legend(
-            handles=_handles(),
-            loc="outside upper center",
-            ncols=columns,
-            handlelength=0.8,
-            columnspacing=1.2,
-            title=title,
-        )
+        _times(axes["times"], data, span)
+        for level, name in enumerate(LEVELS):
+            _ratios(axes[name], data, level, span)
+            axes[name].tick_params(labelbottom=name == LEVELS[-1])
+        axes[LEVELS[-1]].set_xlabel("predicted flow time")
+        label_decades(axes["times"].xaxis, axes["times"].yaxis, axes[LEVELS[-1]].xaxis)
+        heading(figure, f"{run_text(data)}, {int(data['problems'])} random problems")
     return figure
 
 
@@ -144,37 +133,40 @@ def _groups(data: dict[str, Array], level: int) -> list[tuple[dict[str, Any], Ar
     found = []
     for i in range(len(ACTIVATIONS)):
         look = {"linestyle": "none", "marker": series(i)["marker"], "color": series(i)["color"], "alpha": 0.9}
-        look |= {"markeredgewidth": 0.7, "markersize": 0.8 * matplotlib.rcParams["lines.markersize"]}
+        look |= {"markeredgewidth": points(0.7), "markersize": 0.8 * matplotlib.rcParams["lines.markersize"]}
         for event, face in enumerate((series(i)["color"], "white")):
             members = (data["activation"] == i) & (data["event"] == event) & ~np.isnan(data["ratio"][level])
             found.append((look | {"markerfacecolor": face}, members))
     return found
 
 
-def _times(axis: Axes, data: dict[str, Array], level: int, span: tuple[float, float]) -> None:
-    axis.plot(span, span, color="0.4", linewidth=0.8, zorder=1)
-    for look, members in _groups(data, level):
-        axis.plot(data["predicted"][level, members], np.minimum(data["measured"][members], span[1] / 1.25), **look)
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set_xlim(*span)
-    axis.set_ylim(*span)
-    axis.set_title(LEVELS[level].replace("_", " "), loc="left")
+def _times(axis: Axes, data: dict[str, Array], span: tuple[float, float]) -> None:
+    axis.plot(span, span, color="0.4", linewidth=points(0.8), zorder=1)
+    flow = LEVELS.index("flow")
+    for look, members in _groups(data, flow):
+        axis.plot(data["predicted"][flow, members], np.minimum(data["measured"][members], span[1] / 1.25), **look)
+    axis.set(xscale="log", yscale="log", xlim=span, ylim=span, xlabel="predicted flow time (flow)")
+    axis.set_ylabel("measured flow time")
+    axis.set_aspect("equal", adjustable="box")
+    axis.set_anchor("N")
+    axis.legend(handles=_handles(), loc="upper left", bbox_to_anchor=(0, 0.93), handlelength=0.8)
 
 
-def _ratios(axis: Axes, data: dict[str, Array], level: int) -> None:
-    axis.axhline(1, color="0.4", linewidth=0.8, zorder=1)
+def _ratios(axis: Axes, data: dict[str, Array], level: int, span: tuple[float, float]) -> None:
+    axis.axhline(1, color="0.4", linewidth=points(0.8), zorder=1)
     for look, members in _groups(data, level):
         axis.plot(
             data["predicted"][level, members], np.clip(data["ratio"][level, members], *EDGES), clip_on=False, **look
         )
-    axis.set_ylim(0.68, 2.2)
+    axis.set(xscale="log", xlim=span, ylim=(0.71, 1.54), ylabel="measured / predicted")
     axis.set_yticks([0.75, 1, 1.25, 1.5], ["≤0.75", "1", "1.25", "≥1.5"])
-    lines = [
-        f"{event} {data['median'][level, j]:.3f} [{data['low'][level, j]:.2f}, {data['high'][level, j]:.2f}]"
-        for j, event in enumerate(EVENTS)
-    ]
-    axis.set_title("\n".join(lines), loc="left", x=0.02, y=0.99, va="top", pad=0)
+    ratio = data["ratio"][level][~np.isnan(data["ratio"][level])]
+    beyond = int(((ratio < EDGES[0]) | (ratio > EDGES[1])).sum())
+    lines = [f"{LEVELS[level].replace('_', ' ')}: {ratio.size} pairs, {beyond} beyond the edges"]
+    for j, event in enumerate(EVENTS):
+        middle, low, high = (data[name][level, j] for name in ("median", "low", "high"))
+        lines.append(f"{event}: median {middle:.3f}, 10–90 % [{low:.2f}, {high:.2f}]")
+    axis.set_title("\n".join(lines), loc="left")
 
 
 def _handles() -> list[Line2D]:

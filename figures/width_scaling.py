@@ -11,11 +11,12 @@ has s ≈ (2 ln m)/d with relative scatter 1/ln m, so the boundary is blurred by
 1 − 2β slowly, with corrections of relative order 1/ln² m.  Beyond m = P nothing remains after all time.
 
 Above (left): the finite law (``theory.finite_size_law``) after all time at several P, the largest with 10–90 % of
-random starts, its fitted exponent with 95 % interval (``compare.exponent_fit``), and the slope 1 − 2β.
-Below (right): gradient flow by leap up to m = 4P, stopped at 1.5 times the median of the last transition,
-mean and range of the seeds, over the finite law from the same starts at the same time.
+random starts, and the fitted form with the tail at P in black, with its exponent and 95 % interval
+(``compare.exponent_fit``): the tail steepens the curve, whose slope comes to the exponent for m ≪ P only.
+Below (right): SGD by leap at step sizes so small that noise has no part, up to m = 4P, stopped at 1.5 times the median
+of the last transition, mean and range of the seeds, over the finite law from the same starts at the same time.
 
-Sizes: h4, β = 0.8; law at d = 10⁶; flow at d = 4096.  Run time: about 20 s.
+Sizes: h4, β = 0.8; law at d = 10⁶; runs at d = 4096.  Run time: about 20 s.
 Command: ``emergence figures width_scaling``.
 """
 
@@ -30,7 +31,9 @@ from matplotlib.figure import Figure
 from .._types import Array
 from ..compare import Experiment, measure
 from ..compare.exponent_fit import fit_exponent
-from .style import house_style, label_at, label_decades, panels, series
+from .captions import count_text, exponent_text, problem_facts, quiet_facts, run_text
+from .settings import check_power_law
+from .style import house_style, label_decades, panels, points, series, wrapped
 
 SUMMARY = "Loss after a long time against the number of students, with the fitted exponent"
 SIZES: dict[str, dict[str, Any]] = {
@@ -46,88 +49,106 @@ SIZES: dict[str, dict[str, Any]] = {
 SECONDS = {"full": 20.0, "quick": 6.0}
 
 
+def check(sizes: dict[str, Any]) -> None:
+    """Refuse what has no power law, or is no experiment."""
+    check_power_law(sizes["beta"])
+    _experiments(sizes)
+
+
+def _experiments(sizes: dict[str, Any]) -> tuple[list[Experiment], Experiment]:
+    """Of the law at every P, and of the runs."""
+    laws, run = [], sizes["run"]
+    for P in sizes["P"]:
+        widths = np.unique(np.round(np.geomspace(sizes["smallest"] * P, 0.95 * P, sizes["widths"])).astype(int))
+        laws.append(Experiment(
+            "width", "finite_law", beta=sizes["beta"], P=P, m=P, d=sizes["d"], seeds=sizes["draws"],
+            widths=tuple(widths.tolist()),
+        ))  # fmt: skip
+    return laws, Experiment(
+        "width", "leap", beta=sizes["beta"], P=run["P"], m=run["P"], d=run["d"], seeds=run["seeds"],
+        widths=tuple(run["widths"]),
+    )  # fmt: skip
+
+
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """Floors and final losses as shares of the loss at the start.
 
     Returns
     -------
     dict
-        ``P`` (N,), ``m``, ``mean``, ``low``, ``high`` (N, W): the law after all time, mean and 10–90 %, W widths
-        below P; ``fit`` (3,), ``window`` (2,): exponent of the largest P and its interval, in m + ½; ``beta`` ();
-        ``run_m`` (V,), ``run`` (4, V): mean, least and largest of the flows, law from the same starts;
-        ``run_P``, ``run_seeds`` ().
+        ``P`` (N,), of each, number i, ``m{i}``, ``mean{i}``, ``low{i}``, ``high{i}`` (W,): the law after all time, mean
+        and 10–90 %, at widths below P; ``fit`` (3,), ``fit_law``, ``window`` (2,): of the largest P exponent and its
+        interval, amplitude and end, window, in m + ½; ``beta`` (); ``run_widths`` (V,), ``run`` (4, V): mean, least
+        and largest of the runs, law from the same starts; facts of the largest law's problem and of the runs.
     """
-    beta, curves = sizes["beta"], []
-    for P in sizes["P"]:
-        widths = np.unique(np.round(np.geomspace(sizes["smallest"] * P, 0.95 * P, sizes["widths"])).astype(int))
-        law = Experiment(
-            "width", "finite_law", beta=beta, P=P, m=P, d=sizes["d"], seeds=sizes["draws"],
-            widths=tuple(widths.tolist()),
-        )  # fmt: skip
+    (laws, flows), beta, curves = _experiments(sizes), sizes["beta"], []
+    for law in laws:
         found = measure(law, seed)
         share = found.rows / law.problem.activation.second_moment * 2
-        curves.append((widths, share.mean(axis=0), *np.quantile(share, [0.1, 0.9], axis=0)))
-    fit = fit_exponent(found.x, found.rows, window=(float(found.x[0]), 0.6 * P))
-    m, mean, low, high = (np.array(column) for column in zip(*curves, strict=True))
-    run = sizes["run"]
-    flows = Experiment(
-        "width", "leap", beta=beta, P=run["P"], m=run["P"], d=run["d"],
-        seeds=run["seeds"], widths=tuple(run["widths"]),
-    )  # fmt: skip
+        curves.append((np.array(law.widths), share.mean(axis=0), *np.quantile(share, [0.1, 0.9], axis=0)))
+    fit = fit_exponent(found.x, share, window=(float(found.x[0]), 0.6 * laws[-1].P))
+    data: dict[str, Array] = {}
+    for i, curve in enumerate(curves):
+        data |= {f"{name}{i}": part for name, part in zip(("m", "mean", "low", "high"), curve, strict=True)}
     found = measure(flows, seed)
     rows, same = (2 * part / flows.problem.activation.second_moment for part in (found.rows, found.same))
-    return {
-        "P": np.array(sizes["P"]), "m": m, "mean": mean, "low": low, "high": high, "beta": np.array(beta),
-        "fit": np.array([fit.exponent, fit.low, fit.high]), "window": np.array(fit.window),
-        "run_m": np.array(run["widths"]), "run_P": np.array(run["P"]), "run_seeds": np.array(run["seeds"]),
+    return data | {
+        "P": np.array(sizes["P"]), "beta": np.array(beta), "fit": np.array([fit.exponent, fit.low, fit.high]),
+        "fit_law": np.array([fit.amplitude, fit.end]), "window": np.array(fit.window),
+        "run_widths": np.array(flows.widths),
         "run": np.stack([rows.mean(0), rows.min(0), rows.max(0), same.mean(0)]),
-    }  # fmt: skip
+    } | problem_facts(laws[-1].problem, "law") | quiet_facts(flows)  # fmt: skip
 
 
 def draw(data: dict[str, Array], width: str = "text") -> Figure:
-    """The law and the flows, side by side but in a column."""
+    """The law and the runs, side by side but in a column."""
     with house_style(width):
-        figure, (law, runs) = panels(width, 2, tall=1.6, flat=0.45)
-        _law(law, data)
-        _runs(runs, data)
+        figure, (law, runs) = panels(width, 2, tall=1.9, flat=0.5)
+        room = figure.get_figwidth() * (0.85 if width == "column" else 0.42)
+        _law(law, data, room)
+        _runs(runs, data, room)
         for axis in (law, runs):
             axis.set(xscale="log", yscale="log", xlabel=r"students $m$")
             label_decades(axis.xaxis, axis.yaxis)
     return figure
 
 
-def _law(axis: Axes, data: dict[str, Array]) -> None:
+def _law(axis: Axes, data: dict[str, Array], room: float) -> None:
+    count, slope = len(data["P"]), 1 - 2 * float(data["beta"])
     for i, P in enumerate(data["P"]):
-        look, m, mean = series(i), data["m"][i], data["mean"][i]
-        axis.fill_between(m, data["low"][i], data["high"][i], color=look["color"], alpha=0.25, linewidth=0)
-        axis.plot(m, mean, color=look["color"], linestyle=look["linestyle"])
-        label_at(axis, f"$P={int(P)}$", (m[0], mean[0]), (2, 7), color=look["color"])
-    m, mean, slope = data["m"][-1], data["mean"][-1], 1 - 2 * float(data["beta"])
-    ends = np.array([m[0], 0.5 * m[-1]])
-    axis.plot(ends, 0.6 * mean[0] * (ends / ends[0]) ** slope, color="0.25", linewidth=0.7)
-    value, low, high = data["fit"]
-    text = f"$P={int(data['P'][-1])}$\nfit {value:.3f} [{low:.3f}, {high:.3f}]\nasymptote {slope:.3f}"
-    axis.text(1.0, 0.97, text.replace("-", "−"), transform=axis.transAxes, ha="right", va="top")
-    axis.set_ylim(0.12 * mean[0], 2 * data["mean"].max())
-    axis.set_xlim(0.8 * data["m"].min(), 1.5 * data["P"].max())
-    axis.set(ylabel="loss after all time / initial loss")
-    axis.set_title("finite law", loc="left")
-
-
-def _runs(axis: Axes, data: dict[str, Array]) -> None:
-    m, (mean, low, high, law) = data["run_m"], data["run"]
-    look, P = series(0), int(data["run_P"])
-    axis.plot(m[m <= P], law[m <= P], color="black", label="finite law", zorder=3)
-    axis.errorbar(
-        m, mean, [mean - low, high - mean], fmt="o", color=look["color"], markerfacecolor="white", elinewidth=0.8,
-        capsize=2, label=f"gradient flow, {int(data['run_seeds'])} seeds", zorder=4,
+        look, m, mean = series(i), data[f"m{i}"], data[f"mean{i}"]
+        axis.fill_between(m, data[f"low{i}"], data[f"high{i}"], color=look["color"], alpha=0.25, linewidth=0)
+        axis.plot(m, mean, color=look["color"], linestyle=look["linestyle"], label=f"$P={int(P)}$")
+    (exponent, low, high), (amplitude, end) = data["fit"], data["fit_law"]
+    x = np.geomspace(data["window"][0], data["window"][1], 100)
+    axis.plot(
+        x - 0.5, amplitude * (x**exponent - end**exponent), color="black", linewidth=points(0.8), zorder=3,
+        label=r"fit $A\,((m+\frac{1}{2})^{-\gamma}-(P\,'+\frac{1}{2})^{-\gamma})$",
     )  # fmt: skip
-    axis.axvline(P, color="0.5", linewidth=0.7, linestyle=":")
-    label_at(axis, "$m=P$", (P, 1.0), (3, 0), color="0.35")
-    bottom = 0.2 * mean[m <= P].min()
-    beyond = int(np.ceil(np.log10(max(mean[m > P].max(), 1e-12))))
-    label_at(axis, rf"$m>P$: $<10^{{{beyond}}}$", (P, 2 * bottom), (3, 0), color="0.35")
+    tops, ends = ([f(data[f"mean{i}"]) for i in range(count)] for f in (np.max, lambda mean: mean[mean > 0][-1]))
+    axis.set_ylim(0.05 * max(min(ends), 1e-3 * min(tops)), 2 * max(tops))
+    axis.set_xlim(0.8 * data["m0"].min(), 1.5 * data["P"].max())
+    axis.set(ylabel="loss after all time / initial loss")
+    text = f"finite law, $d={count_text(int(data['law_d']))}$, exponent {exponent_text(exponent, low, high)}"
+    axis.set_title(wrapped(f"{text}, of many directions {slope:.3f}".replace("-", "−"), room), loc="left")
+    axis.legend(loc="lower left", handlelength=1.8)
+
+
+def _runs(axis: Axes, data: dict[str, Array], room: float) -> None:
+    m, (mean, low, high, law) = data["run_widths"], data["run"]
+    look, P = series(0), int(data["run_P"])
+    axis.plot(m[m <= P], law[m <= P], color="black", label="finite law of their starts", zorder=3)
+    axis.errorbar(
+        m, mean, [mean - low, high - mean], fmt="o", color=look["color"], markerfacecolor="white",
+        elinewidth=points(0.8), capsize=points(2), label="SGD, mean and range", zorder=4,
+    )  # fmt: skip
+    axis.axvline(P, color="0.5", linewidth=points(0.7), linestyle=":", label="$m=P$")
+    bottom = 0.2 * mean[m <= P].min(initial=mean[0])
+    note = ""
+    if (m > P).any():
+        beyond = int(np.ceil(np.log10(max(mean[m > P].max(), 1e-12))))
+        note = f", where $m>P$ below $10^{{{beyond}}}$"
     axis.set_ylim(bottom, 1.6)
     axis.set(ylabel="final loss / initial loss")
     axis.legend(loc="lower left")
-    axis.set_title(f"gradient flow, $P={P}$", loc="left")
+    axis.set_title(wrapped(run_text(data, m="") + note, room), loc="left")

@@ -1,4 +1,4 @@
-"""Is every text of a picture whole and free?"""
+"""Is every text of a picture whole, and free of other texts, curves and points?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Collection
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -24,7 +26,10 @@ def visible_texts(figure: Figure) -> list[tuple[Text, Bbox]]:
 
 
 def assert_readable(figure: Figure, *, slack: float = 0.0, crowded: Collection[Text] = ()) -> None:
-    """No text is clipped by the page, but for ``slack`` pixels; none overlaps another, but for ``crowded`` ones."""
+    """No text is clipped by the page, but for ``slack`` pixels; none lies on another or on data but ``crowded`` ones.
+
+    Data are lines and markers; bands are there to be written on.
+    """
     texts, page = visible_texts(figure), figure.bbox.padded(slack)
     for text, box in texts:
         inside = page.x0 <= box.x0 and page.y0 <= box.y0 and box.x1 <= page.x1 and box.y1 <= page.y1
@@ -33,6 +38,23 @@ def assert_readable(figure: Figure, *, slack: float = 0.0, crowded: Collection[T
     for (one, box), (other, other_box) in itertools.combinations(free, 2):
         # 1 px²: touching boxes of neighbouring tick labels
         assert shared_area(box, other_box) <= 1, f"{one.get_text()!r} overlaps {other.get_text()!r}"
+
+    for axis in figure.axes:
+        for line in axis.lines:
+            marked = line.get_marker() not in ("None", "", None)
+            margin = 0.5 * line.get_markersize() * figure.dpi / 72 * marked - 1  # 1 px: of a letter
+            path = line.get_transform().transform_path(line.get_path()).cleaned(remove_nans=True)
+            for text, box in free:
+                seen = Bbox.intersection(box.padded(margin), axis.bbox) if line.get_clip_on() else box.padded(margin)
+                if seen is not None and line.get_visible() and len(path.vertices):
+                    assert not _touches(line, path, seen), f"{text.get_text()!r} lies on {line.get_label()!r}"
+
+
+def _touches(line: Line2D, path: Path, box: Bbox) -> bool:
+    if line.get_linestyle() == "None":
+        x, y = path.vertices[:-1].T  # the last ends the path
+        return bool(((x > box.x0) & (x < box.x1) & (y > box.y0) & (y < box.y1)).any())
+    return bool(path.intersects_bbox(box, filled=False))
 
 
 def shared_area(one: Bbox, other: Bbox) -> float:

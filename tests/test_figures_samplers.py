@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from figure_texts import assert_readable, visible_texts
-from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.collections import QuadMesh
 from scipy.stats import beta, ks_2samp
 
 from emergence._types import Array
@@ -20,7 +20,6 @@ from emergence.figures import phase_diagram, samplers, spectra
 from emergence.figures.catalogue import recipe
 from emergence.figures.samplers import critical_distance, ks_distance
 from emergence.figures.style import WIDTHS, save
-from emergence.problem import Activation, Problem, Teacher
 from emergence.simulate.danger import SAFE, largest_kick
 
 Data = dict[str, Array]
@@ -51,10 +50,12 @@ def test_phase_diagram_scales(found: dict[str, Data]) -> None:
     data = found["phase_diagram"]
     # 0.05: η_p = 4 I c² a s_0 / (d φ(1) φ'(1)) = 2 s_0/d for h_4; the best of 4 has Φ-quantile ½(1 + 2^{−1/4})
     # of |z| = 1.40 as d → ∞, s_0 = 1.97/d, with corrections of order 1/d
-    np.testing.assert_allclose(data["threshold"] * data["d"] ** 2, 2 * 1.97, rtol=0.05)
-    problem = Problem(Activation("h4"), Teacher([1.0]), d=int(data["edge_d"][0]), m=4)
-    flow_time = 5 / (8 * 0.5 * data["edge_threshold"][0] * problem.d)
-    kick = largest_kick(problem, data["edge_danger"][0], 1, 3 * flow_time / data["edge_danger"][0])
+    threshold = phase_diagram._scales(TINY["phase_diagram"], 2048)[1]
+    assert threshold * 2048**2 == pytest.approx(2 * 1.97, rel=0.05)
+    problem, threshold, _ = phase_diagram._scales(TINY["phase_diagram"], int(data["edge_d"][0]))
+    flow_time = 5 / (8 * 0.5 * threshold * problem.d)
+    danger = data["edge_danger"][0] * threshold
+    kick = largest_kick(problem, danger, 1, 3 * flow_time / danger)
     assert kick == pytest.approx(SAFE, rel=0.02)  # 1/(8 s_0) is a few per cent off; κ feels its logarithm
     run = data["kick"] <= phase_diagram.UNSEEN
     assert ((data["tested"] > 0) == run).all(), "only where leap has something to say"
@@ -64,12 +65,11 @@ def test_phase_diagram_scales(found: dict[str, Data]) -> None:
     assert data["followed"][1, 0] == data["tested"][1, 0], "far below η_p noise plays no part"
 
 
-def test_pooled_fractions_have_exact_intervals() -> None:
-    hits, of = np.array([[3, 1], [5, 9]]), np.array([[4, 2], [8, 9]])
-    pooled = phase_diagram._pooled(hits, of, np.array([[True, False], [True, False]]))
-    assert pooled[0, 0] == 8 / 12 and np.isnan(pooled[1]).all()
+def test_fractions_have_exact_intervals() -> None:
+    found = phase_diagram._intervals(np.array([[3, 1]]), np.array([[4, 0]]))
     # 1e-6: binomtest's root finder; the bounds are quantiles of beta laws (Clopper & Pearson 1934)
-    np.testing.assert_allclose(pooled[0, 1:], [beta.ppf(0.025, 8, 5), beta.ppf(0.975, 9, 4)], rtol=1e-6)
+    np.testing.assert_allclose(found[:, 0, 0], [beta.ppf(0.025, 3, 2), beta.ppf(0.975, 4, 1)], rtol=1e-6)
+    assert np.isnan(found[:, 0, 1]).all(), "none was tested"
 
 
 def test_distances_and_their_critical_value() -> None:
@@ -130,24 +130,32 @@ def test_size_and_room_for_text(found: dict[str, Data], name: str, width: str) -
     figure = recipe(name).figure(found[name], "quick", width)
     assert figure.get_figwidth() == WIDTHS[width]
     assert len(visible_texts(figure)) > 12
-    assert_readable(figure, slack=1)  # pixel: hinting at the edge of the page
+    counts = {text for axis in figure.axes for text in axis.texts if "/" in text.get_text()}  # on contours, on a ground
+    assert_readable(figure, slack=1, crowded=counts)  # pixel: hinting at the edge of the page
 
 
 def test_phase_diagram_artists(found: dict[str, Data]) -> None:
     data = found["phase_diagram"]
-    plane, fractions = phase_diagram.draw(data).axes[:2]
+    figure = phase_diagram.draw(data)
+    plane, fractions = figure.axes[:2]
     assert (plane.get_xscale(), plane.get_yscale()) == ("log", "log")
     assert "dimension" in plane.get_xlabel() and "step size" in plane.get_ylabel()
     (mesh,) = (item for item in plane.collections if isinstance(item, QuadMesh))
     shown = np.ma.masked_invalid(mesh.get_array()).reshape(3, 2).T
     assert (shown.mask == (data["tested"] == 0)).all()
     np.testing.assert_array_equal(shown.compressed(), (data["followed"] / np.maximum(data["tested"], 1))[~shown.mask])
+    corners = mesh.get_coordinates()
+    assert np.ptp(corners[:, :, 0], axis=0).max() == np.ptp(corners[:, :, 1], axis=1).max() == 0, "a rectangle"
+    counts = [f"{k}/{n}" for k, n in zip(data["followed"].ravel(), data["tested"].ravel(), strict=True) if n]
+    assert [text.get_text() for text in plane.texts] == counts
     lines = {str(line.get_label()): line.get_ydata() for line in plane.lines}
-    np.testing.assert_array_equal(lines[r"$\eta_p$: drift = noise"], data["edge_threshold"])
-    np.testing.assert_array_equal(lines[r"$\kappa = 1/4$"], data["edge_danger"])
-    assert fractions.get_xscale() == "log" and fractions.get_ylim()[0] == 0
-    bands = [item for item in fractions.collections if isinstance(item, PolyCollection)]
-    assert len(bands) == 2, "an interval around each pooled fraction"
+    assert (lines[r"$\eta_p$: drift = noise"] == 1).all()
+    np.testing.assert_array_equal(lines[r"$\kappa=1/4$: single samples"], data["edge_danger"])
+    np.testing.assert_array_equal(lines["ceiling"], data["edge_ceiling"])
+    assert "SGD (leap), $h_{4}$, $P=1$, $m=4$, 3 seeds a cell" in figure.get_suptitle()
+    for bars, d, kick, of in zip(fractions.containers, data["d"], data["kick"], data["tested"], strict=True):
+        assert bars.get_label() == f"$d={d}$"
+        assert len(bars.lines[0].get_xdata()) == ((kick <= SAFE) & (of > 0)).sum(), "each dimension by itself"
 
 
 def test_samplers_artists(found: dict[str, Data]) -> None:

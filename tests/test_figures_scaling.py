@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 from figure_texts import assert_readable
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from emergence._types import Array
 from emergence.compare.exponent_fit import fit_exponent
+from emergence.figures import compute_frontier
 from emergence.figures.catalogue import recipe
 from emergence.figures.style import WIDTHS, save
 from emergence.problem import Activation, Problem, Teacher
@@ -26,7 +30,7 @@ from emergence.theory.resource_curves import samples_horizon_step
 LAW = {"P": 300, "m": 600, "d": 100_000, "draws": 8}
 RUN = {"P": 4, "d": 1024}
 TINY: dict[str, dict[str, Any]] = {
-    "time_scaling": LAW | {"beta": [0.8, 1.3], "run": RUN | {"beta": [1.3], "m": 8, "seeds": 6}},
+    "time_scaling": LAW | {"beta": [0.8, 1.3], "run": RUN | {"m": 8, "seeds": 6}},
     "sample_scaling": {
         "beta": 0.8, "P": 4, "m": 8, "d": 128, "seeds": 6, "draws": 8,
         "sweeps": [
@@ -73,6 +77,7 @@ def test_time_scaling_holds_the_law_and_its_exponents() -> None:
     found = data("time_scaling")
     np.testing.assert_allclose(found["asymptote"], [-0.6 / 0.8, -1.6 / 1.3])
     T, a = law(**LAW).recovery, Teacher.power_law(300, 0.8).a
+    assert found["run_beta"].tolist() == [1.3], "every second"
     for x, mean in list(zip(found["x"][0], found["mean"][0], strict=True))[::30]:
         ledger = (a**2 * (1 + np.exp(np.minimum(4 * a * (x - T), 300))) ** -2).sum(axis=1).mean()
         assert mean == pytest.approx(ledger, rel=1e-6, abs=1e-8)  # the law leaves out what is over to 4e-9
@@ -108,15 +113,15 @@ def test_sample_scaling_shows_sgd_beside_its_law_and_the_rule() -> None:
 
 def test_width_scaling_is_the_sum_over_directions_without_a_student() -> None:
     found = data("width_scaling")
-    a, m = Teacher.power_law(400, 0.8).a, int(found["m"][1][5])
+    a, m = Teacher.power_law(400, 0.8).a, int(found["m1"][5])
     T = law(400, m, 100_000, 8).recovery
-    assert found["mean"][1][5] == pytest.approx((a**2 * np.isinf(T)).sum(axis=1).mean(), rel=1e-12)
+    assert found["mean1"][5] == pytest.approx((a**2 * np.isinf(T)).sum(axis=1).mean(), rel=1e-12)
     # greedy selection differs from the m strongest in lucky ones only, which leave more behind
-    best = np.array([np.sum(a[int(m) :] ** 2) for m in found["m"][1]])
-    assert (found["mean"][1] >= best).all() and (found["mean"][1] < 3 * best)[:-2].all()
+    best = np.array([np.sum(a[int(m) :] ** 2) for m in found["m1"]])
+    assert (found["mean1"] >= best).all() and (found["mean1"] < 3 * best)[:-2].all()
     mean, least, largest, same = found["run"]
     assert (least <= mean).all() and (mean <= largest).all()
-    floor = found["run_m"] < 6
+    floor = found["run_widths"] < 6
     np.testing.assert_allclose(mean[floor], same[floor], atol=0.02)  # what has no student stays: measured 0.003
 
 
@@ -194,7 +199,7 @@ def test_pictures_have_their_size_scales_labels_and_room(name: str, width: str) 
     assert figure.get_size_inches()[0] == WIDTHS[width]
     for axis in panels(figure):
         assert axis.get_ylabel()
-        if axis.get_ylabel() not in ("slope", "fitted exponent"):
+        if axis.get_ylabel() not in ("local slope", "fitted exponent"):
             assert axis.get_xscale() == axis.get_yscale() == "log"
     assert_readable(figure)
 
@@ -207,7 +212,56 @@ def test_curves_are_the_data() -> None:
     lines = {tuple(np.asarray(line.get_ydata())) for line in panels(drawn("compute_frontier", "text"))[0].lines}
     assert tuple(data("compute_frontier")["best"]) in lines
     axis = panels(drawn("width_scaling", "text"))[0]
-    assert {tuple(row) for row in data("width_scaling")["mean"]} <= {tuple(line.get_ydata()) for line in axis.lines}
+    means = {tuple(data("width_scaling")[f"mean{i}"]) for i in range(2)}
+    assert means <= {tuple(line.get_ydata()) for line in axis.lines}
+
+
+@pytest.mark.parametrize("name", ["time_scaling", "width_scaling"])
+def test_the_fit_that_is_printed_is_drawn(name: str) -> None:
+    found, axis = data(name), drawn(name, "text").axes[0]
+    fits = [line for line in axis.lines if to_rgb(str(line.get_color())) == (0, 0, 0)]
+    exponents, laws, windows = (np.atleast_2d(found[key]) for key in ("fit", "fit_law", "window"))
+    assert len(fits) == len(exponents)
+    for line, (exponent, *_), (amplitude, end), window in zip(fits, exponents, laws, windows, strict=True):
+        x = np.geomspace(*window, 100)
+        shift = 0.5 if name == "width_scaling" else 0.0  # the sum over p > m starts at m + ½
+        np.testing.assert_allclose(line.get_xdata(), x - shift, rtol=1e-12)  # rounding
+        np.testing.assert_allclose(line.get_ydata(), amplitude * (x**exponent - end**exponent), rtol=1e-12)
+        # the residual of a fit to a mean over eight starts
+        curve = (found["x"][0], found["mean"][0]) if name == "time_scaling" else (found["m1"], found["mean1"])
+        if line is fits[0]:
+            np.testing.assert_allclose(line.get_ydata(), np.interp(line.get_xdata(), *curve), rtol=0.25)
+
+
+def test_the_fits_of_the_frontier_go_through_the_envelope() -> None:
+    found = data("compute_frontier")
+    lines = {str(line.get_label()): line for line in drawn("compute_frontier", "text").axes[0].lines}
+    for name, key in (("fit with a tail", "flow_fit"), ("straight line", "flow_line_fit")):
+        (line,) = (each for label, each in lines.items() if label.startswith(name))
+        t, y = line.get_data()
+        assert f"{found[key][0]:.3f}".replace("-", "−") in str(line.get_label())
+        off = np.log(y / np.interp(t, found["x"], found["best"]) / compute_frontier.LOWERED)
+        assert abs(off.mean()) < 1e-9 and np.abs(off).max() < 0.5  # rounding; steps of 64 students
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if name != "dimension"])
+def test_simulated_points_say_by_which_sampler_and_of_how_many_seeds(name: str) -> None:
+    stated = " ".join(text.get_text() for text in drawn(name, "text").findobj(Text))
+    method = "gradient flow" if name == "compute_frontier" else "SGD (leap)"
+    assert method in stated and "6 seeds" in stated.replace("\n", " ")
+
+
+def test_sample_scaling_shows_the_band_of_its_seeds_and_the_predicted_exponents() -> None:
+    found = data("sample_scaling")
+    for i, axis in enumerate(panels(drawn("sample_scaling", "text"))):
+        band = next(item for item in axis.collections if isinstance(item, PolyCollection))
+        low, high = found[f"band{i}"]
+        y = band.get_paths()[0].vertices[:, 1]
+        assert y.min() == low.min() and y.max() == high.max()
+        assert (low <= found[f"best{i}"][0] * (1 + 1e-9)).mean() > 0.9  # a mean may leave a band of six seeds
+        title = axis.get_title(loc="left").replace("−", "-")
+        for value in (-0.375, *([-0.6] if i == 0 else [])):  # (1 − 2β)/2β, 1 − 2β at β = 0.8
+            assert f"{value:.3f}" in title
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -217,9 +271,9 @@ def test_an_exponent_is_shown_with_its_interval_and_its_asymptote(name: str) -> 
         bars = [c for axis in figure.axes for c in axis.containers if hasattr(c, "has_yerr") and c.has_yerr]
         assert len(bars) == 2, "the fit with a tail and the straight line"
         return
-    stated = " ".join(text.get_text() for axis in figure.axes for text in axis.texts)
+    stated = " ".join(text.get_text() for text in figure.findobj(Text))
     assert stated.count("[") == stated.count("]") >= 1
-    fits = [value for key, value in data(name).items() if key.startswith("fit") or key.endswith("_fit")]
+    fits = [value for key, value in data(name).items() if key.rstrip("01") == "fit" or key.endswith("_fit")]
     for value in np.concatenate([fit[:3] for fit in fits]):  # an exponent and its interval
         assert f"{value:.3f}".replace("-", "−") in stated
 

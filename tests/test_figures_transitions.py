@@ -15,14 +15,16 @@ from matplotlib.text import Text
 from emergence.figures import emergence, overlay, transition_times
 from emergence.figures.catalogue import Data, recipe
 from emergence.figures.style import SLIDE, WIDTHS, save
+from emergence.figures.watched_run import LONGEST
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem.seeds import DIRECTIONS, seed_stream
 from emergence.theory import finite_law
 
 TINY = {
-    "emergence": {"activation": "h4", "beta": 1.0, "P": 2, "m": 8, "d": 128, "draws": 20, "records": 100},
+    "emergence": {"activation": "h4", "beta": 1.0, "P": 2, "m": 8, "d": 128, "draws": 20},
     "transition_times": {"problems": 4, "P": 2, "dimension": 100, "step_size": 1e-3},
     "overlay": {
+        "sampler": "leap",
         "activation": "h4",
         "P": 2,
         "beta": 1.0,
@@ -64,6 +66,21 @@ def test_emergence_holds_one_run_and_the_law() -> None:
     assert np.isnan(found["fitted"]).all() or found["fitted"][1] <= found["fitted"][0] <= found["fitted"][2]
 
 
+def test_steps_are_as_wide_as_they_are_in_time() -> None:
+    """The strength is logistic: from 10 to 90 % it takes ln 81/(4 a φ(1)), whatever the distance of the looks."""
+    found = data("emergence")
+    for a, x in zip(Teacher.power_law(2, beta=1.0).a, found["strengths"].T, strict=True):
+        inside = (x > 0.1) & (x < 0.9)
+        assert inside.sum() >= 5
+        edge = int(np.argmax(x >= 0.9)) + 1
+        low, high = np.interp([0.1, 0.9], x[:edge], found["times"][:edge])
+        # 0.1: r² is not yet 1 when the strength passes 10 %, and the macro-steps are to a tenth
+        assert high - low == pytest.approx(np.log(81) / (4 * a), rel=0.1)
+    shown = found["times"][found["times"] >= found["grid"][0]]
+    gaps = np.diff(shown) / shown[:-1]
+    assert gaps.max() <= LONGEST * (1 + 1e-9)  # a line's width on the axis
+
+
 def test_transition_times_are_ratios_of_their_own_times() -> None:
     found = data("transition_times")
     N = found["measured"].size
@@ -100,9 +117,11 @@ def test_overlay_of_the_catalogue_compares_its_own_problem() -> None:
     problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=64, m=4)
     rows = problem.initial_directions(seed_stream(0, 0, DIRECTIONS))[:, :2]  # of the first seed
     best = int(np.argmax(problem.a * rows**2)) % 2  # of h_4: the largest a r² is assigned first
-    s0 = np.max(rows[:, best] ** 2)
+    s0, a = np.max(rows[:, best] ** 2), problem.a[best]
+    # from alignment the norm grows at the rate 4a, with K = ⅛ for h_4: ∫ (1[s ≥ ½] − s²)/(8 s² (1 − s)) ds
+    recovered = 1 / (8 * a * s0) + np.log(a / problem.init_scale**2) / (4 * a) + 1 / (8 * a)
     # 1e-9: rounding of the change to P + m coordinates
-    assert found["closed_form"][best] == pytest.approx(1 / (8 * problem.a[best] * s0), rel=1e-9)
+    assert found["closed_form"][best] == pytest.approx(recovered, rel=1e-9)
 
 
 # --- looks ----------------------------------------------------------------------------------------
@@ -113,7 +132,7 @@ def test_size_scales_labels_and_room(name: str, width: str) -> None:
     figure = drawn(name, width)
     assert figure.get_figwidth() == WIDTHS[width]
     assert all(axis.get_xscale() == "log" for axis in figure.axes)
-    scales = {"emergence": ["linear", "log"], "transition_times": ["log", "linear"] * 3}[name]
+    scales = {"emergence": ["linear", "log"], "transition_times": ["log", *["linear"] * 3]}[name]
     assert sorted(axis.get_yscale() for axis in figure.axes) == sorted(scales)
     assert any("flow time" in axis.get_xlabel() for axis in figure.axes)
     texts = visible_texts(figure)
@@ -122,7 +141,7 @@ def test_size_scales_labels_and_room(name: str, width: str) -> None:
     assert_readable(figure)
 
 
-def test_emergence_draws_every_direction_and_the_asymptotic_slope() -> None:
+def test_emergence_draws_every_direction_of_its_run() -> None:
     found = data("emergence")
     top, bottom = drawn("emergence").axes
     *steps, dots = top.lines
@@ -130,16 +149,25 @@ def test_emergence_draws_every_direction_and_the_asymptotic_slope() -> None:
     for p, step in enumerate(steps):
         np.testing.assert_array_equal(step.get_data(), (found["times"], found["strengths"][:, p]))
     np.testing.assert_array_equal(dots.get_xdata(), found["predicted"])
-    mean, run, slope = bottom.lines
+    mean, run = bottom.lines[:2]
     np.testing.assert_array_equal(mean.get_ydata(), found["expected"])
     np.testing.assert_array_equal(run.get_ydata(), found["loss"])
-    t, y = (np.asarray(part) for part in slope.get_data())
-    # 1e-12: t^−1, a power computed once
-    np.testing.assert_allclose(np.log(y[-1] / y[0]) / np.log(t[-1] / t[0]), -1, rtol=1e-12)
+    assert "SGD (leap), $h_{4}$, $P=2$, $d=128$, $m=8$" in drawn("emergence").get_suptitle()
+    assert "gradient flow" not in "".join(text.get_text() for text in drawn("emergence").findobj(Text)), "it is SGD"
+
+
+def test_emergence_draws_the_fit_whose_exponent_it_prints() -> None:
+    changed = {"fitted": np.array([-0.5, -0.6, -0.4]), "fit_law": np.array([3.0, 80.0]), "window": np.array([5.0, 40])}
+    fit = emergence.draw(data("emergence") | changed).axes[1].lines[2]
+    t, y = fit.get_data()
+    assert (t[0], t[-1]) == pytest.approx((5, 40))
+    # 1e-12: the same powers
+    np.testing.assert_allclose(y, emergence.RAISED * 3.0 * (t**-0.5 - 80.0**-0.5), rtol=1e-12)
+    assert f"{emergence.RAISED:g} times" in str(fit.get_label())
 
 
 @pytest.mark.parametrize(
-    ("fitted", "expected"), [((-0.98, -1.0, -0.96), "[-1.00, -0.96]"), ((np.nan,) * 3, "not measur")]
+    ("fitted", "expected"), [((-0.98, -1.0, -0.96), "[−1.00, −0.96]"), ((np.nan,) * 3, "not measur")]
 )
 def test_an_exponent_has_its_interval_or_is_not_given(fitted: tuple[float, ...], expected: str) -> None:
     figure = emergence.draw(data("emergence") | {"fitted": np.array(fitted)}, "column")
@@ -150,18 +178,19 @@ def test_transition_times_draw_what_is_tested_and_put_the_rest_on_the_edge() -> 
     found = {name: values.copy() for name, values in data("transition_times").items()}
     found["measured"][0], found["ratio"][:, 0] = np.inf, np.inf
     found["predicted"][:, 0] = found["predicted"][2, 0]
-    figure = transition_times.draw(found, "text")
-    for level in range(3):
-        times, ratios = figure.axes[level], figure.axes[3 + level]
-        tested = ~np.isnan(found["ratio"][level])
-        points = [line for line in times.lines if line.get_marker() != "None"]
-        assert sum(len(line.get_xdata()) for line in points) == tested.sum()
-        heights = np.concatenate([line.get_ydata() for line in points])
-        assert np.isfinite(heights).all() and heights.max() < times.get_ylim()[1]
-        below = np.concatenate([line.get_ydata() for line in ratios.lines if line.get_marker() != "None"])
-        assert below.max() == transition_times.EDGES[1]
-        title = ratios.get_title(loc="left")
-        assert all(f"{found['median'][level, j]:.3f} [" in title for j in range(2))
+    axes = {str(axis.get_label()): axis for axis in transition_times.draw(found, "text").axes}
+    points = [line for line in axes["times"].lines if line.get_marker() != "None"]
+    assert sum(len(line.get_xdata()) for line in points) == (~np.isnan(found["ratio"][2])).sum()
+    heights = np.concatenate([line.get_ydata() for line in points])
+    assert np.isfinite(heights).all() and heights.max() < axes["times"].get_ylim()[1]
+    for level, name in enumerate(("closed_form", "decoupled", "flow")):
+        ratio = found["ratio"][level][~np.isnan(found["ratio"][level])]
+        drawn_ = np.concatenate([line.get_ydata() for line in axes[name].lines if line.get_marker() != "None"])
+        np.testing.assert_array_equal(np.sort(drawn_), np.sort(np.clip(ratio, *transition_times.EDGES)))
+        title = axes[name].get_title(loc="left")
+        beyond = ((ratio < transition_times.EDGES[0]) | (ratio > transition_times.EDGES[1])).sum()
+        assert f"{ratio.size} pairs, {beyond} beyond the edges" in title and beyond >= 1
+        assert all(f"median {found['median'][level, j]:.3f}, " in title for j in range(2))
 
 
 def test_slides_have_larger_text_than_pages() -> None:
