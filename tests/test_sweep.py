@@ -172,6 +172,21 @@ def test_an_interrupt_while_an_executor_works_cancels_what_waits(tmp_path: Path)
     assert len(arrays(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_what_comes_between_the_files_of_a_result_leaves_none(
+    error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace_file(path: Path, content: bytes) -> None:
+        if path.suffix == ".json" and len(list(tmp_path.iterdir())) == 3:
+            raise error
+        path.write_bytes(content)
+
+    monkeypatch.setattr("emergence.compare.stored.replace_file", replace_file)
+    with pytest.raises(error):
+        sweep(POINTS[:3], tmp_path, workers=1)
+    assert len(arrays(tmp_path)) == 1
+
+
 @pytest.mark.parametrize("suffix", [".result.json", ".result.npz"])
 def test_half_a_result_is_none(whole: Sweep, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep(POINTS[:2], tmp_path, workers=1)
