@@ -18,6 +18,7 @@ from .output import columns_text, csv_text, json_text, prepare_directory, prepar
 from .progress import progress
 from .results import results_of
 from .settings import build_problem, build_run, build_schedule, read_directions, resolve
+from .sweeps import sweep as sweep
 from .terminal import show, tell
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """The command ``emergence``: flags in, exit code out.
 
-Exit codes: 0 done, 1 a strict comparison that does not agree or a refuted claim, 2 bad input (one line
-on stderr, nothing written) or a stdout that takes no result, 3 an inconclusive claim, 130 interrupted, 143 by SIGTERM.
-Heavy imports wait until a command runs.
+Exit codes: 0 done, 1 a strict comparison that does not agree, a refuted claim or a sweep with a point that failed,
+2 bad input (one line on stderr, nothing written) or a stdout that takes no result, 3 an inconclusive claim, 130
+interrupted, 143 by SIGTERM.  Heavy imports wait until a command runs.
 """
 
 from __future__ import annotations
@@ -142,6 +142,14 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--report", metavar="FILE.html", help="write the comparison here as one web page")
     _add_output(compare)
 
+    sweep = commands.add_parser("sweep", help="many points, kept one by one: what is there is not computed again")
+    sweep.add_argument("grid", metavar="GRID.toml", help="the points: what is fixed, what varies")
+    sweep.add_argument("--out", metavar="DIR", default="results/sweep", help="where to (default results/sweep)")
+    sweep.add_argument("--csv", metavar="FILE", help="write a table of all points here")
+    sweep.add_argument("--table", metavar="KIND", default="points", help="points, times or curves (default points)")
+    sweep.add_argument("--workers", type=integer, metavar="N", help="processes here (default one per core)")
+    sweep.add_argument("--dask", metavar="ADDRESS", help="workers of the Dask scheduler at this address instead")
+
     figures = commands.add_parser("figures", help="the paper's figures, computed once and drawn at any width")
     figures.add_argument("names", nargs="*", metavar="NAME", help="which ones (--list shows them)")
     figures.add_argument("--all", action="store_true", help="all of them")
@@ -219,8 +227,8 @@ def _run(words: list[str]) -> int:
         return 0
     if flags["command"] is None and flags["completion"] is None:
         parser.error(
-            "a command is needed: hermite, predict, exponents, law, step-size, width, simulate, compare, check or "
-            "figures"
+            "a command is needed: hermite, predict, exponents, law, step-size, width, simulate, compare, sweep, "
+            "check or figures"
         )
     if flags["command"] is not None:
         flags["stated"] = stated(parser, flags)

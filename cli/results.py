@@ -19,13 +19,13 @@ from .output import prepare_directory
 from .terminal import tell
 
 ASIDE = {  # where results go, what is printed, and how a run is computed: no part of what comes out
-    "checkpoint_seconds", "command_line", "json", "latex", "out", "overwrite", "report", "resume", "stated", "strict",
-    "version", "workers",
+    "checkpoint_seconds", "command_line", "csv", "dask", "json", "latex", "out", "overwrite", "report", "resume",
+    "stated", "strict", "table", "version", "workers",
 }  # fmt: skip
 BESIDE = {  # what commands may find beside their result
     "predict": ("quantiles", "sgd_law"), "simulate": ("step_check",), "compare": ("step_check",),
 }  # fmt: skip
-FILES = ("config", "directions", "strengths")  # settings that name a file, or may
+FILES = ("config", "directions", "grid", "strengths")  # settings that name a file, or may
 
 
 def stated(parser: argparse.ArgumentParser, flags: dict[str, Any]) -> str:

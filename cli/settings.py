@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import MISSING, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from .flags import KINDS, SETTINGS, Numbers
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..problem import Problem, Schedule
+    from ..problem import Activation, Problem, Schedule
     from ..simulate import Auto, Direct, Leap, Reduced, Run
 
 EMBEDDED: dict[str, Any] = {  # the problem and the run of the main job
@@ -70,11 +70,18 @@ def read_config(path: str, allowed: set[str]) -> dict[str, Any]:
             continue  # one file serves all commands
         if name in out:
             raise ValueError(f"the key {key!r} stands twice in the config {path}")
-        out[name] = _checked(key, value, kinds[name])
+        out[name] = checked_value(f"the config key {key!r}", value, kinds[name])
     return out
 
 
-def _checked(key: str, value: Any, kind: type) -> Any:
+def checked_value(what: str, value: Any, kind: type) -> Any:
+    """A value of a TOML file as the kind that its setting takes; ``what`` it is, in words.
+
+    Raises
+    ------
+    ValueError
+        It is of another kind.
+    """
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
@@ -84,10 +91,10 @@ def _checked(key: str, value: Any, kind: type) -> Any:
     if issubclass(kind, list):
         good = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
         if not good:
-            raise ValueError(f"the config key {key!r} must be a list of numbers, but is {value!r}")
+            raise ValueError(f"{what} must be a list of numbers, but is {value!r}")
         return [float(v) for v in value]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"the config key {key!r} must be of type {kind.__name__}, but is {value!r}")
+        raise ValueError(f"{what} must be of type {kind.__name__}, but is {value!r}")
     return value
 
 
@@ -110,10 +117,10 @@ def resolve(flags: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 def build_problem(values: dict[str, Any]) -> Problem:
     """The problem that the settings state."""
-    from ..problem import Activation, Problem, Teacher
+    from ..problem import Problem, Teacher
     from ..problem.checks import positive_integer
 
-    activation = Activation(values["activation"], values["high_pass"])
+    activation = _activation(values["activation"], values["high_pass"])
     if values["strengths"] is not None:
         teacher = Teacher(values["strengths"])
     else:
@@ -122,6 +129,14 @@ def build_problem(values: dict[str, Any]) -> Problem:
             raise ValueError(f"`d` must be at least P = {P}, but is {d}")
         teacher = Teacher.power_law(values["P"], values["beta"])
     return Problem(activation, teacher, values["d"], values["m"], values["init_scale"])
+
+
+@lru_cache(64)
+def _activation(text: str, cut: int) -> Activation:
+    """The activation; one object for the many problems of a sweep."""
+    from ..problem import Activation
+
+    return Activation(text, cut)
 
 
 def build_run(problem: Problem, values: dict[str, Any]) -> Run:

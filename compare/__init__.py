@@ -9,9 +9,11 @@ from .statistics import MedianEstimate, median_estimate
 from .step_check import StepCheck, check_step
 from .stored import Provenance, load, provenance, save
 from .suite import Report, Verdict, check
+from .sweeps import ComparePoint, LawPoint, PredictPoint, SgdLawPoint, SimulatePoint, Sweep, sweep
 
 __all__ = [
-    "Agreement", "Claim", "Comparison", "Experiment", "ExponentFit", "LocalExponents", "Measured", "MedianEstimate",
-    "Provenance", "Report", "StepCheck", "Verdict", "check", "check_step", "comparison_rows", "fit_exponent", "load",
-    "local_exponents", "measure", "median_estimate", "overlay", "provenance", "read_claims", "save",
+    "Agreement", "Claim", "ComparePoint", "Comparison", "Experiment", "ExponentFit", "LawPoint", "LocalExponents",
+    "Measured", "MedianEstimate", "PredictPoint", "Provenance", "Report", "SgdLawPoint", "SimulatePoint", "StepCheck",
+    "Sweep", "Verdict", "check", "check_step", "comparison_rows", "fit_exponent", "load", "local_exponents", "measure",
+    "median_estimate", "overlay", "provenance", "read_claims", "save", "sweep",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ import json
 import math
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ CODEC = Codec(
         StepSize, Verdict,
     ),
     {
-        Activation: Form(lambda sigma: {"text": sigma.name, "cut": sigma.cut}, Activation),
+        Activation: Form(lambda sigma: {"text": sigma.name, "cut": sigma.cut}, lru_cache(64, typed=True)(Activation)),
         Custom: Form(_refuse_function, Custom),
         Run: Form(lambda run: {field.name: getattr(run, field.name) for field in fields(Run)}, _made_run),
         Teacher: Form(
@@ -224,7 +225,8 @@ def _found(path: str | PathLike[str]) -> tuple[Path, Path]:
         return _pair(path)
     names = sorted(file.name.removesuffix(SIDECAR) for file in directory.glob("?*" + SIDECAR))
     if len(names) != 1:
-        several = f"holds several results, {', '.join(names)}: name one" if names else "holds no result"
+        first = ", ".join(names[:5] + ["…"] * (len(names) > 5))
+        several = f"holds several results, {first}: name one" if names else "holds no result"
         raise ValueError(f"{directory} {several}")
     return _pair(directory / names[0])
 

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 
     from .compare import (
         Claim,
+        ComparePoint,
         Comparison,
         Experiment,
         ExponentFit,
+        LawPoint,
+        PredictPoint,
         Provenance,
+        SgdLawPoint,
+        SimulatePoint,
+        Sweep,
         check,
         fit_exponent,
         load,
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
         provenance,
         read_claims,
         save,
+        sweep,
     )
     from .figures import plot
     from .problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher
@@ -59,11 +66,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Activation", "Auto", "Claim", "Comparison", "Constant", "Direct", "Experiment", "ExponentFit", "FiniteLaw", "Flow",
-    "Leap", "Piecewise", "PowerDecay", "Prediction", "Problem", "Provenance", "Reduced", "Run", "SgdLaw", "Simulation",
-    "Teacher", "TransitionLaw", "__version__", "advise", "check", "execute", "exponents", "finite_law", "fit_exponent",
-    "flow", "init_quantiles", "load", "measure", "overlay", "plot", "predict", "provenance", "read_claims",
-    "required_width", "resource_curves", "sample_curves", "save", "sgd", "sgd_law", "transition_law",
+    "Activation", "Auto", "Claim", "ComparePoint", "Comparison", "Constant", "Direct", "Experiment", "ExponentFit",
+    "FiniteLaw", "Flow", "LawPoint", "Leap", "Piecewise", "PowerDecay", "PredictPoint", "Prediction", "Problem",
+    "Provenance", "Reduced", "Run", "SgdLaw", "SgdLawPoint", "SimulatePoint", "Simulation", "Sweep", "Teacher",
+    "TransitionLaw", "__version__", "advise", "check", "execute", "exponents", "finite_law", "fit_exponent", "flow",
+    "init_quantiles", "load", "measure", "overlay", "plot", "predict", "provenance", "read_claims",
+    "required_width", "resource_curves", "sample_curves", "save", "sgd", "sgd_law", "sweep", "transition_law",
 ]  # fmt: skip
 _PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
 

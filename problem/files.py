@@ -127,8 +127,15 @@ def kept(directory: Path, name: str, facts: Any, compute: Callable[[], dict[str,
 @cache
 def code_digest() -> str:
     """Hash of the version and of the sources that make numbers: what is kept between runs is kept under it."""
-    root, digest = Path(__file__).parents[1], hashlib.sha256(__version__.encode())
-    for package in ("problem", "theory", "simulate", "compare"):
-        for source in sorted((root / package).rglob("*.py")):
+    packages = ("problem", "theory", "simulate", "compare")
+    return hashlib.sha256((__version__ + source_digest(*(f"{name}/**/*.py" for name in packages))).encode()).hexdigest()
+
+
+@cache
+def source_digest(*patterns: str) -> str:
+    """Hash of the sources of the package that match one of these patterns of paths."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for pattern in patterns:
+        for source in sorted(root.glob(pattern)):
             digest.update(source.name.encode() + b"\n" + source.read_bytes())
     return digest.hexdigest()

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
@@ -39,6 +37,7 @@ from .result import Divergence, LossCheck, Simulation
 from .run import Run
 from .samplers.direct import sampled_loss
 from .tasks import Board, perform
+from .workers import held_back, one_blas_thread, processes
 
 PATIENCE = 1.0  # seconds that a run must have lasted before processes are started for it
 POLL = 0.05  # seconds between looks at what is running
@@ -110,7 +109,7 @@ def execute(
     started = time.perf_counter()
     try:
         groups = sorted(groups if store is None else store.groups(groups))
-        with _one_blas_thread():
+        with one_blas_thread():
             parts, began = _gather(run, groups, starts, store, executor, count, progress)
     finally:
         if store is not None:
@@ -142,7 +141,7 @@ class _Pool:
     running: set[Future[Part]]
 
     def submit(self, *arguments: Any) -> Future[Part]:
-        with _held_back():
+        with held_back():
             future = self.executor.submit(perform, *arguments)
         self.running.add(future)
         return future
@@ -184,8 +183,8 @@ def _gather(
                     progress(now - told)
                     told = now
                 if apart and waiting and time.monotonic() - began > PATIENCE:
-                    apart = False
-                    pools += _processes(workers - 1, board)
+                    apart, own = False, processes(workers - 1)
+                    pools += [] if own is None else [_Pool(own, workers - 1, board, set())]
         except BaseException as error:
             board.stop()
             for future in tasks:
@@ -216,57 +215,6 @@ def _scratch(wanted: bool) -> Iterator[Path | None]:
         return
     with tempfile.TemporaryDirectory(prefix="emergence-", ignore_cleanup_errors=True) as directory:
         yield Path(directory) / "board"
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Tasks side by side want a core each; and products on several threads differ in the last bit from run to run."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        yield
-        return
-    with threadpool_limits(1, user_api="blas"):
-        yield
-
-
-def _processes(count: int, board: Board) -> list[_Pool]:
-    """A pool of ``count`` processes, one BLAS thread each; none where loky is not installed."""
-    try:
-        from loky import get_reusable_executor
-    except ImportError:
-        return []
-    environment = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
-    with _held_back():
-        executor = get_reusable_executor(
-            max_workers=count, initializer=_deaf, initargs=(os.getpid(),), env=environment, timeout=60
-        )
-    return [_Pool(executor, count, board, set())]
-
-
-def _deaf(parent: int) -> None:
-    """A worker hears of an interrupt by the board, not from the terminal; and it ends with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _held_back() -> Iterator[None]:
-    """Interrupts wait: what is started inside never hears one, not even before ``_deaf``."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _simulation(run: Run, starts: Array, parts: list[Part], order: Array, elapsed: float) -> Simulation:

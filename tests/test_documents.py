@@ -39,6 +39,7 @@ SMALL = {
     "simulate": SMALL_RUN,
     "compare": SMALL_RUN,
     "check": ["--claims", "one.toml"],
+    "sweep": ["--workers", "1"],
 }
 CLAIM = """
 [[claim]]
@@ -90,6 +91,7 @@ def test_every_page_has_commands_of_known_programs() -> None:
 def test_commands_run(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one.toml").write_text(CLAIM, encoding="utf-8")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     assert main([*words, *SMALL.get(words[0], [])]) == 0  # later flags win: the same command, small
 
 

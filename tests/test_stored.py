@@ -47,6 +47,7 @@ RUN = Run(
     directions=PROBLEM.initial_directions(1),
 )  # fmt: skip
 NOT_STORED = {"Auto", "Custom", "TransitionLaw"}  # a sampler still to be settled, a function, formulas
+NOT_STORED |= {"Sweep", "ComparePoint", "LawPoint", "PredictPoint", "SgdLawPoint", "SimulatePoint"}  # it is a directory
 
 
 def assert_same(one: Any, other: Any, where: str = "it") -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from .._types import Array
+from ..problem.checks import positive_integer
 from ..problem.problem import Problem
 from . import resource_curves, sample_curves
 from .finite_size_law import finite_law, law_of_starts
 from .finite_step_law import sgd_law_refusal
+from .greedy_chain import greedy_refusal
 from .resource_curves import Curve
 
 NOISELESS = ("flow_time", "samples_horizon_step", "width", "compute_width_time", "compute_width_samples")
@@ -40,6 +42,29 @@ def law_of(
     ValueError
         An unknown resource, something given that has no part in it, or something that it needs and is not given.
     """
+    check_request(resource, problem, directions, given)
+    if resource in SGD:
+        curve: Curve = getattr(sample_curves, resource)(problem, **given, quantiles=tuple(quantiles), seed=seed)
+        return curve
+    if directions is None:
+        law = finite_law(problem, draws=given.get("draws", _DRAWS), seed=seed, quantiles=tuple(quantiles))
+    else:
+        law = replace(law_of_starts(problem, directions[None, :, : problem.P]), quantiles=tuple(quantiles))
+    if resource in DIMENSION:
+        low = max(problem.P, 16)
+        wanted = given.get("dimensions", [low * 2**i for i in range(int(np.log2(max(problem.d / low, 1))) + 3)])
+        return getattr(resource_curves, resource)(law, [int(d) for d in wanted])  # type: ignore[no-any-return]
+    return getattr(resource_curves, resource)(law)  # type: ignore[no-any-return]
+
+
+def check_request(resource: str, problem: Problem, directions: Array | None, given: dict[str, Any]) -> None:
+    """Refuse what ``law_of`` would, before any work.
+
+    Raises
+    ------
+    ValueError
+        As ``law_of``.
+    """
     if resource not in RESOURCES:
         raise ValueError(f"RESOURCE must be one of {', '.join(RESOURCES)}, but is {resource!r}")
     allowed = {"batch", "label_noise"} if resource in SGD else {"draws"}
@@ -58,18 +83,14 @@ def law_of(
         refusal = sgd_law_refusal(problem)
         if refusal is not None:
             raise ValueError(refusal)
-        curve: Curve = getattr(sample_curves, resource)(problem, **given, quantiles=tuple(quantiles), seed=seed)
-        return curve
+        return
     if directions is None:
-        law = finite_law(problem, draws=given.get("draws", _DRAWS), seed=seed, quantiles=tuple(quantiles))
-    else:
-        if "draws" in given:
-            raise ValueError("`draws` are of random starts, but `directions` are given")
-        law = replace(law_of_starts(problem, directions[None, :, : problem.P]), quantiles=tuple(quantiles))
-    if resource in DIMENSION:
-        low = max(problem.P, 16)
-        wanted = given.get("dimensions", [low * 2**i for i in range(int(np.log2(max(problem.d / low, 1))) + 3)])
-        if any(d != int(d) for d in wanted):
-            raise ValueError(f"`dimensions` must be whole numbers, but are {wanted}")
-        return getattr(resource_curves, resource)(law, [int(d) for d in wanted])  # type: ignore[no-any-return]
-    return getattr(resource_curves, resource)(law)  # type: ignore[no-any-return]
+        positive_integer("draws", given.get("draws", _DRAWS))
+        refusal = greedy_refusal(problem.activation)
+        if refusal is not None:
+            raise ValueError(refusal)
+    elif "draws" in given:
+        raise ValueError("`draws` are of random starts, but `directions` are given")
+    wanted = given.get("dimensions", [])
+    if any(d != int(d) for d in wanted):
+        raise ValueError(f"`dimensions` must be whole numbers, but are {wanted}")
