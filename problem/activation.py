@@ -83,7 +83,7 @@ class Activation:
 
     @cached_property
     def breaks(self) -> Regularity:
-        """Where σ is not smooth, |x| ≤ 52."""
+        """Where σ is not smooth, ``|x| ≤ 52``."""
         return examine(self.expression)
 
     @cached_property
@@ -202,7 +202,7 @@ class Activation:
         return None
 
     def phi(self, s: ArrayLike) -> Array:
-        """``φ(s) = Σ c_k² s^k`` for |s| ≤ 1, elementwise; in single precision where s is."""
+        """``φ(s) = Σ c_k² s^k`` for ``|s| ≤ 1``, elementwise; in single precision where s is."""
         return self._series(_floats(s), self._squares, 0)
 
     def phi_slope(self, s: ArrayLike) -> Array:
