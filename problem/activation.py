@@ -203,15 +203,20 @@ class Activation:
 
     def phi(self, s: ArrayLike) -> Array:
         """``φ(s) = Σ c_k² s^k`` for ``|s| ≤ 1``, elementwise; in single precision where s is."""
-        return self._series(_floats(s), self._squares, 0)
+        return self._series(_floats(s), self._power_series[0], 0)
 
     def phi_slope(self, s: ArrayLike) -> Array:
         """``φ'(s)``, elementwise; in single precision where s is."""
-        return self._series(_floats(s), self._squares[1:] * np.arange(1, len(self._squares)), 1)
+        return self._series(_floats(s), self._power_series[1], 1)
 
     @cached_property
     def _squares(self) -> Array:
         return self.coefficients**2
+
+    @cached_property
+    def _power_series(self) -> tuple[_PowerSeries, _PowerSeries]:
+        """Those of φ and φ'."""
+        return _PowerSeries(self._squares), _PowerSeries(self._squares[1:] * np.arange(1, len(self._squares)))
 
     @cached_property
     def _tail(self) -> tuple[float, float, float]:
@@ -226,13 +231,13 @@ class Activation:
         mirrored -= float(alternating[: self.cut] @ self.removed**2 + alternating[: len(degrees)] @ self._squares)
         return mass, min(max(mirrored, -mass), mass), slope / mass
 
-    def _series(self, s: Array, terms: Array, order: int) -> Array:
-        if len(terms) <= 64 and not self._tail[0]:
-            return _horner(terms, s)
-        out = _horner(terms[:64], s)
+    def _series(self, s: Array, series: _PowerSeries, order: int) -> Array:
+        if series.head is None and not self._tail[0]:
+            return series(s)
+        out = (series.head or series)(s)
         large = np.abs(s) > _SMALL
         values = s[large] if s.ndim else s.reshape(1)[large.reshape(1)]
-        full = _horner(terms, values)
+        full = series(values)
         positive, negative, power = self._tail
         if positive:
             mass = np.where(values > 0, positive, negative * (-1.0) ** order)
@@ -253,23 +258,29 @@ def _floats(s: ArrayLike) -> Array:
     return values if values.dtype == np.float32 else values.astype(float, copy=False)
 
 
-def _horner(terms: Array, s: Array) -> Array:
-    """``Σ terms[k] s^k``; runs in s² and skips leading zeros where the parity allows."""
-    present = np.nonzero(terms)[0]
-    if not present.size:
-        return np.zeros_like(s)
-    first, stride = int(present[0]), 1
-    if np.all((present - first) % 2 == 0):
-        stride = 2
-    base = s * s if stride == 2 else s
-    out = np.full_like(s, terms[present[-1]])
-    for term in terms[first : present[-1] : stride][::-1]:
-        out *= base
-        out += term
-    squarings, singles = divmod(first, stride)  # NumPy's ** costs more than the whole series
-    for _ in range(squarings):
-        out *= base
-    return out * s if stride == 2 and singles else out
+class _PowerSeries:
+    """``Σ terms[k] s^k`` by Horner; in s² and without leading zeros where the parity allows.
+
+    ``head`` is the sum of the first 64 terms, None where these are all.
+    """
+
+    def __init__(self, terms: Array) -> None:
+        present = np.nonzero(terms)[0]
+        self.head = _PowerSeries(terms[:64]) if len(terms) > 64 else None
+        first = int(present[0]) if present.size else 0
+        self._stride = 2 if np.all((present - first) % 2 == 0) else 1
+        self._squarings, self._singles = divmod(first, self._stride)
+        self._terms = list(terms[first : present[-1] + 1 : self._stride][::-1]) if present.size else [np.float64(0)]
+
+    def __call__(self, s: Array) -> Array:
+        base = s * s if self._stride == 2 else s
+        out = np.full(s.shape, self._terms[0], s.dtype)
+        for term in self._terms[1:]:
+            out *= base
+            out += term
+        for _ in range(self._squarings):  # NumPy's ** costs more than the whole series
+            out *= base
+        return out * s if self._stride == 2 and self._singles else out
 
 
 def _is_polynomial(e: sympy.Expr) -> bool:

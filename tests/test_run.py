@@ -255,11 +255,11 @@ def test_a_checkpoint_is_a_plain_archive_that_says_what_it_is(tmp_path: Path) ->
 @pytest.mark.parametrize("workers", [(1, 2), (3, 2)])
 def test_a_stack_is_resumed_as_it_was_divided(workers: tuple[int, int], tmp_path: Path) -> None:
     """Whatever the workers of the two attempts: the files say which seeds advanced together."""
-    made, stop = run(Direct("numpy"), samples=3000, seeds=4), [0]
+    made, stop = run(Direct("numpy"), samples=600, seeds=4), [0]
 
     def interrupt(count: int) -> None:
         stop[0] += count
-        if stop[0] > 3000:
+        if stop[0] > 600:
             os.kill(os.getpid(), signal.SIGINT)
 
     with contextlib.suppress(KeyboardInterrupt):
