@@ -29,10 +29,10 @@ nitpick_ignore_regex = [
 ]
 
 
-def _plain_aliases(app, what, name, obj, options, signature, returns):  # noqa: ANN001, ANN202
+def _plain_aliases(app, what, name, obj, options, signature, returns):
     """Sphinx writes an alias inside a union as ``TypeAliasForwardRef('Array')``."""
     return tuple(text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text) for text in (signature, returns))
 
 
-def setup(app):  # noqa: ANN001, ANN201
+def setup(app):
     app.connect("autodoc-process-signature", _plain_aliases)
