@@ -8,8 +8,8 @@ INSTALLED := $(VENV)/.installed
 
 compare: $(INSTALLED)
 	mkdir -p results
-	$(BIN)/emergence compare --resume --out results --report results/report.html
-	$(BIN)/emergence compare --resume --out results/direct --method direct --d 64 --P 4 --m 16 \
+	$(BIN)/emergence compare --resume --overwrite --out results --report results/report.html
+	$(BIN)/emergence compare --resume --overwrite --out results/direct --method direct --d 64 --P 4 --m 16 \
 	  --step-size 3e-6 --samples 9.3e6
 
 check: $(INSTALLED)
@@ -41,7 +41,7 @@ $(VENV)/.docs: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,progress,workers,test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,progress,workers,data,test,dev]'
 	touch $@
 
 clean:

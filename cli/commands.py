@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from .flags import names
 from .junit import junit_text
-from .output import csv_text, json_text, prepare_directory, prepare_file, write_text
+from .output import columns_text, csv_text, json_text, prepare_directory, prepare_file, write_text
 from .progress import progress
+from .results import results_of
 from .settings import build_problem, build_run, build_schedule, read_directions, resolve
 from .terminal import show, tell
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..compare import Comparison
+    from ..compare import Comparison, StepCheck
     from ..problem import Problem
     from ..simulate import Run, Simulation
 
@@ -46,7 +47,7 @@ def predict(flags: dict[str, Any]) -> int:
         raise ValueError("--latex and --json exclude each other")
     from ..problem.checks import positive_number
     from ..problem.seeds import DIRECTIONS, seed_stream
-    from ..theory import LEVELS, init_quantiles, transition_law
+    from ..theory import init_quantiles, transition_law
     from ..theory import predict as predict_from
     from ..theory.gradient_flow import choose_method
     from ..theory.symbolic_law import law_refusal
@@ -70,27 +71,28 @@ def predict(flags: dict[str, Any]) -> int:
         noise["step_size"] = build_schedule(values)
     elif values["schedule"] != "constant":
         raise ValueError("`schedule` needs a `step_size`")
-    out = _directory(flags)
+    place, _ = results_of(flags, values, given)
     prediction = predict_from(problem, rows, t_max=values["t_max"], flow_method=values["flow_method"])
+    results: dict[str, Any] = {"predict": prediction}
     document, card = prediction.as_dict(), str(prediction)
     if quantiles is not None:
         document["quantiles"] = quantiles.as_dict()
         card += f"\n\n{quantiles}"
+        results["quantiles"] = quantiles
     if values["step_size"] is not None:
-        document["sgd"], text = _sgd(problem, values, noise, given)
+        document["sgd"], text, found = _sgd(problem, values, noise, given)
         card += f"\n\n{text}"
+        results |= found
     if flags["latex"]:
         card = transition_law(problem.activation).latex()
-    header = ["p", "a_p", "student", "status"]
-    header += [f"{event}_{level}" for event in ("alignment", "recovery") for level in LEVELS]
-    header += ["late"]
-    table = [
-        [p, problem.a[p], document["student"][p], prediction.status[p]]
-        + [times[level][p] for times in (prediction.alignment, prediction.recovery) for level in LEVELS]
-        + [prediction.late[p]]
-        for p in range(problem.P)
-    ]
-    _finish(flags, out, "predict", document, card, csv_text(header, table))
+    columns = prediction.columns("times")
+    header, table = list(columns), [column.tolist() for column in columns.values()]
+    table[header.index("student")] = document["student"]
+    place.save(results)
+    _finish(
+        flags, place.directory, "predict", document, card, csv_text(header, zip(*table, strict=True)),
+        columns_text(prediction.columns("curves")),
+    )  # fmt: skip
     return 0
 
 
@@ -115,8 +117,8 @@ def _levels(values: dict[str, Any], default: Sequence[float]) -> list[float]:
 
 def _sgd(
     problem: Problem, values: dict[str, Any], noise: dict[str, Any], directions: np.ndarray | None
-) -> tuple[dict[str, Any], str]:
-    """The law of SGD as a document and as text; where there is none, with the reason."""
+) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """The law of SGD as a document, as text and as a result; where there is none, with the reason and without one."""
     from ..theory.finite_step_law import LEVELS, sgd_law, sgd_law_refusal
 
     levels = _levels(values, LEVELS)
@@ -130,9 +132,9 @@ def _sgd(
             "learned_probability": [math.inf] * problem.P, "start": start, "t_max": values["t_max"], "valid": False,
             "reason": refusal,
         }  # fmt: skip
-        return document, f"no law of SGD: {refusal}"
+        return document, f"no law of SGD: {refusal}", {}
     law = sgd_law(problem, **noise, directions=directions, t_max=values["t_max"], seed=values["seed"])
-    return law.as_dict(levels), law.text(levels)
+    return law.as_dict(levels), law.text(levels), {"sgd_law": law}
 
 
 def law(flags: dict[str, Any]) -> int:
@@ -144,19 +146,19 @@ def law(flags: dict[str, Any]) -> int:
     levels = _levels(values, (0.1, 0.5, 0.9))
     for name in ("step_size", "batch", "label_noise", "draws", "dimensions"):
         noise[name] = flags.get(name)
+    directions = read_directions(values["directions"], problem)
     curve = law_of(
-        flags["resource"], problem, directions=read_directions(values["directions"], problem), quantiles=levels,
+        flags["resource"], problem, directions=directions, quantiles=levels,
         seed=values["seed"], given={k: v for k, v in noise.items() if v is not None},
     )  # fmt: skip
-    out = _directory(flags)
+    place, _ = results_of(flags, values, directions)
     document = {"problem": problem.as_dict(), **curve.as_dict()}
-    header = ["x", "value", *(f"q{q:g}" for q in levels), *curve.choice]
-    table = [list(row) for row in zip(curve.x, curve.value, *curve.bands, *curve.choice.values(), strict=True)]
     lines = [str(curve)] + [
         f"{x:>12.4g} {value:>12.4g}   {band[0]:.4g} … {band[-1]:.4g}"
         for x, value, band in list(zip(curve.x, curve.value, curve.bands.T, strict=True))[:: max(1, curve.x.size // 20)]
     ]
-    _finish(flags, out, "law", document, "\n".join(lines), csv_text(header, table))
+    place.save({"law": curve})
+    _finish(flags, place.directory, "law", document, "\n".join(lines), columns_text(curve.columns()))
     return 0
 
 
@@ -172,14 +174,15 @@ def step_size(flags: dict[str, Any]) -> int:
     if values["directions"] is not None:
         raise ValueError("--directions has no part in step-size: its law is over random starts")
     advice = advise(problem, flags["learn"], **noise, levels=levels, seed=values["seed"])
-    out = _directory(flags)
+    place, _ = results_of(flags, values)
     learn = flags["learn"] or int((problem.a > 0).sum())
     document = {"problem": problem.as_dict(), "learn": learn, **noise}
     document |= {name: one.as_dict() for name, one in advice.items()}
     card = "\n".join([f"step size to learn the {learn} strongest directions", *map(str, advice.values())])
     header = ["rule", "step_size", *(f"samples_q{q:g}" for q in levels), "divergence_probability", "valid"]
     table = [[n, one.step_size, *one.samples, one.divergence_probability, one.valid] for n, one in advice.items()]
-    _finish(flags, out, "step-size", document, card, csv_text(header, table))
+    place.save({"step-size": advice})
+    _finish(flags, place.directory, "step-size", document, card, csv_text(header, table))
     return 0
 
 
@@ -201,11 +204,12 @@ def width(flags: dict[str, Any]) -> int:
     found = required_width(
         problem, flags["learn"], values["t_max"], step_size=values["step_size"], **noise, **given, seed=values["seed"]
     )
-    out = _directory(flags)
+    place, _ = results_of(flags, values)
     document = {"problem": found.problem.as_dict(), "step_size": values["step_size"], **noise, **found.as_dict()}
     rows = [[found.problem.m - 1, found.below, document["below_error"]]] if found.problem.m > 1 else []
     rows += [[found.problem.m, found.reached, document["reached_error"]]]
-    _finish(flags, out, "width", document, str(found), csv_text(["m", "probability", "error"], rows))
+    place.save({"width": found})
+    _finish(flags, place.directory, "width", document, str(found), csv_text(["m", "probability", "error"], rows))
     return 0
 
 
@@ -288,20 +292,20 @@ def simulate(flags: dict[str, Any]) -> int:
     values = resolve(flags, names("problem", "noise", "schedule", "simulation"))
     problem = build_problem(values)
     run = _checked_run(problem, values, flags)
-    out = _directory(flags)
-    result = _simulate(run, out, values, flags)
+    place, found = results_of(flags, values, run.directions)
+    if not found:
+        found["simulate"] = _simulate(run, place.directory, values, flags)
+        if flags["check_step"]:
+            found["step_check"] = _step_check(found["simulate"], values["workers"])
+        place.save(found)
+        _clear_checkpoints(place.directory)
+    result = found["simulate"]
     document, card = result.as_dict(), str(result)
-    if flags["check_step"]:
-        document["step_check"], text = _step_check(result, values["workers"])
-        card += "\n" + text
-    header = ["seed", "p", "a_p", "alignment", "recovery", "diverged"]
-    table = [
-        [i, p, problem.a[p], result.alignment[i, p], result.recovery[i, p], bool(result.diverged[i])]
-        for i in range(result.seeds)
-        for p in range(problem.P)
-    ]
-    _finish(flags, out, "simulate", document, card, csv_text(header, table))
-    _clear_checkpoints(out)
+    if "step_check" in found:
+        document["step_check"] = found["step_check"].as_dict()
+        card += f"\n{found['step_check']}"
+    tables = [columns_text(result.columns(kind)) for kind in ("times", "curves")]
+    _finish(flags, place.directory, "simulate", document, card, *tables)
     return 0
 
 
@@ -316,25 +320,30 @@ def compare(flags: dict[str, Any]) -> int:
     problem = build_problem(values)
     run = _checked_run(problem, values, flags)
     page_file = None if flags["report"] is None else prepare_file("--report", flags["report"])
-    out = _directory(flags)
-    result = _simulate(run, out, values, flags)
-    with progress(result.seeds, "predict", "seeds") as report:
-        comparison = overlay(problem, result, tolerance=values["tolerance"], progress=report)
-    document, card, step_check = comparison.as_dict(), str(comparison), None
-    if flags["check_step"]:
-        document["step_check"], step_check = _step_check(result, values["workers"])
-        card += "\n" + step_check
+    place, found = results_of(flags, values, run.directions)
+    if not found:
+        result = _simulate(run, place.directory, values, flags)
+        with progress(result.seeds, "predict", "seeds") as report:
+            found["compare"] = overlay(problem, result, tolerance=values["tolerance"], progress=report)
+        if flags["check_step"]:
+            found["step_check"] = _step_check(result, values["workers"])
+        place.save(found)
+        _clear_checkpoints(place.directory)
+    comparison, step_check = found["compare"], None
+    document, card = comparison.as_dict(), str(comparison)
+    if "step_check" in found:
+        document["step_check"], step_check = found["step_check"].as_dict(), str(found["step_check"])
+        card += f"\n{step_check}"
     table = csv_text(TABLE, comparison_rows(comparison))
-    _finish(flags, out, "compare", document, card, table)
-    if out is not None:
-        _pictures(comparison, out)
+    _finish(flags, place.directory, "compare", document, card, table, columns_text(comparison.columns("curves")))
+    if place.directory is not None:
+        _pictures(comparison, place.directory)
     if page_file is not None:
         from .report import page
 
         command = flags["command_line"]
         write_text(page_file, page(comparison, command=command, settings=values, table=table, step_check=step_check))
         tell(f"wrote {page_file}")
-    _clear_checkpoints(out)
     return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0
 
 
@@ -369,7 +378,7 @@ def _simulate(run: Run, out: Path | None, values: dict[str, Any], flags: dict[st
             raise
 
 
-def _step_check(result: Simulation, workers: int | None) -> tuple[dict[str, Any], str]:
+def _step_check(result: Simulation, workers: int | None) -> StepCheck:
     """Run the leap sampler again with half the step and twice the virtual batch."""
     from ..compare import check_step
     from ..simulate import Leap, execute
@@ -378,8 +387,7 @@ def _step_check(result: Simulation, workers: int | None) -> tuple[dict[str, Any]
     assert isinstance(run.sampler, Leap)
     finer = replace(run, sampler=run.sampler.finer(), directions=result.directions, seed=run.seed + 1)
     with progress(run.samples * run.seeds, "half step", "samples") as report:
-        check = check_step(result, execute(finer, workers=workers, progress=report))
-    return check.as_dict(), str(check)
+        return check_step(result, execute(finer, workers=workers, progress=report))
 
 
 def _clear_checkpoints(out: Path | None) -> None:
@@ -411,12 +419,16 @@ def _directory(flags: dict[str, Any]) -> Path | None:
 
 
 def _finish(
-    flags: dict[str, Any], out: Path | None, name: str, document: dict[str, Any], card: str, table: str
-) -> None:
-    """Print the document or the card; write both and the table to ``--out``."""
+    flags: dict[str, Any], out: Path | None, name: str, document: dict[str, Any], card: str, table: str,
+    curves: str | None = None,
+) -> None:  # fmt: skip
+    """Print the document or the card; write both and the tables to ``--out``."""
     text = json_text(document)
     if out is not None:
-        for suffix, content in (("json", text + "\n"), ("csv", table), ("txt", card + "\n")):
-            write_text(out / f"{name}.{suffix}", content)
-            tell(f"wrote {out / f'{name}.{suffix}'}")
+        files = {f"{name}.json": text + "\n", f"{name}.csv": table, f"{name}.txt": card + "\n"}
+        if curves is not None:
+            files[f"{name}_curves.csv"] = curves
+        for file, content in files.items():
+            write_text(out / file, content)
+            tell(f"wrote {out / file}")
     show(text if flags["json"] else card)

@@ -19,6 +19,12 @@ from typing import Any, NoReturn
 from .._version import __version__
 from . import terminal
 from .flags import add_settings, integer, number, numbers
+from .results import stated
+
+TEACHER = (
+    "The teacher's directions are the first P coordinate axes: the data is isotropic, so that any other orthonormal "
+    "ones are these in other coordinates."
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -29,7 +35,8 @@ class _Parser(argparse.ArgumentParser):
                 from .settings import defaults
 
                 value = defaults(self.prog.split()[-1].replace("-", "_"))[action.dest]
-                action.help = action.help.format(default=value if isinstance(value, str) else f"{value:g}")
+                text = "none" if value is None else value if isinstance(value, str) else f"{value:g}"
+                action.help = action.help.format(default=text)
         return super().format_help()
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -53,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     hermite.add_argument("expression", metavar="EXPR", help="activation, for example 'h4 + h6/2' or 'abs(x)'")
     hermite.add_argument("--max-degree", type=integer, default=20, metavar="K", help="list k = 0 … K (default 20)")
     hermite.add_argument("--high-pass", type=integer, default=0, metavar="K", help="remove degrees below K first")
-    _add_output(hermite)
+    _add_output(hermite, stored=False)
 
     predict = commands.add_parser("predict", help="transition times: closed form, decoupled, gradient flow")
     _add_problem(predict)
@@ -74,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--label-noise", type=number, default=0.0, metavar="SD", help="laws at the best step size with noisy labels"
     )
     exponents.add_argument("--latex", action="store_true", help="print a LaTeX tabular")
-    _add_output(exponents)
+    _add_output(exponents, stored=False)
 
     law = commands.add_parser("law", help="the expected loss against a resource, or time and samples against dimension")
     law.add_argument("resource", metavar="RESOURCE", help="one of: flow_time, samples_fixed_step, samples_best_step, …")
@@ -136,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_problem(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, "problem", "problem")
+    add_settings(parser, "problem", "problem", TEACHER)
     parser.add_argument("--config", metavar="FILE.toml", help="read flags from a file; the command line wins")
 
 
@@ -144,13 +151,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, "noise", "simulation")
     add_settings(parser, "schedule")
     add_settings(parser, "simulation")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
+    parser.add_argument("--resume", action="store_true", help="go on from what is in --out, finished or not")
     parser.add_argument("--check-step", action="store_true", help="leap: also run half the step, twice the batch")
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def _add_output(parser: argparse.ArgumentParser, *, stored: bool = True) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-    parser.add_argument("--out", metavar="DIR", help="write the document and a table here, of compare pictures too")
+    parser.add_argument("--out", metavar="DIR", help="write the result and tables of it here, of compare pictures too")
+    if stored:
+        parser.add_argument("--overwrite", action="store_true", help="also over the results of another run in --out")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -187,6 +196,7 @@ def _run(words: list[str]) -> int:
             "a command is needed: hermite, predict, exponents, law, step-size, width, simulate, compare, check or "
             "figures"
         )
+    flags["stated"] = stated(parser, flags)
     flags["command"] = flags["command"].replace("-", "_")  # from here on the name of its function
     for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # would only get in each other's way

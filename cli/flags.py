@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+KINDS = (".csv", ".npy")  # of files that hold an array
+
+
+class Numbers(list):
+    """The kind of a list of numbers that may also come from a file."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -29,12 +35,15 @@ SETTINGS = (
     Setting("problem", "high_pass", int, "remove the Hermite components of degree below K", "K"),
     Setting("problem", "beta", float, "strengths a_p ∝ p^−beta (default {default})"),
     Setting("problem", "P", int, "number of teacher directions (default {default})"),
-    Setting("problem", "strengths", list, "strengths given one by one, normalised", "A,…"),
+    Setting(
+        "problem", "strengths", Numbers, "strengths given one by one, or a file of them (.npy, .csv); normalised",
+        "A,…|FILE",
+    ),
     Setting("problem", "d", int, "input dimension (default {default})"),
     Setting("problem", "m", int, "number of students (default {default})"),
     Setting("problem", "init_scale", float, "initial norm of every student (default {default})"),
     Setting("problem", "seed", int, "seed of all random streams (default {default})"),
-    Setting("problem", "directions", str, "m × d initial directions instead of random ones", "FILE.npy"),
+    Setting("problem", "directions", str, "m × d initial directions (.npy, .csv) instead of random ones", "FILE"),
     Setting("predict", "t_max", float, "horizon in flow time", "T"),
     Setting(
         "flow", "flow_method", str, "gradient flow (default {default}; auto says what it chose)",
@@ -103,12 +112,21 @@ def numbers(text: str) -> list[float]:
     return [number(part) for part in text.split(",")]
 
 
-READERS: dict[type, Callable[[str], Any]] = {int: integer, float: number, list: numbers, str: str}
+def numbers_or_file(text: str) -> list[float] | str:
+    """Numbers separated by commas, or the name of a file that holds them."""
+    return text if text.lower().endswith(KINDS) else numbers(text)
 
 
-def add_settings(parser: argparse.ArgumentParser, group: str, title: str | None = None) -> None:
+READERS: dict[type, Callable[[str], Any]] = {
+    int: integer, float: number, list: numbers, Numbers: numbers_or_file, str: str,
+}  # fmt: skip
+
+
+def add_settings(
+    parser: argparse.ArgumentParser, group: str, title: str | None = None, description: str | None = None
+) -> None:
     """Add the flags of one group; none has a default, so that a file can give what the command line does not."""
-    target = parser if title is None else parser.add_argument_group(title)
+    target = parser if title is None else parser.add_argument_group(title, description)
     for setting in SETTINGS:
         if setting.group == group:
             target.add_argument(

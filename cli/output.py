@@ -8,9 +8,12 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def strict(value: Any) -> Any:
@@ -73,6 +76,11 @@ def write_text(path: Path, text: str) -> None:
     from ..problem.files import replace_file
 
     replace_file(path, text.encode(errors="replace"))
+
+
+def columns_text(columns: Mapping[str, np.ndarray]) -> str:
+    """A CSV table of columns of equal length."""
+    return csv_text(list(columns), zip(*(column.tolist() for column in columns.values()), strict=True))
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

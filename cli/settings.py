@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..problem.toml_file import read_toml
-from .flags import SETTINGS
+from .flags import KINDS, SETTINGS, Numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,9 @@ def _checked(key: str, value: Any, kind: type) -> Any:
         return float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if kind is list:
+    if kind is Numbers and isinstance(value, str) and value.lower().endswith(KINDS):
+        return value
+    if issubclass(kind, list):
         good = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
         if not good:
             raise ValueError(f"the config key {key!r} must be a list of numbers, but is {value!r}")
@@ -100,6 +102,8 @@ def resolve(flags: dict[str, Any], names: set[str]) -> dict[str, Any]:
         if "beta" in source or "P" in source:
             merged["strengths"] = None
         merged.update(source)
+    if isinstance(merged.get("strengths"), str):
+        merged["strengths"] = _read_strengths(merged["strengths"])
     return merged
 
 
@@ -162,20 +166,17 @@ def _sampler(values: dict[str, Any]) -> Auto | Direct | Reduced | Leap:
 
 
 def read_directions(path: str | None, problem: Problem) -> np.ndarray | None:
-    """Initial unit rows from a ``.npy`` file of shape (m, d); pickled content is refused."""
-    from tokenize import TokenError
-    from zipfile import BadZipFile
+    """Initial unit rows (m, d) from a file (``cli.arrays``)."""
+    from .arrays import read_array
 
-    import numpy as np
+    return None if path is None else problem.checked_directions(read_array(path, "directions"))
 
-    if path is None:
-        return None
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise ValueError(f"cannot read the directions {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, BadZipFile, TokenError, SyntaxError):
-        raise ValueError(f"the directions {path} are not a plain .npy array of numbers") from None
-    if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu":
-        raise ValueError(f"the directions {path} are not a plain .npy array of numbers")
-    return problem.checked_directions(rows)
+
+def _read_strengths(path: str) -> list[float]:
+    """Strengths from a file (``cli.arrays``): one row, or one column."""
+    from .arrays import read_array
+
+    found = read_array(path, "strengths")
+    if found.ndim == 0 or found.size != max(found.shape):
+        raise ValueError(f"the strengths {path} must be one row or one column, but have shape {found.shape}")
+    return [float(a) for a in found.ravel()]

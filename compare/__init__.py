@@ -7,10 +7,11 @@ from .exponent_fit import ExponentFit, LocalExponents, fit_exponent, local_expon
 from .measurements import Measured, measure
 from .statistics import MedianEstimate, median_estimate
 from .step_check import StepCheck, check_step
+from .stored import Provenance, load, provenance, save
 from .suite import Report, Verdict, check
 
 __all__ = [
     "Agreement", "Claim", "Comparison", "Experiment", "ExponentFit", "LocalExponents", "Measured", "MedianEstimate",
-    "Report", "StepCheck", "Verdict", "check", "check_step", "comparison_rows", "fit_exponent", "local_exponents",
-    "measure", "median_estimate", "overlay", "read_claims",
+    "Provenance", "Report", "StepCheck", "Verdict", "check", "check_step", "comparison_rows", "fit_exponent", "load",
+    "local_exponents", "measure", "median_estimate", "overlay", "provenance", "read_claims", "save",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from .._types import Array
 from ..problem.checks import positive_number
 from ..problem.events import EVENTS
 from ..problem.problem import Problem
+from ..problem.tables import Columns, Tabulated, checked_kind, numbered
 from ..simulate import Leap, Simulation
 from ..theory.critical_step_size import drift_dominated_step_size
 from ..theory.finite_step_law import SgdLaw
@@ -87,7 +88,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Tabulated):
     """Predictions (one a seed), the simulation, and their agreement.
 
     ``calibration`` lays the runs into the law of SGD at their step size; None where there is none.
@@ -107,6 +108,21 @@ class Comparison:
     def law(self) -> SgdLaw | None:
         """The law of SGD that the verdict is about; None where it is about the flow."""
         return self.calibration.law if self.calibration is not None and self.agreement.against == "sgd" else None
+
+    def columns(self, kind: str) -> Columns:
+        """``"times"``: a row for each event, seed and direction; ``"curves"``: one for each seed and record, with the
+        flow there (NaN where it ended before)."""
+        if checked_kind(kind, "times", "curves") == "times":
+            rows = zip(*comparison_rows(self), strict=True)
+            return {name: np.array(column) for name, column in zip(TABLE, rows, strict=True)}
+        flows, times = [prediction.flow for prediction in self.predictions], self.simulation.times
+        measured = self.simulation.columns("curves")
+        return {
+            **{name: measured.pop(name) for name in ("seed", "time", "samples", "loss")},
+            "flow_loss": np.concatenate([flow.loss_at(times) for flow in flows]),
+            **measured,
+            **numbered("flow_strength", np.stack([flow.strengths_at(times) for flow in flows])),
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""

@@ -43,6 +43,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from .._types import Array
+from ..problem.cards import Card
 from ..problem.checks import positive_integer, positive_number
 from ..problem.seeds import generator
 from .fit_window import sensitivity, used_points
@@ -67,7 +68,7 @@ class LocalExponents:
 
 
 @dataclass(frozen=True, repr=False)
-class ExponentFit:
+class ExponentFit(Card):
     """The exponent of x in L ≈ amplitude · (x^exponent − end^exponent), and how well it is known.
 
     ``low`` and ``high`` bound it at ``level`` (NaN for one seed).  ``sensitivity`` is its largest shift when

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..problem.cards import Card
 from ..simulate.result import Simulation
 from .statistics import CONFIDENCE, MedianEstimate, median_estimate
 
@@ -21,7 +22,7 @@ TOLERANCE = 0.02  # bias of a median transition time that is of no concern
 
 
 @dataclass(frozen=True)
-class StepCheck:
+class StepCheck(Card):
     """Median paired difference ``T / T_finer − 1`` per direction, alignment and recovery.
 
     ``stands`` is True, False, or None when there are too few seeds to tell.

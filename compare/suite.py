@@ -23,6 +23,7 @@ import numpy as np
 
 from .._types import Array
 from .._version import __version__
+from ..problem.cards import Card
 from ..problem.checks import nonnegative_integer
 from ..problem.files import code_digest, kept
 from .claim import Claim
@@ -36,7 +37,7 @@ NOWHERE = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, repr=False)
-class Verdict:
+class Verdict(Card):
     """A judged claim.
 
     ``predicted`` and ``measured`` are exponents, or for a constant ln ratios of measured to predicted times
@@ -86,7 +87,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(Card):
     """Verdicts of a suite."""
 
     verdicts: tuple[Verdict, ...]

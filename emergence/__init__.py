@@ -17,12 +17,17 @@ if TYPE_CHECKING:
         Comparison,
         Experiment,
         ExponentFit,
+        Provenance,
         check,
         fit_exponent,
+        load,
         measure,
         overlay,
+        provenance,
         read_claims,
+        save,
     )
+    from .figures import plot
     from .problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher
     from .simulate import (
         Auto,
@@ -55,10 +60,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Activation", "Auto", "Claim", "Comparison", "Constant", "Direct", "Experiment", "ExponentFit", "FiniteLaw", "Flow",
-    "Leap", "Piecewise", "PowerDecay", "Prediction", "Problem", "Reduced", "Run", "SgdLaw", "Simulation",
+    "Leap", "Piecewise", "PowerDecay", "Prediction", "Problem", "Provenance", "Reduced", "Run", "SgdLaw", "Simulation",
     "Teacher", "TransitionLaw", "__version__", "advise", "check", "execute", "exponents", "finite_law", "fit_exponent",
-    "flow", "init_quantiles", "measure", "overlay", "predict", "read_claims", "required_width", "resource_curves",
-    "sample_curves", "sgd", "sgd_law", "transition_law",
+    "flow", "init_quantiles", "load", "measure", "overlay", "plot", "predict", "provenance", "read_claims",
+    "required_width", "resource_curves", "sample_curves", "save", "sgd", "sgd_law", "transition_law",
 ]  # fmt: skip
 _PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
 
@@ -67,7 +72,7 @@ def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
         return import_module(f".{name}", __name__)
     if name in __all__:
-        for package in _PACKAGES[:4]:
+        for package in _PACKAGES[:5]:
             module = import_module(f".{package}", __name__)
             if name in module.__all__:
                 return getattr(module, name)

@@ -73,7 +73,7 @@ def data_of(comparison: Comparison) -> dict[str, Array]:
     alignment and recovery; ``law_measured`` (2, K, S'); ``law_start`` (): "random" or "given".
     """
     simulation, prediction, problem = comparison.simulation, comparison.predictions[0], comparison.problem
-    shown, solution = _shown(problem.a), prediction.flow
+    shown, solution = shown_directions(problem.a), prediction.flow
     start, end = _window(comparison)
     inside, good = simulation.times >= start, ~simulation.diverged
     grid = np.geomspace(start, min(end, solution.t_end), GRID)
@@ -143,7 +143,8 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
     return figure
 
 
-def _shown(a: Array) -> Array:
+def shown_directions(a: Array) -> Array:
+    """Indices of the directions that are drawn one by one, of those that have a strength."""
     learnable = np.nonzero(a > 0)[0]
     if len(learnable) <= SHOWN:
         return learnable

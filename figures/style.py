@@ -72,10 +72,17 @@ def house_style(width: str = "text") -> Iterator[None]:
         yield
 
 
-def page(width: str, height: float) -> Figure:
+class Picture(Figure):
+    """A figure that Jupyter shows, without a backend."""
+
+    def _repr_png_(self) -> bytes:
+        return rendered(self, "png", {})
+
+
+def page(width: str, height: float) -> Picture:
     """An empty figure of one of ``WIDTHS``, ``height`` widths high."""
     inches = WIDTHS[width]
-    return Figure(figsize=(inches, height * inches), layout="constrained")
+    return Picture(figsize=(inches, height * inches), layout="constrained")
 
 
 def panels(width: str, count: int, *, tall: float, flat: float) -> tuple[Figure, list[Axes]]:

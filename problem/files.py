@@ -23,6 +23,10 @@ import numpy as np
 from .._types import Array
 from .._version import __version__
 
+_DAMAGE = (  # what NumPy and zipfile raise, beside ValueError, on an archive that is none
+    EOFError, MemoryError, NotImplementedError, OSError, OverflowError, RuntimeError, SyntaxError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 _IDENTITY, _DIGEST = "identity", "digest"
 
 
@@ -41,10 +45,19 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def archive(arrays: dict[str, Array], identity: dict[str, Any]) -> bytes:
-    """The arrays as a NumPy ``.npz`` archive that says what it is, ``identity`` JSON-ready."""
+    """The arrays as a NumPy ``.npz`` archive that says what it is, ``identity`` JSON-ready.
+
+    Raises
+    ------
+    ValueError
+        An array has the name of one of the two members beside them.
+    """
+    taken = next((name for name in (_IDENTITY, _DIGEST) if name in arrays), None)
+    if taken is not None:
+        raise ValueError(f"an array cannot be called {taken!r}")
     members = {name: np.asarray(value) for name, value in arrays.items()}
     members[_IDENTITY] = np.array(json.dumps(identity, sort_keys=True))
-    members[_DIGEST] = np.array(_digest(members))
+    members[_DIGEST] = np.array(array_digest(members))
     buffer = io.BytesIO()
     np.savez(buffer, **members)  # type: ignore[arg-type]
     return buffer.getvalue()
@@ -63,16 +76,16 @@ def read_archive(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
             if not isinstance(saved, np.lib.npyio.NpzFile):
                 raise ValueError("it is not a NumPy archive")
             members = {name: saved[name] for name in saved.files}
-        if str(members.pop(_DIGEST)) != _digest(members):
+        if str(members.pop(_DIGEST)) != array_digest(members):
             raise ValueError("its content does not match its digest")
         return members, json.loads(str(members.pop(_IDENTITY)))
     except KeyError as error:
         raise ValueError(f"it has no member {error}") from None
-    except (EOFError, NotImplementedError, OSError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise ValueError(str(error) or "it is empty") from None
 
 
-def _digest(members: dict[str, Array]) -> str:
+def array_digest(members: dict[str, Array]) -> str:
     """SHA-256 of names, types, shapes and contents."""
     found = hashlib.sha256()
     for name in sorted(members):

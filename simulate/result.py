@@ -13,6 +13,8 @@ from .._types import Array
 from ..problem.divergence import RISK, divergence_rates
 from ..problem.events import strengths
 from ..problem.problem import Problem
+from ..problem.tables import Columns, Tabulated, checked_kind, crossed, numbered
+from .dataset import dataset
 from .run import Run
 from .samplers import Leap
 
@@ -44,7 +46,7 @@ class LossCheck:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Simulation:
+class Simulation(Tabulated):
     """Records of the S seeds of a run of online SGD.
 
     Attributes
@@ -153,6 +155,37 @@ class Simulation:
     def t_end(self) -> float:
         """Flow time simulated."""
         return float(self.times[-1])
+
+    def to_xarray(self) -> Any:
+        """The records as an xarray dataset (extra ``data``) over seed, time, student and direction.
+
+        ``loss``, ``overlap``, ``norm`` and ``strength`` over time, ``alignment`` and ``recovery`` as flow times; units
+        and what the run was are attributes.
+
+        Raises
+        ------
+        ImportError
+            xarray is missing.
+        """
+        return dataset(self)
+
+    def columns(self, kind: str) -> Columns:
+        """``"times"``: a row for each seed and direction; ``"curves"``: one for each seed and record."""
+        seeds, P = np.arange(self.seeds), self.problem.P
+        if checked_kind(kind, "times", "curves") == "times":
+            return {
+                **crossed(seed=seeds, p=np.arange(P)),
+                "a_p": np.tile(self.problem.a, self.seeds),
+                "alignment": self.alignment.ravel(),
+                "recovery": self.recovery.ravel(),
+                "diverged": np.repeat(self.diverged, P),
+            }
+        return {
+            **crossed(seed=seeds, time=self.times),
+            "samples": np.tile(self.run.batch * self.run.recorded(), self.seeds),
+            "loss": self.loss.ravel(),
+            **numbered("strength", self.strengths),
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form; inf and NaN are left for the caller to write as null."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 for _library in ("OPENBLAS", "OMP", "MKL"):  # before NumPy: where cores are shared, small products with several
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")  # threads take up to eighty times as long as with one
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from emergence.cli import main
 from emergence.compare import Comparison, overlay
 from emergence.problem import Activation, Problem, Teacher
 from emergence.simulate import Simulation, sgd
@@ -82,3 +85,50 @@ def small_simulation(small_problem: Problem) -> Simulation:
 def small_comparison(small_problem: Problem, small_simulation: Simulation) -> Comparison:
     """Theory beside the nine seeds."""
     return overlay(small_problem, small_simulation)
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Stdout as one JSON document and nothing else: strict (no NaN), one line."""
+        assert self.out.count("\n") == 1 and self.out.endswith("\n")
+
+        def refuse(name: str) -> None:
+            raise AssertionError(f"{name} is not JSON")
+
+        return json.loads(self.out, parse_constant=refuse)
+
+
+class Cli:
+    """``cli("predict", "--d", "12")`` runs the command in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *arguments: str) -> Outcome:
+        self.capsys.readouterr()
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        return Outcome(code, *self.capsys.readouterr())
+
+    def json(self, *arguments: str) -> Any:
+        outcome = self(*arguments, "--json")
+        assert outcome.code == 0, outcome.err
+        assert outcome.err == "", "progress only on a terminal"
+        return outcome.document
+
+
+def stored(name: str) -> set[str]:
+    """The files of a stored result."""
+    return {f"{name}.result.json", f"{name}.result.npz"}
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(capsys)

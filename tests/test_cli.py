@@ -14,17 +14,17 @@ import sys
 import warnings
 from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import sympy
-from conftest import TORCH
+from conftest import TORCH, Cli, Outcome, stored
 from PIL import Image
 
-from emergence import simulate
-from emergence.cli import commands, main
+from emergence import load, provenance, simulate
+from emergence.cli import commands
 from emergence.cli.flags import integer
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem.seeds import DIRECTIONS, seed_stream
@@ -32,48 +32,6 @@ from emergence.problem.seeds import DIRECTIONS, seed_stream
 SMALL = ["--d", "12", "--P", "2", "--m", "4", "--init-scale", "0.1"]
 SHORT = ["--samples", "2e3", "--step-size", "1e-4", "--records", "5", "--engine", "numpy"]
 LEVELS = {"closed_form", "decoupled", "flow"}
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """Stdout as one JSON document and nothing else: strict (no NaN), one line."""
-        assert self.out.count("\n") == 1 and self.out.endswith("\n")
-
-        def refuse(name: str) -> None:
-            raise AssertionError(f"{name} is not JSON")
-
-        return json.loads(self.out, parse_constant=refuse)
-
-
-class Cli:
-    """``cli("predict", "--d", "12")`` runs the command in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, *arguments: str) -> Outcome:
-        self.capsys.readouterr()
-        try:
-            code = main(list(arguments))
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        return Outcome(code, *self.capsys.readouterr())
-
-    def json(self, *arguments: str) -> Any:
-        outcome = self(*arguments, "--json")
-        assert outcome.code == 0, outcome.err
-        assert outcome.err == "", "progress only on a terminal"
-        return outcome.document
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    return Cli(capsys)
 
 
 @pytest.fixture
@@ -269,8 +227,10 @@ def test_law_documents(cli: Cli, tmp_path: Path, words: list[str], choice: set[s
     assert size > 1 and len(document["value"]) == size and [len(band) for band in document["bands"]] == [size] * 2
     assert set(document["choice"]) == choice and all(len(chosen) == size for chosen in document["choice"].values())
     assert all(low is None or high is None or low <= high for low, high in zip(*document["bands"], strict=True))
-    assert {path.name for path in out.iterdir()} == {"law.json", "law.csv", "law.txt"}
+    assert {path.name for path in out.iterdir()} == {"law.json", "law.csv", "law.txt", *stored("law")}
     assert len((out / "law.csv").read_text().splitlines()) == size + 1
+    curve = load(out).as_dict()
+    assert json.loads(commands.json_text(curve)) == {key: document[key] for key in curve}
 
 
 def test_width_document(cli: Cli, tmp_path: Path) -> None:
@@ -279,7 +239,8 @@ def test_width_document(cli: Cli, tmp_path: Path) -> None:
     assert document["learn"] == 1 and document["t_max"] == 9 and document["probability"] == 0.7
     assert document["problem"]["m"] == document["tried"] == document["m"] > 1
     assert document["reached"] >= 0.7 > document["below"] and document["valid"] and document["step_size"] is None
-    assert {path.name for path in tmp_path.iterdir()} == {"width.json", "width.csv", "width.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"width.json", "width.csv", "width.txt", *stored("width")}
+    assert load(tmp_path).as_dict().items() <= document.items()
     lines = (tmp_path / "width.csv").read_text().splitlines()
     assert lines[0] == "m,probability,error" and [int(line.split(",")[0]) for line in lines[1:]] == [
         document["m"] - 1, document["m"],
@@ -288,8 +249,11 @@ def test_width_document(cli: Cli, tmp_path: Path) -> None:
     assert cli(*words, "--flow-method", "exact").code == 2  # it follows the students by themselves
 
 
-def test_step_size_document(cli: Cli) -> None:
-    document = cli.json("step-size", *SMALL, "--learn", "1", "--quantiles", "0.5,0.9")
+def test_step_size_document(cli: Cli, tmp_path: Path) -> None:
+    words = ["step-size", *SMALL, "--learn", "1", "--quantiles", "0.5,0.9"]
+    document = json.loads(cli(*words, "--json", "--out", str(tmp_path)).out)
+    found = {rule: one.as_dict() for rule, one in load(tmp_path).items()}
+    assert json.loads(commands.json_text(found)) == {rule: document[rule] for rule in found}
     assert document["learn"] == 1
     for rule in ("best", "sufficient"):
         found = document[rule]
@@ -550,7 +514,8 @@ def test_out_holds_document_card_table_and_pictures(cli: Cli, tmp_path: Path) ->
     arguments = ["compare", *SMALL, *SHORT, "--seeds", "2", "--seed", "6", "--out", str(out)]
     outcome = cli(*arguments, "--json")
     assert outcome.code == 0
-    names = {"compare.json", "compare.csv", "compare.txt", "overlay.png", "overlay.pdf"}
+    names = {"compare.json", "compare.csv", "compare_curves.csv", "compare.txt", "overlay.png", "overlay.pdf"}
+    names |= stored("compare")
     assert {path.name for path in out.iterdir()} == names, "and no temporary files"
     assert {line.removeprefix("wrote ") for line in outcome.err.splitlines()} == {str(out / name) for name in names}
     assert json.loads((out / "compare.json").read_text()) == outcome.document
@@ -584,7 +549,10 @@ def test_out_of_the_other_commands(cli: Cli, tmp_path: Path, command: list[str],
     outcome = cli(*command, "--out", str(tmp_path / "out"))
     assert outcome.code == 0
     name = command[0]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{name}.{kind}" for kind in ("json", "csv", "txt")}
+    names = {f"{name}.{kind}" for kind in ("json", "csv", "txt")}
+    if name in ("predict", "simulate"):
+        names |= {f"{name}_curves.csv", *stored(name)}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
     json.loads((tmp_path / "out" / f"{name}.json").read_text())
     assert (tmp_path / "out" / f"{name}.txt").read_text() == outcome.out, "the card is what is printed"
     header = (tmp_path / "out" / f"{name}.csv").read_text().splitlines()[0].split(",")
@@ -772,6 +740,37 @@ class Trap:
 
     def __reduce__(self) -> Any:
         return Path.touch, (self.path,)
+
+
+def test_strengths_and_directions_are_read_from_files(cli: Cli, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((4, 12))
+    np.save(tmp_path / "rows.npy", rows)
+    np.savetxt(tmp_path / "rows.CSV", rows, delimiter=",", header="of students", fmt="%.17g")
+    np.save(tmp_path / "row.npy", np.array([[4, 3]]))
+    (tmp_path / "column.csv").write_text("# a\n4.0\n3.0\n")
+    (tmp_path / "run.toml").write_text(f"strengths = '{tmp_path}/row.npy'\n")
+    words = ["predict", "--d", "12", "--m", "4", "--init-scale", "0.1", "--t-max", "1"]
+    wanted = cli.json(*words, "--strengths", "4,3", "--directions", str(tmp_path / "rows.npy"))
+    for strengths in (["--strengths", str(tmp_path / "row.npy")], ["--config", str(tmp_path / "run.toml")]):
+        assert cli.json(*words, *strengths, "--directions", str(tmp_path / "rows.npy")) == wanted
+    files = ["--strengths", str(tmp_path / "column.csv"), "--directions", str(tmp_path / "rows.CSV")]
+    assert cli(*words, *files, "--out", str(tmp_path / "out"), "--json").document == wanted
+    found = provenance(tmp_path / "out")
+    assert "--strengths column.csv --d 12" in found.command and found.settings["strengths"] == [4, 3]
+    for name, content, message in [
+        ("a.csv", "", "the strengths {} are not a plain table of numbers separated by commas"),
+        ("a.csv", "4;3", "the strengths {} are not a plain table of numbers"),
+        ("a.csv", "4,3\n1", "the strengths {} are not a plain table of numbers"),
+        ("a.csv", "4,3\n1,2", "the strengths {} must be one row or one column, but have shape (2, 2)"),
+        ("a.csv", "4,nan", "`strengths` must be finite"),
+        ("a.npy", "4,3", "the strengths {} are not a plain .npy array of numbers"),
+    ]:
+        (tmp_path / name).write_text(content)
+        outcome = cli(*words, "--strengths", str(tmp_path / name), "--out", str(tmp_path / "new"))
+        assert_refused(outcome, message.format(tmp_path / name), tmp_path / "new")
+    for name in ("nowhere.csv", "nowhere.npy"):
+        message = f"cannot read the strengths {name}: No such file"
+        assert_refused(cli(*words, "--strengths", name), message, tmp_path / "new")
 
 
 @pytest.mark.parametrize("command", ["predict", "simulate", "compare"])
@@ -1053,6 +1052,9 @@ def test_help_lists_the_flags_of_the_contract(cli: Cli) -> None:
         "step-size", "samples", "batch", "seeds", "records", "json", "out", "strict",
     ):  # fmt: skip
         assert f"--{flag}" in text
+    for command in ("predict", "law", "step-size", "width", "simulate"):
+        text = cli(command, "--help").out
+        assert "{default}" not in text and "first P coordinate axes" in " ".join(text.split()), command
     top = cli("--help")
     assert top.code == 0 and all(word in top.out for word in ("hermite", "predict", "exponents", "simulate", "compare"))
 

@@ -41,6 +41,7 @@ from ..problem.activation import Activation
 from ..problem.checks import nonnegative_integer, positive_integer
 from ..problem.events import ALIGNED
 from ..problem.problem import Problem
+from ..problem.tables import Columns, Tabulated, checked_kind, crossed
 from . import decoupled
 from .greedy_chain import greedy_overlaps, greedy_refusal
 from .greedy_selection import selected_overlaps
@@ -50,7 +51,7 @@ _SATURATED = 20.0  # beyond ± this in the exponent a transition is 0 or 1 to 4e
 
 
 @dataclass(frozen=True, repr=False)
-class FiniteLaw:
+class FiniteLaw(Tabulated):
     """Transition times of all directions over ``draws`` initialisations.
 
     Attributes
@@ -76,6 +77,13 @@ class FiniteLaw:
     def draws(self) -> int:
         """Number of random initialisations."""
         return len(self.overlaps)
+
+    def columns(self, kind: str) -> Columns:
+        """``"times"``, the only table: a row for each draw and direction."""
+        checked_kind(kind, "times")
+        of_all = crossed(draw=np.arange(self.draws), p=np.arange(self.problem.P))
+        events = {"alignment": self.alignment.ravel(), "recovery": self.recovery.ravel()}
+        return {**of_all, "a_p": np.tile(self.problem.a, self.draws), **events}
 
     def loss_at(self, times: ArrayLike) -> Array:
         """Loss of each draw at ascending flow times (T,), shape (draws, T)."""

@@ -39,6 +39,7 @@ from ..problem.events import RECOVERED
 from ..problem.problem import Problem
 from ..problem.schedule import Constant, Schedule, StepSize, as_schedule
 from ..problem.seeds import generator
+from ..problem.tables import Columns, Tabulated, checked_kind, crossed
 from . import decoupled
 from .first_passage import FirstPassage
 from .gradient_noise import ceiling, jitter_share
@@ -58,7 +59,7 @@ _LARGEST_JITTER = 0.95  # share of E2; beyond the ceiling, where the law is not 
 
 
 @dataclass(frozen=True, repr=False)
-class SgdLaw:
+class SgdLaw(Tabulated):
     """Transition times over draws of the noise, and of the start where it is random.
 
     Attributes
@@ -113,6 +114,15 @@ class SgdLaw:
         """Probability that each direction is recovered by ``t_max``, shape (P,)."""
         return np.isfinite(self.recovery).mean(axis=0)
 
+    def columns(self, kind: str) -> Columns:
+        """``"times"``: a row for each draw and direction; ``"curves"``: one for each flow time."""
+        if checked_kind(kind, "times", "curves") == "curves":
+            return {"time": self.times, "samples": self.samples, "loss": self.loss, "survival": self.survival}
+        draws = len(self.alignment)
+        events = {"alignment": self.alignment.ravel(), "recovery": self.recovery.ravel()}
+        of_all = crossed(draw=np.arange(draws), p=np.arange(self.problem.P))
+        return {**of_all, "a_p": np.tile(self.problem.a, draws), **events}
+
     def quantiles(self, event: str, levels: ArrayLike = LEVELS) -> Array:
         """Quantiles (Q, P) of ``"alignment"`` or ``"recovery"``; inf where not reached with that probability."""
         return np.quantile(getattr(self, event), np.asarray(levels), axis=0, method="inverted_cdf")
@@ -143,6 +153,9 @@ class SgdLaw:
             "valid": self.valid,
             "reason": self.reason,
         }
+
+    def __str__(self) -> str:
+        return self.text()
 
     def text(self, levels: ArrayLike = LEVELS) -> str:
         """The quantiles as a table."""

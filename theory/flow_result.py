@@ -10,12 +10,13 @@ from scipy.interpolate import PchipInterpolator
 
 from .._types import Array
 from ..problem.problem import Problem
+from ..problem.tables import Columns, Tabulated, checked_kind, numbered
 
 DOUBTFUL = 5e-3  # relative bound of an alignment time from which a direction is flagged
 
 
 @dataclass(frozen=True, repr=False)
-class Flow:
+class Flow(Tabulated):
     """A solution of the gradient flow.
 
     Attributes
@@ -71,6 +72,13 @@ class Flow:
     def doubtful(self) -> Array:
         """Directions (indices) whose alignment time may be wrong by more than ``DOUBTFUL``."""
         return np.nonzero(self.bound > DOUBTFUL)[0]
+
+    def columns(self, kind: str) -> Columns:
+        """``"times"``: a row for each direction; ``"curves"``: one for each record."""
+        if checked_kind(kind, "times", "curves") == "times":
+            events = {"alignment": self.alignment, "recovery": self.recovery, "bound": self.bound}
+            return {"p": np.arange(self.problem.P), "a_p": self.problem.a, **events}
+        return {"time": self.times, "loss": self.loss, **numbered("strength", self.strengths)}
 
     def loss_at(self, times: ArrayLike) -> Array:
         """Loss at flow times in [0, t_end] by monotone interpolation of ln L; NaN outside."""

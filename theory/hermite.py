@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 
 from .._types import Array
 from ..problem.activation import Activation
+from ..problem.cards import Card
 from .gaussian_integrals import ClosedForm, NoClosedForm, closed_form
 from .hermite_numerical import DIGITS, Moments, forbids, numerical_moments, parity_of, real_function
 
@@ -57,7 +58,7 @@ class Quantity:
 
 
 @dataclass(frozen=True, repr=False)
-class HermiteExpansion:
+class HermiteExpansion(Card):
     """Result of ``expand``.
 
     Attributes

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from .._types import Array
 from ..problem.checks import positive_number
 from ..problem.problem import Problem
+from ..problem.tables import Columns, Tabulated, checked_kind
 from . import decoupled
 from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
 from .flow_result import Flow
@@ -32,11 +33,13 @@ MARKED = 0.1  # probability of being late from which the card tells it
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction:
+class Prediction(Tabulated):
     """Predicted transitions from given initial directions.
 
     Attributes
     ----------
+    directions
+        Initial unit rows, (m, d) or (m, P + m) coordinates.
     student
         Index of the student expected to learn each direction, shape (P,); −1 for none.
     alignment, recovery
@@ -53,6 +56,7 @@ class Prediction:
     """
 
     problem: Problem
+    directions: Array
     student: Array
     alignment: dict[str, Array]
     recovery: dict[str, Array]
@@ -67,6 +71,18 @@ class Prediction:
     def law(self) -> TransitionLaw | None:
         """The formulas of one direction alone; None where directions are not learned by themselves, or σ has none."""
         return None if law_refusal(self.problem) else transition_law(self.problem.activation)
+
+    def columns(self, kind: str) -> Columns:
+        """``"times"``: a row for each direction, students −1 for none; ``"curves"``: those of the flow."""
+        if checked_kind(kind, "times", "curves") == "curves":
+            return self.flow.columns(kind)
+        events = {"alignment": self.alignment, "recovery": self.recovery}
+        return {
+            "p": np.arange(self.problem.P), "a_p": self.problem.a, "student": self.student,
+            "status": np.array(self.status),
+            **{f"{event}_{level}": times[level] for event, times in events.items() for level in LEVELS},
+            "late": self.late,
+        }  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form; inf stays inf for the caller to write as null."""
@@ -185,6 +201,7 @@ def predict(
     status = np.where(np.isfinite(solution.recovery), "learned", status)
     return Prediction(
         problem=problem,
+        directions=rows,
         student=student,
         alignment={level: levels[level][0] for level in LEVELS},
         recovery={level: levels[level][1] for level in LEVELS},

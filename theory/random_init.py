@@ -21,6 +21,7 @@ from scipy.stats import beta as beta_law
 from scipy.stats import binom
 
 from .._types import Array
+from ..problem.cards import Card
 from ..problem.checks import positive_integer
 from ..problem.problem import Problem
 from ..problem.seeds import generator
@@ -31,7 +32,7 @@ from .greedy_selection import selected_overlaps
 
 
 @dataclass(frozen=True, repr=False)
-class InitQuantiles:
+class InitQuantiles(Card):
     """Quantiles of the predicted flow times over random initial directions.
 
     ``alignment`` and ``recovery`` map level (``closed_form``, ``decoupled``) to arrays (Q, P);

@@ -37,6 +37,7 @@ from numpy.typing import ArrayLike
 
 from .._types import Array
 from ..problem.checks import nonnegative_integer, positive_integer, positive_number
+from ..problem.tables import Columns, Tabulated, checked_kind
 from .critical_step_size import drift_dominated_step_size
 from .finite_size_law import FiniteLaw, finite_law, law_of_starts
 
@@ -44,7 +45,7 @@ RATIO = 10 ** (1 / 20)  # of neighbouring points of the lattice
 
 
 @dataclass(frozen=True, repr=False)
-class Curve:
+class Curve(Tabulated):
     """A quantity against a resource.
 
     Attributes
@@ -70,6 +71,16 @@ class Curve:
     quantiles: tuple[float, ...]
     bands: Array
     choice: dict[str, Array] = field(default_factory=dict)
+
+    def columns(self, kind: str = "curves") -> Columns:
+        """The only table: a row for each x."""
+        checked_kind(kind, "curves")
+        bands = {f"q{q:g}": band for q, band in zip(self.quantiles, self.bands, strict=True)}
+        return {"x": self.x, "value": self.value, **bands, **self.choice}
+
+    def to_dataframe(self, kind: str = "curves") -> Any:
+        """The table as a pandas data frame (extra ``data``)."""
+        return super().to_dataframe(kind)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form; inf stays inf for the caller to write as null."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._types import Array
+from ..problem.cards import Card
 from ..problem.checks import nonnegative_number, positive_integer
 from ..problem.divergence import RISK
 from ..problem.problem import Problem
@@ -25,7 +26,7 @@ from .sample_curves import RATIO, step_size_lattice
 
 
 @dataclass(frozen=True, repr=False)
-class StepSize:
+class StepSize(Card):
     """A step size and what learning takes with it.
 
     Attributes

@@ -40,6 +40,7 @@ from sympy.integrals.rationaltools import ratint
 
 from .._types import Array
 from ..problem.activation import Activation
+from ..problem.cards import Card
 from ..problem.problem import Problem
 from . import decoupled
 from .gaussian_integrals import NoClosedForm, closed_form
@@ -78,7 +79,7 @@ class Formula:
 
 
 @dataclass(frozen=True, repr=False)
-class TransitionLaw:
+class TransitionLaw(Card):
     """The law of one direction alone, as SymPy expressions.
 
     Attributes

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from .._types import Array
+from ..problem.cards import Card
 from ..problem.checks import nonnegative_integer, nonnegative_number, positive_integer, positive_number
 from ..problem.problem import Problem
 from ..problem.seeds import DIRECTIONS, generator, seed_stream
@@ -41,7 +42,7 @@ AT_ONCE = 10**6  # overlaps of draws that are followed side by side
 
 
 @dataclass(frozen=True, repr=False)
-class RequiredWidth:
+class RequiredWidth(Card):
     """The smallest width that satisfies a demand, and how sure that is.
 
     Attributes

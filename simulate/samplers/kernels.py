@@ -1,18 +1,26 @@
 """Compiled kernels that do not depend on the activation (extra ``fast`` = numba); imported only where they run.
 
 Normals as `normals` describes them, the two passes of a step over the students, and what the reduced sampler does
-between two blocks.
+between two blocks.  What is compiled is kept until this file changes, so the constants that it is compiled with stand
+here too.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from ...problem.compiled import compiled
-from .normals import CHUNK, LANES, OPTIONS
 
+LANES = 16
+CHUNK = 1024  # normals made at a time; scratch stays in the first-level cache
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},  # NaN and inf keep their meaning
+}
 HALF = CHUNK // 2
 LOG_TERMS = tuple(2 / (2 * k + 1) for k in range(11))  # (m−1)²/(m+1)² ≤ 0.0295: error 1e-18
 TURN = 2 * math.pi

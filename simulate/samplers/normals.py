@@ -27,15 +27,6 @@ from numpy.random import Generator, SeedSequence
 from ..._types import Array
 from ...problem.compiled import numba_available
 
-# What is compiled is kept for as long as its file (kernels.py) does not change, with these numbers in it.
-LANES = 16
-CHUNK = 1024  # normals made at a time; scratch stays in the first-level cache
-OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},  # NaN and inf keep their meaning
-}
-
 
 class FastNormals:
     """A stream of standard normals; its state is 16 lanes of SFC64 and what is left of a chunk.
@@ -46,22 +37,22 @@ class FastNormals:
 
     def __init__(self, stream: SeedSequence) -> None:
         self.state = seeded_state(stream)
-        self._fill = filler()
-        self._chunk = np.empty(CHUNK)
+        self._fill, self._size = filler()
+        self._chunk = np.empty(self._size)
         self._left = 0
 
     def fill(self, out: Array) -> None:
         """Overwrite a C-contiguous array with standard normals."""
-        flat = out.reshape(-1)
+        flat, size = out.reshape(-1), self._size
         done = min(self._left, flat.size)
-        flat[:done] = self._chunk[CHUNK - self._left : CHUNK - self._left + done]
+        flat[:done] = self._chunk[size - self._left : size - self._left + done]
         self._left -= done
-        whole = done + (flat.size - done) // CHUNK * CHUNK
+        whole = done + (flat.size - done) // size * size
         self._fill(self.state, flat[done:whole])
         if whole < flat.size:
             self._fill(self.state, self._chunk)
             flat[whole:] = self._chunk[: flat.size - whole]
-            self._left = CHUNK - (flat.size - whole)
+            self._left = size - (flat.size - whole)
 
     def snapshot(self) -> dict[str, Array]:
         """Arrays from which ``restore`` goes on bit for bit."""
@@ -116,18 +107,18 @@ def normals(stream: SeedSequence) -> Normals:
 
 def seeded_state(stream: SeedSequence) -> Array:
     """Lane states a, b, c, counter (SFC64 after its 12 warm-up rounds), shape (4, 16) uint64."""
+    from .kernels import LANES, words
+
     state = np.ones((4, LANES), dtype=np.uint64)
     state[:3] = stream.generate_state(3 * LANES, np.uint64).reshape(3, LANES)
-    from .kernels import words
-
     words(state, np.empty(12 * LANES, np.uint64))
     return state
 
 
 @lru_cache(maxsize=1)
-def filler() -> Any:
-    """``fill(state, out)``, compiled; ``out`` is flat and holds a multiple of ``CHUNK`` numbers."""
-    from .kernels import fill
+def filler() -> tuple[Any, int]:
+    """``fill(state, out)``, compiled, and a chunk's size; ``out`` is flat and holds whole chunks."""
+    from .kernels import CHUNK, LANES, fill
 
     fill(np.ones((4, LANES), np.uint64), np.empty(CHUNK))
-    return fill
+    return fill, CHUNK

@@ -32,7 +32,7 @@ from ...problem.activation import Activation
 from ...problem.compiled import numba_available
 from ...problem.problem import Problem
 from . import sgd_step
-from .normals import CHUNK, OPTIONS, restore_sfc64, seeded_state, snapshot_sfc64
+from .normals import restore_sfc64, seeded_state, snapshot_sfc64
 from .scalar import OVERFLOWS
 from .stack import Setting, Stack, nested, under
 
@@ -75,6 +75,8 @@ class ReducedRun:
     coarse = False
 
     def __init__(self, run: Setting, start: Array, stream: SeedSequence) -> None:
+        from .kernels import CHUNK
+
         problem, batch = run.problem, run.batch
         P, m, d = problem.P, problem.m, problem.d
         # Longer buffers spread the factorisation thinner and make every sample wider.
@@ -144,7 +146,7 @@ def block_kernel(activation: Activation, batch: int) -> Any:
     """Advance a ``ReducedRun`` by len(etas) steps, compressing and drawing as needed; compiled."""
     import numba
 
-    from .kernels import apply_pending, compress, fill, lengths
+    from .kernels import OPTIONS, apply_pending, compress, fill, lengths
 
     single, batched = sgd_step.single(activation), sgd_step.batched(activation)
 

@@ -16,7 +16,6 @@ import sympy
 from ..._types import Array
 from ...problem.activation import Activation, lowered
 from ...problem.parser import x as symbol
-from .normals import OPTIONS
 
 OVERFLOWS = "computes σ in plain doubles, which overflow here on the way to finite values"
 
@@ -27,6 +26,8 @@ Scalar = Callable[[float], float]
 def scalar_functions(activation: Activation) -> tuple[Scalar, Scalar]:
     """``(σ, σ')``, each compiled for a float."""
     import numba
+
+    from .kernels import OPTIONS
 
     if activation.is_polynomial:
         series = activation.coefficients
@@ -42,6 +43,8 @@ def scalar_functions(activation: Activation) -> tuple[Scalar, Scalar]:
 
 
 def _series(numba: Any, coefficients: Array) -> Scalar:
+    from .kernels import OPTIONS
+
     terms = tuple(float(c) for c in coefficients) or (0.0,)
     degree = len(terms) - 1
     one = tuple(1 / math.sqrt(k + 1.0) for k in range(degree + 1))
@@ -59,6 +62,8 @@ def _series(numba: Any, coefficients: Array) -> Scalar:
 
 
 def _expression(numba: Any, expression: sympy.Expr) -> Scalar:
+    from .kernels import OPTIONS
+
     jit = numba.njit(**OPTIONS)
 
     @jit  # type: ignore[untyped-decorator]

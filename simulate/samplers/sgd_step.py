@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from ...problem.activation import Activation
-from .normals import OPTIONS
 from .scalar import scalar_functions
 
 
@@ -31,7 +30,7 @@ def single(activation: Activation) -> Any:
     """``single(V, n, c, b, old, X, etas, noise, a)``: one step for every row of X."""
     import numba
 
-    from .kernels import advance_rows
+    from .kernels import OPTIONS, advance_rows
 
     sigma, slope_of = scalar_functions(activation)
 
@@ -73,6 +72,8 @@ def single(activation: Activation) -> Any:
 def batched(activation: Activation) -> Any:
     """``batched(V, n, X, batch, etas, noise, a)``: one step for every ``batch`` rows of X."""
     import numba
+
+    from .kernels import OPTIONS
 
     sigma, slope_of = scalar_functions(activation)
 
