@@ -16,9 +16,6 @@ def read_array(path: str, what: str) -> np.ndarray:
     ValueError
         It cannot be read, or holds something else.
     """
-    from tokenize import TokenError
-    from zipfile import BadZipFile
-
     table = path.lower().endswith(".csv")
     form = "table of numbers separated by commas" if table else ".npy array of numbers"
     try:
@@ -27,10 +24,11 @@ def read_array(path: str, what: str) -> np.ndarray:
                 warnings.simplefilter("error")  # of an empty file
                 rows = np.loadtxt(Path(path).read_text(encoding="utf-8").splitlines(), delimiter=",", ndmin=2)
         else:
-            rows = np.load(path, allow_pickle=False)
+            with open(path, "rb") as file:  # of a damaged one NumPy would leave it open
+                rows = np.load(file, allow_pickle=False)
     except OSError as error:
         raise ValueError(f"cannot read the {what} {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, BadZipFile, TokenError, SyntaxError, UserWarning):
+    except Exception:  # of a dozen kinds, by zipfile, and the tokenizer that reads NumPy's headers
         raise ValueError(f"the {what} {path} are not a plain {form}") from None
     if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu":
         raise ValueError(f"the {what} {path} are not a plain {form}")

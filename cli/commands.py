@@ -298,7 +298,7 @@ def simulate(flags: dict[str, Any]) -> int:
         if flags["check_step"]:
             found["step_check"] = _step_check(found["simulate"], values["workers"])
         place.save(found)
-        _clear_checkpoints(place.directory)
+        _clear_checkpoints(place.directory, "simulate")
     result = found["simulate"]
     document, card = result.as_dict(), str(result)
     if "step_check" in found:
@@ -328,7 +328,7 @@ def compare(flags: dict[str, Any]) -> int:
         if flags["check_step"]:
             found["step_check"] = _step_check(result, values["workers"])
         place.save(found)
-        _clear_checkpoints(place.directory)
+        _clear_checkpoints(place.directory, "compare", "overlay")
     comparison, step_check = found["compare"], None
     document, card = comparison.as_dict(), str(comparison)
     if "step_check" in found:
@@ -390,11 +390,11 @@ def _step_check(result: Simulation, workers: int | None) -> StepCheck:
         return check_step(result, execute(finer, workers=workers, progress=report))
 
 
-def _clear_checkpoints(out: Path | None) -> None:
+def _clear_checkpoints(out: Path | None, *results: str) -> None:
     from ..simulate.checkpoint import clear
 
     if out is not None:
-        clear(out)
+        clear(out, *results)
 
 
 def _pictures(comparison: Comparison, out: Path) -> None:

@@ -1,8 +1,8 @@
 """The command ``emergence``: flags in, exit code out.
 
 Exit codes: 0 done, 1 a strict comparison that does not agree or a refuted claim, 2 bad input (one line
-on stderr, nothing written) or a stdout that takes no result, 3 an inconclusive claim, 130 interrupted.  Heavy imports
-wait until a command runs.
+on stderr, nothing written) or a stdout that takes no result, 3 an inconclusive claim, 130 interrupted, 143 by SIGTERM.
+Heavy imports wait until a command runs.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from .._suggestion import suggestion
 from .._version import __version__
 from . import terminal
-from .flags import add_settings, integer, number, numbers
+from .flags import add_settings, integer, number, numbers, seed
 from .results import stated
 
 TEACHER = (
@@ -42,6 +42,25 @@ class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         (terminal.tell if file is sys.stderr else terminal.show)(message.removesuffix("\n"))
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The flags; one that is unknown is refused with the one that is most like it."""
+        known, rest = self.parse_known_args(args, namespace)
+        if rest:
+            options = self._subparser(known.command)._option_string_actions
+            flag = next((word for word in rest if word.startswith("--")), rest[0]).partition("=")[0]
+            self.error(f"unrecognized arguments: {' '.join(rest)}{suggestion(flag, options)}")
+        return known
+
+    def _subparser(self, command: str | None) -> argparse.ArgumentParser:
+        subparsers = next((one for one in self._actions if isinstance(one, argparse._SubParsersAction)), None)
+        return self if subparsers is None or command is None else subparsers.choices[command]
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = ", ".join(map(str, action.choices))
+            problem = f"invalid choice: {value!r} (choose from {known}){suggestion(str(value), action.choices)}"
+            raise argparse.ArgumentError(action, problem)
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"emergence: error: {' '.join(message.split())}\n")
 
@@ -54,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="emergence COMMAND --help lists the flags of a command.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("--completion", metavar="SHELL", help="print the completions of bash, zsh or tcsh and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
     hermite = commands.add_parser("hermite", help="Hermite coefficients, information exponent, parity")
@@ -130,12 +150,12 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument("--format", default="pdf,png", metavar="KIND,…", help="pdf, png, svg (default pdf,png)")
     figures.add_argument("--width", default="text", metavar="column|text|slide", help="3.4, 7 or 11 inches")
     figures.add_argument("--quick", action="store_true", help="previews at reduced sizes, all within five minutes")
-    figures.add_argument("--seed", type=integer, default=0, help="seed of all random streams (default 0)")
+    figures.add_argument("--seed", type=seed, default=0, help="seed of all random streams (default 0)")
 
     check = commands.add_parser("check", help="measure claims about exponents and constants; exit code 1 if refuted")
     check.add_argument("--claims", metavar="FILE.toml", help="claims to check (default: the suite of the package)")
     check.add_argument("--quick", action="store_true", help="only claims marked quick (under a minute)")
-    check.add_argument("--seed", type=integer, default=0, help="seed of all random streams (default 0)")
+    check.add_argument("--seed", type=seed, default=0, help="seed of all random streams (default 0)")
     check.add_argument("--json", metavar="FILE", help="write the report here as JSON")
     check.add_argument("--junit", metavar="FILE", help="write the report here as JUnit XML")
     check.add_argument("--out", metavar="DIR", help="keep the measurements here; what is there is not measured again")
@@ -162,22 +182,21 @@ def _add_output(parser: argparse.ArgumentParser, *, stored: bool = True) -> None
         parser.add_argument("--overwrite", action="store_true", help="also over the results of another run in --out")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code, or raises ``SystemExit`` with it where the command line ends the matter."""
+def run(arguments: Sequence[str] | None) -> int:
+    """What ``emergence.cli.main`` does, but that an interrupt is raised.
+
+    Where ``arguments`` is None the process is ours: SIGTERM, by which batch systems announce the end, is then an
+    interrupt too, and one that a library drops is raised again.
+    """
     terminal.prepare()
+    if arguments is None:
+        terminal.listen()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = terminal.warn
             return terminal.settled(_run(list(sys.argv[1:] if arguments is None else arguments)))
     except SystemExit as end:  # --help, or flags that argparse refuses
         sys.exit(terminal.settled(int(end.code or 0)))
-    except KeyboardInterrupt:
-        if arguments is None:  # the process is ours: end it now, not when a thread has compiled what nobody waits for
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            terminal.tell("emergence: interrupted")
-            os._exit(130)
-        terminal.tell("emergence: interrupted")
-        return 130
 
 
 def _run(words: list[str]) -> int:
@@ -191,20 +210,29 @@ def _run(words: list[str]) -> int:
     if flags["version"]:
         terminal.show(__version__)
         return 0
-    if flags["command"] is None:
+    if flags["command"] is None and flags["completion"] is None:
         parser.error(
             "a command is needed: hermite, predict, exponents, law, step-size, width, simulate, compare, check or "
             "figures"
         )
-    flags["stated"] = stated(parser, flags)
-    flags["command"] = flags["command"].replace("-", "_")  # from here on the name of its function
+    if flags["command"] is not None:
+        flags["stated"] = stated(parser, flags)
+        flags["command"] = flags["command"].replace("-", "_")  # from here on the name of its function
     for library in ("OPENBLAS", "OMP", "MKL"):  # runs are spread over threads; BLAS threads beside them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # would only get in each other's way
     try:
+        if flags["completion"] is not None:
+            from .completion import completion
+
+            terminal.show(completion(parser, flags["completion"]))
+            return 0
         from . import commands
 
         return int(getattr(commands, flags["command"])(flags))
-    except (ValueError, ImportError, OSError, MemoryError) as error:
+    except Exception as error:
+        terminal.heed()
+        if not isinstance(error, ValueError | ImportError | OSError | MemoryError):
+            raise
         terminal.tell(f"emergence: error: {' '.join(str(error).split()) or type(error).__name__}")
         return 2
 

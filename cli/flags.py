@@ -85,15 +85,22 @@ def names(*groups: str) -> set[str]:
     return {setting.name for setting in SETTINGS if setting.group in groups}
 
 
-def integer(text: str) -> int:
-    """A whole number, also written 6e6."""
+def integer(text: str, bits: int = 64) -> int:
+    """A whole number of so many bits, also written 6e6."""
     try:
         value = Decimal(text)
-        if not value.is_finite() or abs(value.adjusted()) > 18 or value != value.to_integral_value():
+        if not value.is_finite() or value != value.to_integral_value():
             raise ValueError
     except (InvalidOperation, ValueError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value.adjusted() > bits or abs(int(value)) >= 2**bits:  # not written out where it has a million digits
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at most {bits} bits")
     return int(value)
+
+
+def seed(text: str) -> int:
+    """A whole number of 128 bits, as many as ``numpy.random.SeedSequence`` draws where it is given none."""
+    return integer(text, 128)
 
 
 def number(text: str) -> float:
@@ -130,6 +137,7 @@ def add_settings(
     for setting in SETTINGS:
         if setting.group == group:
             target.add_argument(
-                f"--{setting.name.replace('_', '-')}", type=READERS[setting.kind], metavar=setting.metavar,
+                f"--{setting.name.replace('_', '-')}", metavar=setting.metavar,
+                type=seed if setting.name == "seed" else READERS[setting.kind],
                 help=setting.help, default=argparse.SUPPRESS,
             )  # fmt: skip

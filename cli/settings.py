@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._suggestion import suggestion
 from ..problem.toml_file import read_toml
 from .flags import KINDS, SETTINGS, Numbers
 
@@ -64,7 +65,7 @@ def read_config(path: str, allowed: set[str]) -> dict[str, Any]:
     for key, value in document.items():
         name = key.replace("-", "_")
         if name not in kinds:
-            raise ValueError(f"unknown key {key!r} in the config {path}")
+            raise ValueError(f"unknown key {key!r} in the config {path}{suggestion(name, kinds)}")
         if name not in allowed:
             continue  # one file serves all commands
         if name in out:

@@ -35,6 +35,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from .._suggestion import suggestion
 from ..problem.checks import positive_number
 from ..problem.toml_file import read_toml
 from ..theory.exponent_table import exponents
@@ -155,7 +156,7 @@ def _claim(table: dict[str, Any], name: Any) -> Claim:
     """The claim of one table; errors name it."""
     strange = sorted(set(table) - set(MEASURED) - set(JUDGED))
     if strange:
-        raise ValueError(f"claim {name!r}: unknown key {strange[0]!r}")
+        raise ValueError(f"claim {name!r}: unknown key {strange[0]!r}{suggestion(strange[0], (*MEASURED, *JUDGED))}")
     missing = [key for key in ("name", "quantity", "formula") if key not in table]
     if missing:
         raise ValueError(f"claim {name!r}: `{missing[0]}` is missing")

@@ -119,6 +119,10 @@ class Experiment:
         self._check_room()
         for P in self.sizes:
             self.at(P)
+        if self.widths:
+            replace(problem, m=self.widths[-1])
+        if self.dimensions:
+            replace(problem, d=self.dimensions[-1])
 
     def _check_text(self, name: str) -> None:
         value = getattr(self, name)

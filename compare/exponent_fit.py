@@ -16,7 +16,8 @@ It knows the scatter over seeds alone, not an error in a given x_end nor steps t
 see ``sensitivity``.
 
 A curve of another form is not measured, however narrow the interval: the rms of L/law − 1 may be 5 times its standard
-error over seeds (rms over points).
+error over seeds (rms over points); with a control variate 5 times that and the law's own rms together, since a
+staircase of few directions is not of this form by itself.
 
 Control variates.  Most of that scatter is the random start, whose effect a law (``theory.finite_size_law``)
 knows.  Given the law's curves from the same starts (S, T) and from many starts (D, T), the exponent is
@@ -49,7 +50,7 @@ from ..problem.seeds import generator
 from .fit_window import sensitivity, used_points
 from .seed_bootstrap import centre_of, standard_error
 from .texts import interval_text, number_text
-from .truncated_law import fit_law, straight_line
+from .truncated_law import TruncatedLaw, fit_law, straight_line
 
 MIN_DECADES, MIN_SEEDS = 0.5, 6
 MANY = 5.0  # residual over scatter: at most 1.4 in 100 draws of staircases of the law, 7 and more of others
@@ -74,6 +75,8 @@ class ExponentFit(Card):
     ``low`` and ``high`` bound it at ``level`` (NaN for one seed).  ``sensitivity`` is its largest shift when
     the window's start, its end, or both move in by a tenth of the log range; ``residual`` the rms of
     L/law − 1 in the window.  ``end`` (inf: no tail) is in units of x, ``amplitude`` in those of L x^{−exponent}.
+    ``misfit`` is how many times the residual of the measured curve is what explains it: the scatter of the seeds and,
+    with a control variate, the residual of the law's own curve; NaN where that is not known.
     ``verdict`` is "measured" or "inconclusive", and ``reason`` says why.
     """
 
@@ -90,6 +93,7 @@ class ExponentFit(Card):
     amplitude: float
     sensitivity: float
     residual: float
+    misfit: float
     verdict: str
     reason: str
 
@@ -213,7 +217,7 @@ def fit_exponent(
     if points < 3 or not (middle[used] > 0).any():
         return ExponentFit(
             exponent=nan, low=nan, high=nan, level=level, standard_error=nan, window=window or (nan, nan),
-            points=points, seeds=seeds, tail=tail, end=nan, amplitude=nan, sensitivity=nan, residual=nan,
+            points=points, seeds=seeds, tail=tail, end=nan, amplitude=nan, sensitivity=nan, residual=nan, misfit=nan,
             verdict="inconclusive", reason=f"the window holds {points} points, and no falling loss to fit",
         )  # fmt: skip
     x_, many, middle = x_[used], many[:, used], middle[used]
@@ -233,9 +237,13 @@ def fit_exponent(
         error = float(np.hypot(error, standard_error(x_, [many], tail, end, gamma, centre, 200, stream)))
     half = float(student.ppf(0.5 + level / 2, max(seeds - 1, 1))) * error
     decades = float(np.log10(x_[-1] / x_[0]))
-    fitted = amplitude * (x_**-gamma - (end_**-gamma if tail == "finite" else 0.0))
-    residual = float(np.sqrt(np.mean((middle / fitted - 1) ** 2)))
-    explained = _scatter(tables[0], fitted)
+    residual, explained = _residual(middle, law, x_), _scatter(tables[0], _values(law, x_))
+    own = residual
+    if control is not None:
+        own = _residual(centre_of(tables[0], centre), ours, x_)
+        expected = _residual(centre_of(tables[1], centre), same_law, x_)
+        explained = float(np.hypot(_scatter(tables[0], _values(ours, x_)), expected))
+    misfit = own / max(explained, EXACT / MANY)
     doubts = [
         (points < MIN_POINTS[tail], f"the window holds {points} points, fewer than {MIN_POINTS[tail]}"),
         (decades < MIN_DECADES, f"the window spans {decades:.2g} decades, less than {MIN_DECADES:g}"),
@@ -245,9 +253,9 @@ def fit_exponent(
         (2 * half > resolution, f"the interval is {2 * half:.2g} wide, more than {resolution:g}"),
         (moved > resolution, f"moving the window's ends shifts the exponent by {moved:.2g}"),
         (
-            residual > max(MANY * explained, EXACT),
-            f"the residual {residual:.2g} is {residual / max(explained, EXACT):.2g} times what the scatter of the seeds"
-            " explains: the curve is not of this form",
+            misfit > MANY,
+            f"the residual {own:.2g} is {misfit:.2g} times what the scatter of the seeds explains"
+            f"{' beside the law' if control is not None else ''}: the curve is not of this form",
         ),
         (tail == "finite" and gamma <= half, "a logarithm or slower fits as well as a falling power"),
     ]
@@ -266,9 +274,21 @@ def fit_exponent(
         amplitude=amplitude,
         sensitivity=moved,
         residual=residual,
+        misfit=misfit,
         verdict="measured" if doubt is None else "inconclusive",
         reason=doubt or f"± {half:.2g} over {decades:.2g} decades",
     )
+
+
+def _values(law: TruncatedLaw, x: Array) -> Array:
+    """The fitted curve (T,)."""
+    gamma, end = float(law.gamma[0]), float(law.end[0])
+    return float(law.amplitude[0]) * (x**-gamma - (end**-gamma if np.isfinite(end) else 0.0))
+
+
+def _residual(curve: Array, law: TruncatedLaw, x: Array) -> float:
+    """Rms of curve/law − 1."""
+    return float(np.sqrt(np.mean((curve / _values(law, x) - 1) ** 2)))
 
 
 def _scatter(table: Array, fitted: Array) -> float:

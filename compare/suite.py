@@ -4,6 +4,9 @@ With ``finite_size`` the prediction is the formula plus what the finite law's ow
 the derived one.  The same exponent of the law is in the measurement, as the mean of its control variate, and
 cancels: judged is measured less law, from the same starts, against formula less derivation.
 
+A curve that is not of the fitted form (``ExponentFit.misfit``) is no measurement; of several sizes it may be off it by
+what the extrapolation takes out.
+
 A constant is the mean over seeds of the mean over a seed's directions of ln(time/formula): x = 0, and an
 error of the formula is the logarithm of a factor.
 
@@ -28,7 +31,7 @@ from ..problem.checks import nonnegative_integer
 from ..problem.files import code_digest, kept
 from .claim import Claim
 from .experiment import Experiment
-from .exponent_fit import MIN_POINTS, ExponentFit, fit_exponent
+from .exponent_fit import MANY, MIN_POINTS, ExponentFit, fit_exponent
 from .measurements import Measured, measure
 from .texts import interval_text, number_text
 from .verdicts import ALARM, JUDGEMENT, POWER, judgement
@@ -218,6 +221,9 @@ def _exponent(claim: Claim, seed: int, out: Path | None) -> _Estimate:
     value, error = _extrapolated(experiment.sizes, [f.exponent for f in fits], [f.standard_error for f in fits])
     unusable = (f for f in fits if f.points < MIN_POINTS[f.tail] or np.isnan([f.exponent, f.standard_error]).any())
     doubt = next((f.reason for f in unusable), "")
+    if not doubt and not experiment.sizes and fits[0].misfit > MANY:
+        doubt = f"the residual is {fits[0].misfit:.2g} times what the scatter of the seeds explains: the curve is not "
+        doubt += "of the fitted form"
     return _Estimate(predicted, value, error, max(f.sensitivity for f in fits), fits[-1].window, doubt)
 
 

@@ -6,12 +6,12 @@ command line start at once.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from ._version import __version__
 
+TYPE_CHECKING = False  # as typing has it, which takes time to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from .compare import (
         Claim,
         Comparison,
@@ -69,6 +69,8 @@ _PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name in _PACKAGES:
         return import_module(f".{name}", __name__)
     if name in __all__:

@@ -23,7 +23,7 @@ import sympy
 from numpy.typing import ArrayLike
 
 from .._types import Array
-from .hermite_coefficients import Moments, moments, reflected_moment
+from .hermite_coefficients import COARSE, FINE, Moments, reflected_moment, resolved_moments
 from .hermite_polynomials import h, hermite_series
 from .numeric import almost_everywhere_derivative, numpy_function, overflows
 from .parser import parse, x
@@ -77,14 +77,14 @@ class Activation:
     def high_pass(self, k: int) -> Activation:
         """σ without its Hermite components of degree below k; not renormalised."""
         out = object.__new__(Activation)
-        vars(out).update({key: vars(self)[key] for key in ("expression", "name", "breaks", "_base")})
+        vars(out).update({key: vars(self)[key] for key in ("expression", "name", "_measured")})
         object.__setattr__(out, "cut", max(_degree_cut(k), self.cut))
         return out
 
-    @cached_property
+    @property
     def breaks(self) -> Regularity:
-        """Where σ is not smooth, ``|x| ≤ 52``."""
-        return examine(self.expression)
+        """Where σ is not smooth, ``|x| ≤ 52``; points where it is only too steep for panels are among the kinks."""
+        return self._measured[0]
 
     @cached_property
     def slope(self) -> sympy.Expr:
@@ -92,8 +92,13 @@ class Activation:
         return almost_everywhere_derivative(self.expression)
 
     @cached_property
+    def _measured(self) -> tuple[Regularity, Moments]:
+        functions = numpy_function(self.expression), numpy_function(self.slope)
+        return resolved_moments(*functions, examine(self.expression))
+
+    @property
     def _base(self) -> Moments:
-        return moments(numpy_function(self.expression), numpy_function(self.slope), self.breaks)
+        return self._measured[1]
 
     @cached_property
     def removed(self) -> Array:
@@ -195,9 +200,9 @@ class Activation:
         jumps = np.abs(np.diff(self._numeric[0](sides), axis=1))[:, 0]
         for point in points[jumps > 1e-6 * values + 4e-9 * slopes]:
             return f"the activation jumps at x = {point:.6g}, so it has no weak derivative"
-        if self._base.error > 1e-8:
+        if self._base.error > FINE:
             return f"it varies too fast for quadrature (error {self._base.error:.1g} of √E[σ²])"
-        if self._base.parts_defect > 1e-6:
+        if self._base.parts_defect > COARSE:
             return "σ' is not the weak derivative of σ (Gaussian integration by parts fails)"
         return None
 

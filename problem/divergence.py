@@ -96,7 +96,7 @@ def tail_exponent(activation: Activation, step: float, d: int, ratio: float) -> 
     logs = np.log(np.clip(factor, 1e-300, ratio))
 
     def excess(s: float) -> float:
-        return float(np.sum(weights * np.expm1(s * logs)))
+        return float(np.sum(weights * np.expm1(np.minimum(s * logs, 700.0))))  # exp(709) is the largest double
 
     if excess(_STEEPEST) <= 0:
         return _STEEPEST

@@ -11,8 +11,6 @@ import hashlib
 import io
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -23,15 +21,17 @@ import numpy as np
 from .._types import Array
 from .._version import __version__
 
-_DAMAGE = (  # what NumPy and zipfile raise, beside ValueError, on an archive that is none
-    EOFError, MemoryError, NotImplementedError, OSError, OverflowError, RuntimeError, SyntaxError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip
 _IDENTITY, _DIGEST = "identity", "digest"
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file by way of ``STEM.PID.part`` beside it, which only a killed process leaves behind."""
+    """Write a file by way of ``STEM.PID.part`` beside it, which only a killed process leaves behind.
+
+    Raises
+    ------
+    OSError
+        It cannot be written, as on a full disk; the message names it.
+    """
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -39,8 +39,10 @@ def replace_file(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(f"cannot write {path}: {error.strerror or error}") from error
         raise
 
 
@@ -81,7 +83,7 @@ def read_archive(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
         return members, json.loads(str(members.pop(_IDENTITY)))
     except KeyError as error:
         raise ValueError(f"it has no member {error}") from None
-    except _DAMAGE as error:
+    except Exception as error:  # of a dozen kinds, by zipfile, zlib, and the tokenizer that reads NumPy's headers
         raise ValueError(str(error) or "it is empty") from None
 
 

@@ -2,14 +2,16 @@
 
 The line is cut at σ's break points and into equal panels between them; towards singular points
 (roots, logarithms) the panels shrink geometrically.  Panels are halved until E σ², E σ'² and the
-coefficients stop moving.  This is the numerical route to ``c_k``; ``theory.hermite`` derives
+coefficients stop moving.  Where σ is steep, as ``tanh(500*x)`` at 0, that may be far too coarse; such points are found
+by ``∫ σ' = σ(b) − σ(a)``, which fails on a panel that misses a step, and the panels shrink towards them as towards
+kinks.  This is the numerical route to ``c_k``; ``theory.hermite`` derives
 the same numbers symbolically or with extended-precision tanh–sinh sums, and tests compare.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from .regularity import Regularity
 
 NODES_PER_PANEL = 20
 MAX_DEGREE = 512
+FINE = 1e-8  # error, and COARSE defect, from which on steep points are looked for
+COARSE = 1e-6
+NARROWEST = 1e-12  # panel on which a rise is looked for
 MAX_GRADED = 32  # kinks with graded panels; functions with more have them in a regular row
 _GL_NODES, _GL_WEIGHTS = np.polynomial.legendre.leggauss(NODES_PER_PANEL)
 
@@ -83,6 +88,47 @@ def moments(sigma: Callable[[Array], Array], derivative: Callable[[Array], Array
         error=error,
         parts_defect=float(np.max(defect)) / slope_scale,
     )
+
+
+def resolved_moments(
+    sigma: Callable[[Array], Array], derivative: Callable[[Array], Array], breaks: Regularity
+) -> tuple[Regularity, Moments]:
+    """``moments``, and the break points that they need: the given ones, with steep points where those are too few."""
+    found = moments(sigma, derivative, breaks)
+    if found.error > FINE or found.parts_defect > COARSE:
+        steep = _steep_points(sigma, derivative, breaks, np.sqrt(found.second_moment))
+        if steep and len(steep) + len(breaks.kinks) <= MAX_GRADED:
+            breaks = replace(breaks, kinks=tuple(sorted({*breaks.kinks, *steep})))
+            found = moments(sigma, derivative, breaks)
+    return breaks, found
+
+
+def _steep_points(
+    sigma: Callable[[Array], Array], derivative: Callable[[Array], Array], breaks: Regularity, scale: float
+) -> list[float]:
+    """Where σ rises faster than panels show; a panel that misses a part of the rise is halved until none does."""
+    regular = np.arange(-breaks.reach, breaks.reach, 0.25) + 0.0317  # symmetric about nothing, as a dip may be
+    edges = np.unique(np.concatenate([regular, breaks.kinks, breaks.singular]))
+    low, high = edges[:-1], edges[1:]
+    marks: list[tuple[float, float]] = []
+    while low.size and np.max(high - low) > NARROWEST:
+        middle, half = 0.5 * (low + high), 0.5 * (high - low)
+        nodes = middle[:, None] + half[:, None] * _GL_NODES
+        slopes, end = derivative(nodes), half * (1 - 1e-9)  # at the very end σ may jump
+        with np.errstate(all="ignore"):
+            rise = half * np.sum(slopes * _GL_WEIGHTS, axis=1)
+            missed = np.abs(rise - sigma(middle + end) + sigma(middle - end)) * np.exp(-(middle**2) / 4)
+        bad = missed > 0.1 * COARSE * scale
+        steepest = nodes[bad, np.argmax(np.nan_to_num(np.abs(slopes[bad])), axis=1)]
+        marks += zip(steepest.tolist(), half[bad].tolist(), strict=True)
+        if bad.sum() > 4 * MAX_GRADED:
+            return []
+        low, high = np.concatenate([low[bad], middle[bad]]), np.concatenate([middle[bad], high[bad]])
+    found: list[float] = []
+    for point, reach in reversed(marks):  # the narrowest first
+        if all(abs(point - other) > 4 * reach for other in found):
+            found.append(point)
+    return found
 
 
 def _values(sigma: Callable[[Array], Array], nodes: Array, breaks: Regularity) -> Array:

@@ -21,6 +21,7 @@ from functools import partial
 
 import sympy
 
+from .._suggestion import suggestion
 from .hermite_polynomials import h
 
 MAX_CHARACTERS = 500
@@ -213,7 +214,7 @@ class _Walk:
             return h(k, x)
         if name in FUNCTIONS:
             raise ValueError(f"{name!r} is a function; write {name}(…)")
-        raise ValueError(f"unknown name {name!r} in the activation")
+        raise ValueError(f"unknown name {name!r} in the activation{suggestion(name, ['x', 'pi'])}")
 
     def operation(self, node: ast.BinOp, depth: int) -> sympy.Expr:
         chain = [node]  # a + b + c + … leans left: walk it in a loop, it is not nesting
@@ -252,7 +253,7 @@ class _Walk:
             raise ValueError(f"{self.quote(node)} is not allowed in an activation")
         name = node.func.id
         if name not in FUNCTIONS:
-            raise ValueError(f"unknown function {name!r} in the activation")
+            raise ValueError(f"unknown function {name!r} in the activation{suggestion(name, FUNCTIONS)}")
         arity, function = FUNCTIONS[name]
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args) or len(node.args) != arity:
             raise ValueError(f"{name} takes {arity} argument{'s' * (arity > 1)}, but got {self.quote(node)}")

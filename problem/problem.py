@@ -71,11 +71,14 @@ class Problem:
         object.__setattr__(self, "init_scale", positive_number("init_scale", self.init_scale))
         if not 1e-100 <= self.init_scale <= 1e3:
             raise ValueError(f"`init_scale` must lie between 1e-100 and 1000, but is {self.init_scale:g}")
-        if self.d > MAX_DIMENSION:
-            raise ValueError("`d` must be at most 2**53")
+        for name in ("d", "m"):
+            if getattr(self, name) > MAX_DIMENSION:
+                raise ValueError(f"`{name}` must be at most 2**53")
         if self.d < self.P:
             raise ValueError(f"`d` must be at least P = {self.P}, but is {self.d}")
         sigma = self.activation
+        if sigma.second_moment > 0 and sigma.information_exponent is None and sigma.irregularity is not None:
+            raise ValueError(f"the activation {sigma.name!r} cannot be trained: {sigma.irregularity}")
         if sigma.second_moment <= 0 or sigma.information_exponent is None:
             raise ValueError(f"the activation {sigma.name!r} has no Hermite component of degree ≥ 1 to learn")
         mean = sigma.coefficients[0]
@@ -141,7 +144,8 @@ class Problem:
         try:
             if np.iscomplexobj(directions):
                 raise TypeError
-            rows = np.array(directions, dtype=float)
+            with np.errstate(all="ignore"):  # numbers of other kinds that are none
+                rows = np.array(directions, dtype=float)
         except (TypeError, ValueError, OverflowError):
             raise ValueError("`directions` must be an array of numbers") from None
         if rows.shape not in ((self.m, self.d), (self.m, min(self.d, self.P + self.m))):

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -154,20 +155,31 @@ class Piecewise(Schedule):
 
 @dataclass(frozen=True)
 class Custom(Schedule):
-    """A callable of an array of steps."""
+    """A callable of an array of steps, or of one step, which is then called for each."""
 
     function: Callable[[Array], Array]
+    one_by_one: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        first = np.asarray(self.function(np.arange(4)), dtype=float)
-        if first.shape != (4,) or not (np.isfinite(first) & (first > 0)).all():
-            raise ValueError("a step-size callable must map an array of steps to as many positive numbers")
+        steps, first = np.arange(4), None
+        with suppress(Exception):  # of one step: what it does with an array is its own affair
+            first = np.asarray(self.function(steps), dtype=float)
+        object.__setattr__(self, "one_by_one", first is None or first.shape != steps.shape)
+        try:
+            first = self.rate(steps)
+        except (TypeError, ValueError):
+            first = np.zeros(0)
+        if first.shape != steps.shape or not (np.isfinite(first) & (first > 0)).all():
+            raise ValueError("a step-size callable must map a step, or an array of steps, to positive numbers")
 
     @property
     def text(self) -> str:
         return getattr(self.function, "__qualname__", repr(self.function))
 
     def rate(self, s: Array) -> Array:
+        if self.one_by_one:
+            steps = np.asarray(s)
+            return np.array([float(self.function(step)) for step in steps.ravel().tolist()]).reshape(steps.shape)
         return np.asarray(self.function(s), dtype=float)
 
     def sums(self, s: Array, power: int) -> Array:
@@ -201,13 +213,24 @@ def parse_schedule(text: str, step_size: float) -> Schedule:
         if kind == "constant" and not rest:
             return Constant(step_size)
         if kind == "power":
-            horizon, power = rest.split(":")
-            return PowerDecay(step_size, float(horizon), float(power))
+            horizon, colon, power = rest.partition(":")
+            if not colon:
+                raise ValueError("write power:HORIZON:POWER, the horizon in steps")
+            return PowerDecay(step_size, _number(horizon), _number(power))
         if kind == "piecewise" and rest:
-            changes = [part.split("=") for part in rest.split(",")]
-            if not all(float(start).is_integer() for start, _ in changes):
+            changes = [part.partition("=") for part in rest.split(",")]
+            if not all(equals for _, equals, _ in changes):
+                raise ValueError("write piecewise:STEP=ETA,STEP=ETA,…")
+            if not all(_number(start).is_integer() for start, _, _ in changes):
                 raise ValueError("steps are whole numbers")
-            return Piecewise([(0, step_size), *((int(float(s)), float(eta)) for s, eta in changes)])
+            return Piecewise([(0, step_size), *((int(_number(s)), _number(eta)) for s, _, eta in changes)])
     except (ValueError, OverflowError) as error:
         raise ValueError(f"cannot read the schedule {text!r}: {error}") from None
     raise ValueError(f"cannot read the schedule {text!r}; write constant, power:HORIZON:POWER or piecewise:STEP=ETA,…")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None

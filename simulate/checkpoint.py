@@ -23,7 +23,6 @@ from ..problem.files import archive, read_archive, replace_file
 
 _SEEDS = "indices"
 _FILE = re.compile(r"checkpoint-\d{4,}\.npz")
-_PART = re.compile(r"checkpoint-\d{4,}\.\d+\.part")
 
 
 class CheckpointError(ValueError):
@@ -119,10 +118,13 @@ class Store:
             self._lock = None
 
 
-def clear(directory: Path) -> None:
-    """Remove the checkpoints of a run whose results are written, and nothing else."""
+def clear(directory: Path, *results: str) -> None:
+    """Remove the checkpoints of a run whose ``results`` (names without suffix) are written, what killed processes left
+    of either, and nothing else."""
+    ours = "|".join([r"checkpoint-\d{4,}", *map(re.escape, results)])
+    part = re.compile(rf"({ours})\.\d+\.part")
     for path in directory.iterdir():
-        if _FILE.fullmatch(path.name) or _PART.fullmatch(path.name):
+        if _FILE.fullmatch(path.name) or part.fullmatch(path.name):
             path.unlink()
 
 

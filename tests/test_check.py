@@ -214,6 +214,25 @@ def test_finite_size_shifts_the_prediction_by_the_law(stub: Stub) -> None:
     assert "shift at this size" in str(verdict)
 
 
+def offset(left_in: float, *, same: bool) -> Measured:
+    """A power law with scatter of 0.1 %, and an offset left in, measured beside the law without it or without a law."""
+    noise = np.exp(0.001 * np.random.default_rng(0).standard_normal((12, X.size)))
+    law = np.tile(X**-0.75, (12, 1)) if same else NONE
+    return Measured(X, (X**-0.75 + left_in) * noise, law, law, "none", "mean", (0.0, math.inf))
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["alone", "beside the law"])
+def test_a_curve_of_another_form_is_no_measurement(stub: Stub, same: bool) -> None:
+    """An offset of a tenth of the smallest loss moves the exponent by less than the allowance of this claim."""
+    claim = replace(LAW, experiment=replace(FOUR, method="leap" if same else FOUR.method), allowance=0.2, detects=0.5)
+    claim = replace(claim, finite_size=False)
+    stub(lambda _, seed: offset(0.0, same=same))
+    assert checker.judge(claim).verdict == "upheld"
+    stub(lambda _, seed: offset(0.3 * X[-1] ** -0.75, same=same))
+    verdict = checker.judge(claim)
+    assert verdict.verdict == "inconclusive" and "the curve is not of the fitted form" in verdict.reason
+
+
 def test_sizes_are_extrapolated_in_the_inverse_logarithm(stub: Stub) -> None:
     measured = stub(lambda one, seed: powers(*[-0.75 - 0.5 / math.log(one.P)] * 12))
     verdict = checker.judge(replace(LAW, experiment=replace(FOUR, d=10_000, sizes=(100, 1000, 10_000))))

@@ -6,6 +6,7 @@ Most runs are in this process (``emergence.cli``); a few are real ones.
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
@@ -1151,3 +1152,108 @@ def test_an_error_that_nobody_can_read_is_one(words: list[str]) -> None:
 def test_a_closed_stdout_is_an_error() -> None:
     done = redirected(">&-", "hermite", "h4")
     assert done.returncode == 2 and done.stderr.startswith(b"emergence: error: cannot write to stdout: "), done
+
+
+# --- help that helps ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command", ["hermite", "predict", "law", "step-size", "width", "exponents", "figures", "check"]
+)
+def test_every_command_has_help(cli: Cli, command: str) -> None:
+    outcome = cli(command, "--help")
+    assert outcome.code == 0 and outcome.out.startswith(f"usage: emergence {command}") and "{" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["simulte"], "did you mean simulate?"),
+        (["simulate", "--sampels", "3"], "unrecognized arguments: --sampels 3; did you mean --samples?"),
+        (["simulate", "--seeds=3", "--sampels=3"], "--sampels=3; did you mean --samples?"),
+        (["hermite", "sigmiod(x)"], "unknown function 'sigmiod' in the activation; did you mean sigmoid?"),
+        (["simulate", "--schedule", "power:10"], "write power:HORIZON:POWER, the horizon in steps"),
+        (["simulate", "--schedule", "power:ten:1"], "'ten' is not a number"),
+        (["simulate", "--schedule", "piecewise:10"], "write piecewise:STEP=ETA,STEP=ETA,…"),
+        (["simulate", "--seed", "1e39"], "'1e39' is not a whole number of at most 128 bits"),
+        (["simulate", "--samples", "1e99999999"], "is not a whole number of at most 64 bits"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(cli: Cli, arguments: list[str], message: str) -> None:
+    outcome = cli(*arguments)
+    assert (outcome.code, outcome.out) == (2, "") and message in outcome.err and outcome.err.count("\n") == 1
+
+
+def test_misspelt_keys_are_answered_too(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("step-sise = 1e-3")
+    assert "did you mean step_size?" in cli("predict", "--config", str(tmp_path / "c.toml")).err
+    assert "did you mean allowance?" in cli("check", "--claims", claims_file(tmp_path, LOSS + "allowence = 1")).err
+
+
+def test_a_seed_of_128_bits(cli: Cli) -> None:
+    words, seed = ["simulate", *SMALL, *SHORT], 2**128 - 1
+    one, other = (cli.json(*words, "--seed", str(s)) for s in (seed, seed - 2**64))
+    assert one["seed"] == seed and one["loss"] != other["loss"]
+
+
+def test_completion(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert "sgd-emergence[completion]" in cli("--completion", "bash").err
+    monkeypatch.undo()
+    pytest.importorskip("shtab")
+    assert "step-size" in cli("--completion", "bash").out
+    assert "must be one of" in cli("--completion", "cmd").err
+
+
+def test_a_config_with_a_byte_order_mark_or_without_end(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbfd = 3\nP = 8")
+    assert "`d` must be at least P = 8, but is 3" in cli("predict", "--config", str(tmp_path / "c.toml")).err
+    if Path("/dev/zero").exists():
+        assert "has more than 10000000 bytes" in cli("predict", "--config", "/dev/zero").err
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [(["hermite", "h4"], "hermite.json"), (["simulate", *SMALL, *SHORT, "--workers", "1"], "checkpoint-0000.npz")],
+)
+def test_a_full_disk_is_said_with_the_name_of_the_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], file: str
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    outcome = cli(*words, "--out", str(tmp_path))
+    assert outcome == (2, "", f"emergence: error: cannot write {tmp_path / file}: No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_is_heard_however_a_library_takes_it(tmp_path: Path) -> None:
+    """Dropped while an object is finalised, turned into another error, or before anything of ours is imported."""
+    start = "import os, signal, sys\nsys.argv = ['emergence', 'hermite', 'h4']\n"
+    send = "os.kill(os.getpid(), signal.SIGINT)"
+    finalised = (
+        f"class Last:\n    def __del__(self): {send}; [0 for _ in range(9)]\n"
+        "del_ = lambda flags: Last() and __import__('time').sleep(5) or 0\n"
+    )
+    patched = "from emergence.cli import commands, main\ncommands.hermite = del_\nmain()"
+    turned = (
+        f"def del_(flags):\n    try: {send}\n    except KeyboardInterrupt: raise ImportError('initialization failed')\n"
+    )
+    first = (
+        "import importlib.abc\nclass First(importlib.abc.MetaPathFinder):\n"
+        f"    def find_spec(self, name, *_):\n        if name == 'emergence.cli.entry': {send}\n"
+        "sys.meta_path.insert(0, First())\nfrom emergence.cli import main\nmain()"
+    )
+    for body in (finalised + patched, turned + patched, first):
+        done = spawned("-c", start + body)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "emergence: interrupted\n"), body
+
+
+def test_sigterm_is_an_interrupt_by_another_name() -> None:
+    body = (
+        "import os, signal, sys\nfrom emergence.cli import commands, main\nsys.argv[1:] = ['hermite', 'h4']\n"
+        "commands.hermite = lambda flags: os.kill(os.getpid(), signal.SIGTERM)\nmain()"
+    )
+    done = spawned("-c", body)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "emergence: terminated\n")

@@ -201,8 +201,9 @@ def test_examples_in_docstrings(name: str) -> None:
 
 
 def flags_of_all_commands() -> set[str]:
-    (commands,) = (action.choices for action in build_parser()._actions if action.choices)
-    return {flag for command in commands.values() for flag in command._option_string_actions}
+    parser = build_parser()
+    (commands,) = (action.choices for action in parser._actions if action.choices)
+    return {flag for command in (parser, *commands.values()) for flag in command._option_string_actions}
 
 
 @pytest.mark.parametrize("page", ["README.md", "figures/gallery/README.md", *MANUAL])

@@ -330,7 +330,7 @@ def test_local_exponents_steepen_towards_the_end() -> None:
 def test_the_card_and_the_document() -> None:
     fit = fit_exponent(GRID, GRID**-0.5 * SIX, tail="none")
     assert str(fit).startswith("exponent -0.5000  [-0.5000, -0.5000]  (95%, 6 seeds)")
-    assert fit.as_dict()["window"] == [1.0, 100.0] and len(fit.as_dict()) == 15
+    assert fit.as_dict()["window"] == [1.0, 100.0] and len(fit.as_dict()) == 16
 
 
 @pytest.mark.parametrize(

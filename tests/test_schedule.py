@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -75,7 +77,9 @@ def test_bad_texts(text: str) -> None:
         parse_schedule(text, 0.1)
 
 
-@pytest.mark.parametrize("bad", [lambda s: s * 0.0, lambda s: 1.0, lambda s: np.full(len(s), np.nan)])
+@pytest.mark.parametrize(
+    "bad", [lambda s: s * 0.0, lambda s: "fast", lambda s: [1.0, 2.0], lambda s: np.full(len(s), np.nan)]
+)
 def test_bad_callables(bad) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="callable"):
         as_schedule(bad)
@@ -89,3 +93,12 @@ def test_runs_use_the_rate_of_each_step(name: str) -> None:
     problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=8, m=3, init_scale=0.1)
     out = sgd(problem, schedule, 100, records=100, sampler=Direct("numpy"))
     np.testing.assert_allclose(out.times, 1e-3 * base.sums(np.arange(101), 1), rtol=1e-11)  # as above
+
+
+@pytest.mark.parametrize("one", [lambda s: 0.1 if s < 3 else 0.05, lambda s: math.exp(-s / 9), lambda s: 0.1])
+def test_a_callable_may_take_one_step(one) -> None:  # type: ignore[no-untyped-def]
+    each, steps = as_schedule(one), np.array([0, 2, 3, 7])
+    whole = as_schedule(lambda s: np.array([one(int(step)) for step in s]))
+    np.testing.assert_array_equal(each.rate(steps), whole.rate(steps))
+    np.testing.assert_array_equal(each.sums(steps, 2), whole.sums(steps, 2))
+    assert each.initial == one(0)

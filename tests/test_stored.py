@@ -390,7 +390,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a lone array": (replaced("npz", b"\x93NUMPY"), r"npz is damaged"),
     "a folder": (lambda path: (without("npz")(path), path.with_name("one.result.npz").mkdir())[0], r"npz: Is a direc"),
     "an unknown class": (value({"class": "Popen", "fields": {}}), r"json: it is of type 'Popen', which is not known"),
-    "a function": (value({"class": "Custom", "fields": {"function": "f"}}), r"json: it is no Custom"),
+    "a function": (value({"class": "Custom", "fields": {"function": "f"}}), r"json: a step-size callable must map"),
     "other fields": (value({"class": "Leap", "fields": {"speed": 1}}), r"json: it is no Leap of this version"),
     "other fields of a run": (value({"class": "Run", "fields": {"seed": 1}}), r"json: it is no Run of this version"),
     "no value": (value({"class": "Leap", "fields": {"virtual": -1}}), r"json: `virtual`"),

@@ -253,7 +253,18 @@ def _span(values: Array) -> tuple[float, float]:
 
 
 def lattice(low: float, high: float) -> Array:
-    """Powers of RATIO that cover low to high."""
+    """Powers of RATIO that cover low to high.
+
+    Raises
+    ------
+    ValueError
+        No span of positive numbers, as where a direction is learned before the first step.
+    """
+    if not 0 < low <= high < np.inf:
+        raise ValueError(
+            f"there is no curve from {low:.4g} to {high:.4g}: a direction is learned at the very start; take smaller "
+            "initial norms, `init_scale`"
+        )
     low, high = np.floor(np.log(low) / np.log(RATIO)), np.ceil(np.log(high) / np.log(RATIO))
     return RATIO ** np.arange(low, high + 1)
 
