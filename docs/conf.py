@@ -12,6 +12,8 @@ version = release = emergence.__version__
 html_title = f"{project} {version}"
 html_theme = "furo"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc", "sphinx_copybutton"]
 myst_enable_extensions = ["dollarmath"]
