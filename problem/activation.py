@@ -83,7 +83,7 @@ class Activation:
 
     @property
     def breaks(self) -> Regularity:
-        """Where σ is not smooth, |x| ≤ 52; points where it is only too steep for panels are among the kinks."""
+        """Where σ is not smooth, ``|x| ≤ 52``; points where it is only too steep for panels are among the kinks."""
         return self._measured[0]
 
     @cached_property
@@ -207,7 +207,7 @@ class Activation:
         return None
 
     def phi(self, s: ArrayLike) -> Array:
-        """``φ(s) = Σ c_k² s^k`` for |s| ≤ 1, elementwise; in single precision where s is."""
+        """``φ(s) = Σ c_k² s^k`` for ``|s| ≤ 1``, elementwise; in single precision where s is."""
         return self._series(_floats(s), self._power_series[0], 0)
 
     def phi_slope(self, s: ArrayLike) -> Array:

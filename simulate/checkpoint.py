@@ -82,6 +82,8 @@ class Store:
     """
 
     def __init__(self, directory: Path, identity: dict[str, Any], *, resume: bool, interval: float = 1.0) -> None:
+        directory = directory.resolve()  # workers may have been started in another working directory
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.identity, self.interval = directory, identity, interval
         self._lock = _locked(directory)
         try:

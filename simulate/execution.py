@@ -86,7 +86,8 @@ def execute(
     workers
         How many tasks at once on threads or processes of our own; default one per core.
     out, resume, checkpoint_seconds
-        Directory for checkpoints, whether to go on from those found there, and how often one is written.
+        Directory for checkpoints (made if it is not there), whether to go on from those found there, and how often
+        one is written.
     progress
         Called in this thread with the number of samples done since the last call.
 

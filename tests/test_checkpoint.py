@@ -148,6 +148,15 @@ def test_damaged_checkpoint_is_refused_by_name(damage: str, tmp_path: Path) -> N
     assert path.read_bytes() == broken
 
 
+def test_a_directory_is_made_and_means_the_same_in_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(Path("one/two"), {}, resume=False)  # workers may have been started in another working directory
+    store.release()
+    assert store.directory == tmp_path / "one" / "two" and store.directory.is_dir()
+
+
 def test_second_process_on_one_directory_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path, {}, resume=False)
     try:

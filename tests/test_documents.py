@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import ROOT, assert_prints, blocks, text
 
 import emergence
 from emergence.cli import main
 from emergence.cli.entry import build_parser
 from emergence.figures import NAMES
 
-ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "figures/gallery/README.md")
+MANUAL = tuple(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))
+TUTORIAL = "docs/tutorial.md"
+PAGES = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "figures/gallery/README.md", *MANUAL)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = ("problem", "theory", "simulate", "compare", "figures", "cli")
 MAY_IMPORT = {
@@ -55,51 +57,103 @@ quick = true
 """
 
 
-def text(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
+COMMANDS = [(page, words) for page in PAGES for block in blocks(page) for words, _ in block.commands()]
 
 
-def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text(page), re.M | re.S)
-
-
-def lines(page: str) -> list[list[str]]:
-    """The words of every command in the ``sh`` blocks of a page."""
-    joined = "".join(blocks(page, "sh")).replace("\\\n", " ")
-    return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
-
-
-COMMANDS = [(page, words) for page in PAGES for words in lines(page)]
-
-
-def cases(program: str, *, drawing: bool = False) -> list:
-    """The arguments of every command of a program; those that draw named figures apart."""
+def cases(program: str) -> list:
+    """The arguments of every command of a program."""
     chosen = [(page, words[1:]) for page, words in COMMANDS if words[0] == program]
-    return [
-        pytest.param(words, id=f"{page}: {shlex.join(words)}")
-        for page, words in chosen
-        if drawing == (words[0] == "figures" and not set(words).isdisjoint(NAMES))
-    ]
+    return [pytest.param(words, id=f"{page}: {shlex.join(words)}") for page, words in chosen]
+
+
+def makes_figures(words: list[str]) -> bool:
+    """Does it make figures?  What they compute is tested with them."""
+    return words[0] == "figures" and "--list" not in words
 
 
 def test_every_page_has_commands_of_known_programs() -> None:
     assert {words[0] for _, words in COMMANDS} == {"emergence", "make", "pip", "python"}
-    assert {page for page, _ in COMMANDS} == set(PAGES)
+    assert {page for page, _ in COMMANDS} >= set(PAGES) - set(MANUAL)
 
 
-@pytest.mark.parametrize("words", cases("emergence"))
-def test_commands_run(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_page(page: str, slow: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run the blocks of a page in order, in this folder: listings are written, scripts share their names.
+
+    A ``text`` block is what the block before it prints.  Other commands run at a small size, slow blocks as they are.
+    """
+    names: dict[str, object] = {"__name__": "__main__"}
+    page_blocks = blocks(page)
+    for block, after in zip(page_blocks, [*page_blocks[1:], None], strict=False):
+        shown = after is not None and after.language == "text"
+        if block.language == "text" or (block.slow and not slow):
+            continue
+        try:
+            if block.file is not None:
+                Path(block.file).parent.mkdir(parents=True, exist_ok=True)
+                Path(block.file).write_text(block.text, encoding="utf-8")
+            elif block.language == "python":
+                exec(compile(block.text, f"<{page}:{block.line}>", "exec"), names)
+            for words, code in block.commands():
+                if words[0] != "emergence" or block.language == "yaml":
+                    continue
+                if makes_figures(words[1:]):
+                    build_parser().parse_args(words[1:])
+                    continue
+                small = [] if shown or block.slow else SMALL.get(words[1], [])
+                assert main([*words[1:], *small]) == code, words  # later flags win: the same command, small
+            printed = capsys.readouterr().out
+            if shown:
+                assert_prints(printed, after.text)
+        except BaseException as error:
+            error.add_note(f"in the block at {page}:{block.line}")
+            raise
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_shown_and_what_a_workflow_runs_stands_on_the_page(page: str) -> None:
+    found = blocks(page)
+    run = [words for block in found if block.language == "sh" for words, _ in block.commands()]
+    for before, block in zip([None, *found], found, strict=False):
+        if block.language == "text" and page != TUTORIAL:  # whose script has a test of its own
+            assert before is not None and before.language in ("sh", "python"), f"{page}:{block.line}"
+        if block.language == "yaml":
+            ours = [words for words, _ in block.commands() if words[0] == "emergence"]
+            assert ours and all(words in run for words in ours)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one.toml").write_text(CLAIM, encoding="utf-8")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    assert main([*words, *SMALL.get(words[0], [])]) == 0  # later flags win: the same command, small
+    run_page(page, False, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if any(block.slow for block in blocks(page))])
+def test_pages_run_whole(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    run_page(page, True, capsys)
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [("7 of 8", "7 of 9"), ("x 1.00", "y 1.00"), ("0.93", "0.91"), ("1e-3", "1e-4"), ("a\nb", "a"), ("—", "1")],
+)
+def test_what_is_not_printed_is_found(printed: str, shown: str) -> None:
+    assert_prints(f"{printed}, 1.234e-05 in 3 s", f"{printed},  1.235e-05\nin … s")
+    with pytest.raises(AssertionError):
+        assert_prints(printed, shown)
 
 
 def test_the_gallery_shows_every_figure_by_the_command_that_makes_it() -> None:
-    drawn = [case.values[0] for case in cases("emergence", drawing=True)]
+    drawn = [words[1:] for page, words in COMMANDS if page == "figures/gallery/README.md"]
     assert {words[1] for words in drawn} == set(NAMES)
     for words in drawn:
-        build_parser().parse_args(words)  # what it computes is tested with the figures
+        build_parser().parse_args(words)
 
 
 @pytest.mark.parametrize("words", cases("make"))
@@ -111,8 +165,8 @@ def test_targets_are_in_the_makefile(words: list[str]) -> None:
 @pytest.mark.parametrize("words", cases("pip"))
 def test_extras_exist(words: list[str]) -> None:
     command, what = words
-    path, extras = re.fullmatch(r"(\.)(?:\[(.*)\])?", what).groups(default="")
-    assert (command, path) == ("install", ".")
+    path, extras = re.fullmatch(r"(\.|\./sgd-emergence)(?:\[(.*)\])?", what).groups(default="")
+    assert command == "install" and path
     assert set(filter(None, extras.split(","))) <= set(PROJECT["project"]["optional-dependencies"])
 
 
@@ -121,16 +175,9 @@ def test_scripts_exist(words: list[str]) -> None:
     assert (ROOT / words[0]).is_file()
 
 
-@pytest.mark.parametrize(
-    "block", [pytest.param(block, id=f"{page} {i}") for page in PAGES for i, block in enumerate(blocks(page, "python"))]
-)
-def test_python_runs_and_ends_in_agreement(
-    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(compile(block, "<block>", "exec"), {"__name__": "__main__"})
-    assert "verdict: agree" in capsys.readouterr().out
-    assert not list(tmp_path.iterdir())
+def test_the_script_of_the_front_page_ends_in_agreement() -> None:
+    (script,) = (block.text for block in blocks("README.md") if block.language == "python")
+    assert 'assert comparison.agreement.verdict == "agree"' in script
 
 
 def sources() -> Iterator[Path]:
@@ -162,7 +209,7 @@ def flags_of_all_commands() -> set[str]:
     return {flag for command in (parser, *commands.values()) for flag in command._option_string_actions}
 
 
-@pytest.mark.parametrize("page", ["README.md", "figures/gallery/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "figures/gallery/README.md", *MANUAL])
 def test_flags_in_prose_exist(page: str) -> None:
     prose = re.sub(r"^```.*?^```$", "", text(page), flags=re.M | re.S)
     assert set(re.findall(r"(?<![-\w])--[a-z][a-z-]*", prose)) <= flags_of_all_commands()

@@ -109,7 +109,7 @@ class FiniteLaw(Tabulated):
         Notes
         -----
         A transition that is over or has not begun adds 0 or its whole share; only the times within
-        its width, |4 a φ(1) (t − T_p)| < 20, are evaluated.
+        its width, ``|4 a φ(1) (t − T_p)| < 20``, are evaluated.
         """
         a = self.problem.a[self.problem.a > 0]
         T, group = self.recovery[:, self.problem.a > 0], group[:, self.problem.a > 0]
