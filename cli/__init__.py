@@ -5,6 +5,8 @@ Next to nothing is imported before ``main`` runs, so that an interrupt counts fr
 
 from __future__ import annotations
 
+from .. import _version as _home  # noqa: F401  (this folder is no package by itself)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence

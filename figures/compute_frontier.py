@@ -221,7 +221,7 @@ def _curves(axis: Axes, data: dict[str, Array], width: float) -> None:
         f"exponents of the law: with a tail {exponent_text(*data['law_fit'])}, "
         f"straight {exponent_text(*data['law_line_fit'])}"
     )
-    axis.set_title(wrapped(f"{line}, of many directions {slope:.3f}".replace("-", "−"), 0.85 * width), loc="left")
+    axis.set_title(wrapped(f"{line}, of many directions {slope:.3f}".replace("-", "−"), 0.8 * width), loc="left")
     axis.legend(loc="lower left", handlelength=1.8)
 
 
