@@ -218,10 +218,10 @@ def _curves(axis: Axes, data: dict[str, Array], width: float) -> None:
     axis.set_ylim(0.02 * np.interp(window[1], x, best), 2.0)
     axis.set_xlim(0.3 * x[np.argmax(best < 0.9)], x[-1])
     line = (
-        f"exponents of the law: with a tail {exponent_text(*data['law_fit'])}, "
+        f"exponents of the law, with a tail {exponent_text(*data['law_fit'])}, "
         f"straight {exponent_text(*data['law_line_fit'])}"
     )
-    axis.set_title(wrapped(f"{line}, of many directions {slope:.3f}".replace("-", "−"), 0.8 * width), loc="left")
+    axis.set_title(wrapped(f"{line}, of many directions {slope:.3f}".replace("-", "−"), 0.85 * width), loc="left")
     axis.legend(loc="lower left", handlelength=1.8)
 
 

@@ -181,7 +181,7 @@ def _gains(axis: Axes, data: dict[str, Array], room: float) -> None:
     title = "too few runs survived to measure a gain"
     if np.isfinite(value):
         shown += [low, high]
-        title = f"SGD by ${power_text(float(samples[-1]))}$ samples, {value:.2f} of the constant's loss, "
+        title = f"SGD after ${power_text(float(samples[-1]))}$ samples, {value:.2f} of the constant's loss, "
         title += f"95 %: {low:.2f} to {high:.2f}"
         axis.errorbar(
             samples[-1:], [value], [[value - low], [high - value]], fmt="o", color="black", markerfacecolor="white",
