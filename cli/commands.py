@@ -313,7 +313,6 @@ def simulate(flags: dict[str, Any]) -> int:
         if flags["check_step"]:
             found["step_check"] = _step_check(found["simulate"], values["workers"])
         place.save(found)
-        _clear_checkpoints(place.directory, "simulate")
     result = found["simulate"]
     document, card = result.as_dict(), str(result)
     if "step_check" in found:
@@ -321,6 +320,7 @@ def simulate(flags: dict[str, Any]) -> int:
         card += f"\n{found['step_check']}"
     tables = [columns_text(result.columns(kind)) for kind in ("times", "curves")]
     _finish(flags, place.directory, "simulate", document, card, *tables)
+    _clear_checkpoints(place.directory, "simulate")
     return 0
 
 
@@ -343,7 +343,6 @@ def compare(flags: dict[str, Any]) -> int:
         if flags["check_step"]:
             found["step_check"] = _step_check(result, values["workers"])
         place.save(found)
-        _clear_checkpoints(place.directory, "compare", "overlay")
     comparison, step_check = found["compare"], None
     document, card = comparison.as_dict(), str(comparison)
     if "step_check" in found:
@@ -359,6 +358,7 @@ def compare(flags: dict[str, Any]) -> int:
         command = flags["command_line"]
         write_text(page_file, page(comparison, command=command, settings=values, table=table, step_check=step_check))
         tell(f"wrote {page_file}")
+    _clear_checkpoints(place.directory, "compare", "overlay")
     return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0
 
 

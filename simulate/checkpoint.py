@@ -122,7 +122,7 @@ def clear(directory: Path, *results: str) -> None:
     """Remove the checkpoints of a run whose ``results`` (names without suffix) are written, what killed processes left
     of either, and nothing else."""
     ours = "|".join([r"checkpoint-\d{4,}", *map(re.escape, results)])
-    part = re.compile(rf"({ours})\.\d+\.part")
+    part = re.compile(rf"({ours})(_[a-z_]+)?(\.result)?\.\d+\.part")  # also of tables and results beside
     for path in directory.iterdir():
         if _FILE.fullmatch(path.name) or part.fullmatch(path.name):
             path.unlink()

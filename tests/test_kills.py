@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from conftest import NUMBA
 
+from emergence import load
 from emergence.cli import main
 
 KILLS = 67  # for each sampler
@@ -100,6 +101,7 @@ def test_killed_at_any_moment(method: str, tmp_path: Path) -> None:
             code = ended(child, 60)
         assert code == 0, (tmp_path / "log").read_text()
         assert document(out / "simulate.json") == whole
-        assert {path.name for path in out.iterdir()} == {f"simulate.{kind}" for kind in ("json", "csv", "txt")}
+        assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+        assert load(out) == load(tmp_path / "whole")
     print(f"{method}: {dict(kills)} in {number} runs, {resumed} of them with checkpoints to go on from")
     assert resumed > KILLS // 4
