@@ -26,7 +26,7 @@ python_use_unqualified_type_names = True
 
 # Names in signatures that lead nowhere here: those of other libraries, and of our own what users meet as a result only.
 nitpick_ignore_regex = [
-    ("py:class", r"Array|ArrayLike|(collections|concurrent|matplotlib|numpy|os|pathlib|sympy)\..*"),
+    ("py:class", r"Array|ArrayLike|dict\[str|(collections|concurrent|matplotlib|numpy|os|pathlib|sympy)\..*"),
     ("py:class", r"emergence\..*\.(Calibration|Exponent|Failure|Formula|Point|Shelf|Regularity|Setting|Stack)"),
 ]
 
