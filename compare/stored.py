@@ -28,7 +28,7 @@ from ..problem.activation import Activation
 from ..problem.codec import Codec, Form
 from ..problem.files import archive, array_digest, code_digest, read_archive, replace_file
 from ..problem.problem import Problem
-from ..problem.schedule import Constant, Custom, Piecewise, PowerDecay
+from ..problem.schedule import Constant, Custom, Piecewise, PowerDecay, Schedule
 from ..problem.teacher import Teacher
 from ..simulate import Direct, Divergence, Leap, LossCheck, Reduced, Run, Simulation
 from ..theory import Curve, FiniteLaw, Flow, InitQuantiles, Prediction, RequiredWidth, SgdLaw, StepSize
@@ -58,11 +58,20 @@ def _made_run(**values: Any) -> Run:
     return run
 
 
-def _refuse_function(schedule: Custom) -> dict[str, Any]:
-    raise ValueError(
-        f"the step size {schedule.text} is a Python function, which cannot be stored; "
-        "write it as Constant, PowerDecay or Piecewise"
-    )
+def storable(schedule: Schedule) -> Schedule:
+    """The schedule itself.
+
+    Raises
+    ------
+    ValueError
+        It is a Python function.
+    """
+    if isinstance(schedule, Custom):
+        raise ValueError(
+            f"the step size {schedule.text} is a Python function, which cannot be stored; "
+            "write it as Constant, PowerDecay or Piecewise"
+        )
+    return schedule
 
 
 CODEC = Codec(
@@ -74,7 +83,7 @@ CODEC = Codec(
     ),
     {
         Activation: Form(lambda sigma: {"text": sigma.name, "cut": sigma.cut}, lru_cache(64, typed=True)(Activation)),
-        Custom: Form(_refuse_function, Custom),
+        Custom: Form(lambda schedule: vars(storable(schedule)), Custom),
         Run: Form(lambda run: {field.name: getattr(run, field.name) for field in fields(Run)}, _made_run),
         Teacher: Form(
             lambda teacher: {"strengths": teacher.a, "beta": teacher.beta},
@@ -164,8 +173,13 @@ def save(
     content = archive(arrays, {"kind": document["kind"], "schema": SCHEMA})
     sidecar.parent.mkdir(parents=True, exist_ok=True)
     sidecar.unlink(missing_ok=True)  # from here to the end there is no result rather than half of one
-    replace_file(members, content)
-    replace_file(sidecar, (text + "\n").encode())
+    try:
+        replace_file(members, content)
+        replace_file(sidecar, (text + "\n").encode())
+    except BaseException:  # an interrupt or a full disk between the two
+        if not sidecar.exists():
+            members.unlink(missing_ok=True)
+        raise
 
 
 def load(path: str | PathLike[str]) -> Any:

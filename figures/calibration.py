@@ -26,7 +26,6 @@ from scipy.stats import binom, gaussian_kde
 from .._types import Array
 from ..compare.calibration import BINS, calibrate, calibration_refusal
 from ..compare.runs import SAMPLERS
-from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
 from ..simulate import sgd
 from ..theory.finite_size_law import transition_times
@@ -34,6 +33,7 @@ from ..theory.finite_step_law import VALID, sgd_law_refusal
 from ..theory.gradient_noise import ceiling
 from ..theory.random_init import best_overlap
 from .captions import exponent_text, run_facts, run_text
+from .settings import problem_of
 from .style import heading, house_style, label_decades, page, points, series
 
 SUMMARY = "Predicted distributions of transition times behind those of SGD, with their calibration"
@@ -59,14 +59,9 @@ def check(sizes: dict[str, Any]) -> None:
         raise ValueError(f"`length` must be positive, but is {sizes['length']:g}")
     if sizes["seeds"] < 6:
         raise ValueError(f"intervals over seeds need at least 6, but `seeds` is {sizes['seeds']}")
-    refusal = sgd_law_refusal(_problem(sizes))
+    refusal = sgd_law_refusal(problem_of(sizes))
     if refusal is not None:
         raise ValueError(refusal)
-
-
-def _problem(sizes: dict[str, Any]) -> Problem:
-    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
-    return Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -81,7 +76,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     ValueError
         Fewer than two runs did not diverge.
     """
-    problem = _problem(sizes)
+    problem = problem_of(sizes)
     eta = sizes["step_size"] * ceiling(problem)
     typical = np.sqrt(best_overlap(problem, 0.5))
     _, recovery = transition_times(problem.activation, problem.a[-1:], np.array([typical]), problem.init_scale**2)

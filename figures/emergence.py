@@ -28,13 +28,12 @@ from matplotlib.figure import Figure
 from .._types import Array
 from ..compare.exponent_fit import fit_exponent
 from ..compare.runs import quiet_step_size
-from ..problem import Activation, Problem, Teacher
 from ..simulate import Leap, Run
 from ..theory import exponents, finite_law
 from ..theory.finite_size_law import law_of_starts
 from ..theory.greedy_chain import greedy_refusal
 from .captions import exponent_text, run_facts, run_text
-from .settings import check_power_law
+from .settings import check_power_law, problem_of
 from .style import heading, house_style, label_decades, number_steps, page, points, series
 from .watched_run import watch
 
@@ -50,14 +49,9 @@ RAISED = 1.8  # the fit, so that it does not hide the curve
 def check(sizes: dict[str, Any]) -> None:
     """Refuse what has no power law, is no problem, or is not learned direction by direction."""
     check_power_law(sizes["beta"])
-    refusal = greedy_refusal(_problem(sizes).activation)
+    refusal = greedy_refusal(problem_of(sizes).activation)
     if refusal is not None:
         raise ValueError(refusal)
-
-
-def _problem(sizes: dict[str, Any]) -> Problem:
-    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
-    return Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -68,7 +62,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     ``fit_law`` (2,) amplitude and end of the fit (all NaN where not measured), ``window`` (2,) of the fit; facts of
     the run.
     """
-    problem, beta = _problem(sizes), sizes["beta"]
+    problem, beta = problem_of(sizes), sizes["beta"]
     law = finite_law(problem, draws=sizes["draws"], seed=seed)
     recovery = np.median(law.recovery, axis=0)
     known = recovery[np.isfinite(recovery)]

@@ -23,13 +23,13 @@ from matplotlib.image import AxesImage
 
 from .._types import Array
 from ..compare.runs import quiet_step_size
-from ..problem import Activation, Problem, Teacher
 from ..problem.events import RECOVERED
 from ..simulate import Leap, Run
 from ..theory import finite_law
 from ..theory.greedy_chain import greedy_refusal
 from ..theory.greedy_selection import assign
 from .captions import run_facts, run_text
+from .settings import problem_of
 from .style import heading, house_style, page, points
 from .watched_run import watch
 
@@ -43,16 +43,11 @@ SECONDS = {"full": 12.0, "quick": 4.0}
 
 def check(sizes: dict[str, Any]) -> None:
     """Refuse what is no problem, or not learned direction by direction."""
-    refusal = greedy_refusal(_problem(sizes).activation)
+    refusal = greedy_refusal(problem_of(sizes).activation)
     if refusal is not None:
         raise ValueError(refusal)
     if sizes["frames"] < 3:
         raise ValueError(f"`frames` must be at least 3, but is {sizes['frames']}")
-
-
-def _problem(sizes: dict[str, Any]) -> Problem:
-    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
-    return Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -62,7 +57,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     over a_p; ``stills`` (3,): frames of the start, of half of the directions recovered, and of the end; ``given`` ():
     students that greedy selection gives a direction; facts of the run.
     """
-    problem = _problem(sizes)
+    problem = problem_of(sizes)
     recovery = np.median(finite_law(problem, draws=100, seed=seed).recovery, axis=0)
     known = recovery[np.isfinite(recovery)]
     eta = quiet_step_size(problem)

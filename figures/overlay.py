@@ -32,9 +32,9 @@ from .._types import Array
 from ..compare.comparison import Comparison, overlay
 from ..compare.runs import SAMPLERS, sgd_to
 from ..compare.statistics import MedianEstimate
-from ..problem import Activation, Problem, Teacher
 from ..problem.events import EVENTS
 from .captions import exponent_text, run_facts, run_text
+from .settings import problem_of
 from .style import heading, house_style, label_decades, number_steps, page, points, series
 
 SUMMARY = "Theory over SGD for one problem: staircases, loss with its band, transition times"
@@ -58,17 +58,12 @@ def check(sizes: dict[str, Any]) -> None:
     """Refuse what is no problem or no sampler."""
     if sizes["sampler"] not in SAMPLERS:
         raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, but is {sizes['sampler']!r}")
-    _problem(sizes)
-
-
-def _problem(sizes: dict[str, Any]) -> Problem:
-    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
-    return Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
+    problem_of(sizes)
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     """``data_of`` a comparison at these sizes."""
-    problem = _problem(sizes)
+    problem = problem_of(sizes)
     horizon = sizes["step_size"] * sizes["samples"]
     run = sgd_to(
         problem, sizes["step_size"], horizon, sampler=SAMPLERS[sizes["sampler"]], seeds=sizes["seeds"], seed=seed,

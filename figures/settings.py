@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..problem import Activation, Problem, Teacher
 from ..problem.toml_file import LARGEST, read_toml
 
 Settings = dict[str, Any]
@@ -107,6 +108,12 @@ def _entry(owner: str, key: str, known: Any, value: Any) -> Any:
     if number != int(number) or not 0 < number < LARGEST:
         raise ValueError(f"`{key}` must be a positive whole number, but is {value!r}")
     return int(number)
+
+
+def problem_of(sizes: Mapping[str, Any]) -> Problem:
+    """The problem that a figure's table states: activation, beta, P, d and m."""
+    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
+    return Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
 
 
 def check_power_law(*betas: float) -> None:

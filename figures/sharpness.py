@@ -30,12 +30,12 @@ from scipy.special import expit
 from .._types import Array
 from ..compare.exponent_fit import fit_exponent
 from ..compare.runs import quiet_step_size
-from ..problem import Activation, Problem, Teacher
 from ..simulate import Leap, Run
 from ..theory import finite_law
 from ..theory.finite_size_law import law_of_starts
 from ..theory.greedy_chain import greedy_refusal
 from .captions import exponent_text, run_facts, run_text
+from .settings import problem_of
 from .style import heading, house_style, label_decades, panels, points, series
 from .watched_run import watch
 
@@ -50,16 +50,11 @@ SHOWN = 8.0  # |z| that is drawn
 
 def check(sizes: dict[str, Any]) -> None:
     """Refuse what is no problem, or not learned direction by direction."""
-    refusal = greedy_refusal(_problem(sizes).activation)
+    refusal = greedy_refusal(problem_of(sizes).activation)
     if refusal is not None:
         raise ValueError(refusal)
     if sizes["P"] < 3:
         raise ValueError(f"a power of p needs at least 3 directions, but `P` is {sizes['P']}")
-
-
-def _problem(sizes: dict[str, Any]) -> Problem:
-    teacher = Teacher.power_law(sizes["P"], sizes["beta"])
-    return Problem(Activation(sizes["activation"]), teacher, d=sizes["d"], m=sizes["m"])
 
 
 def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
@@ -70,7 +65,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
     start; ``law`` (3, P): 10, 50 and 90 % over random starts; ``fit`` (3,), ``window`` (2,): exponent of the median and
     interval, p from and to; ``beta`` (); facts of the run.
     """
-    problem = _problem(sizes)
+    problem = problem_of(sizes)
     law, rate = finite_law(problem, draws=sizes["draws"], seed=seed), 4 * problem.activation.second_moment * problem.a
     recovery = np.median(law.recovery, axis=0)
     known = recovery[np.isfinite(recovery)]

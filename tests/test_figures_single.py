@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from emergence.cli import main
-from emergence.figures import calibration, overlaps, schedules, sharpness
+from emergence.figures import calibration, schedules
 from emergence.figures.catalogue import Data, recipe
+from emergence.figures.settings import problem_of
 from emergence.figures.style import SLIDE, WIDTHS
 from emergence.problem import Teacher
 from emergence.problem.seeds import DIRECTIONS, seed_stream
@@ -68,7 +69,7 @@ def test_strengths_collapse_on_one_logistic() -> None:
     # 0.1: macro-steps to a tenth, and the same
     np.testing.assert_allclose(found["rate"], 1, atol=0.1)
     np.testing.assert_allclose(found["measured"], found["predicted"], rtol=0.25)  # few students: competition
-    law = finite_law(sharpness._problem(TINY["sharpness"]), draws=50, seed=0).recovery
+    law = finite_law(problem_of(TINY["sharpness"]), draws=50, seed=0).recovery
     np.testing.assert_array_equal(found["law"][1], np.quantile(law, 0.5, axis=0, method="inverted_cdf"))
     assert found["fit"][1] <= found["fit"][0] <= found["fit"][2]
 
@@ -86,7 +87,7 @@ def test_sharpness_draws_the_collapse_beside_the_logistic() -> None:
 
 
 def test_students_are_sorted_by_what_greedy_selection_gives_them() -> None:
-    found, problem = data("overlaps"), overlaps._problem(TINY["overlaps"])
+    found, problem = data("overlaps"), problem_of(TINY["overlaps"])
     start = problem.initial_coordinates(seed_stream(0, 0, DIRECTIONS))[:, :3]
     rows = np.abs(found["overlaps"][0])
     np.testing.assert_allclose(np.sort(rows, axis=0), np.sort(np.abs(start), axis=0), rtol=1e-9)  # a permutation

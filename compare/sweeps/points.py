@@ -25,7 +25,7 @@ from ..._types import Array
 from ...problem.checks import nonnegative_integer, nonnegative_number, positive_integer, positive_number
 from ...problem.files import source_digest
 from ...problem.problem import Problem
-from ...problem.schedule import Constant, Custom, Schedule, StepSize, as_schedule
+from ...problem.schedule import Constant, Schedule, StepSize, as_schedule
 from ...problem.seeds import DIRECTIONS, seed_stream
 from ...simulate import Run, Simulation, execute
 from ...theory import Curve, Prediction, SgdLaw, predict, sgd_law
@@ -33,7 +33,7 @@ from ...theory.finite_step_law import sgd_law_refusal
 from ...theory.gradient_flow import choose_method
 from ...theory.laws import check_request, law_of
 from ..comparison import TOLERANCE, Comparison, overlay
-from ..stored import SCHEMA
+from ..stored import SCHEMA, storable
 
 _THEORY = ("problem/*.py", "theory/*.py")
 _SIMULATE = ("problem/*.py", "simulate/*.py", "simulate/samplers/*.py")
@@ -165,7 +165,7 @@ class SgdLawPoint(Point):
         nonnegative_integer("seed", self.seed)
         if self.t_max is not None:
             positive_number("t_max", self.t_max)
-        object.__setattr__(self, "step_size", _storable(as_schedule(self.step_size)))
+        object.__setattr__(self, "step_size", storable(as_schedule(self.step_size)))
         _check_rows(self, self.directions)
 
     def _noise(self) -> dict[str, Any]:
@@ -258,7 +258,7 @@ class SimulatePoint(Point):
     def __post_init__(self) -> None:
         if not isinstance(self.run, Run):
             raise ValueError(f"`run` must be a Run, but is {self.run!r}")
-        _storable(self.run.step_size)
+        storable(self.run.step_size)
 
     @property
     def problem(self) -> Problem:
@@ -329,15 +329,6 @@ def _check_noise(batch: Any, label_noise: Any) -> None:
 def _check_rows(point: PredictPoint | SgdLawPoint, rows: ArrayLike | None) -> None:
     if rows is not None:
         object.__setattr__(point, "directions", point.problem.checked_directions(rows))
-
-
-def _storable(schedule: Schedule) -> Schedule:
-    if isinstance(schedule, Custom):
-        raise ValueError(
-            f"the step size {schedule.text} is a Python function, which cannot be stored; "
-            "write it as Constant, PowerDecay or Piecewise"
-        )
-    return schedule
 
 
 def _of_problem(problem: Problem) -> dict[str, Any]:

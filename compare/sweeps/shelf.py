@@ -34,20 +34,14 @@ class Shelf:
             return False
 
     def put(self, point: Point, result: Any, command: str | None) -> None:
-        """Keep a result; nothing of it stays where an interrupt or a full disk comes between its files.
+        """Keep a result.
 
         Raises
         ------
         OSError
             It cannot be written.
         """
-        path = self.path(point)
-        try:
-            save(result, path, overwrite=True, command=command, settings=point.identity)
-        except BaseException:
-            if not path.with_name(path.name + SIDECAR).exists():
-                path.with_name(path.name + ARRAYS).unlink(missing_ok=True)
-            raise
+        save(result, self.path(point), overwrite=True, command=command, settings=point.identity)
 
     def get(self, point: Point) -> Any:
         """The result of a point.
