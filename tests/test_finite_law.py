@@ -22,11 +22,13 @@ from emergence.theory import decoupled, greedy_kernel
 from emergence.theory import greedy_chain as greedy
 from emergence.theory import resource_curves as curves
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
-from emergence.theory.finite_size_law import FiniteLaw, finite_law, law_of_starts, transition_times
+from emergence.theory.finite_size_law import FiniteLaw, finite_law, law_of_starts
 from emergence.theory.gradient_flow import flow
 from emergence.theory.greedy_chain import greedy_overlaps
 from emergence.theory.greedy_selection import assign
+from emergence.theory.open_selection import selected_times
 from emergence.theory.random_init import best_overlap, draw_overlaps, init_quantiles
+from emergence.theory.transition_times import transition_times
 
 H4 = Activation("h4")
 SIGMAS = {name: Activation(name) for name in ("h3", "h4", "h6", "h4 + h6/2")} | {"abs(x)": Activation("abs(x)", cut=3)}
@@ -49,7 +51,7 @@ def law_at(problem: Problem, overlaps: np.ndarray) -> FiniteLaw:
 
 @pytest.mark.parametrize("d", [2, 64, 20_000])
 def test_table_of_quantiles_inverts_the_beta_law(d: int) -> None:
-    table = PPoly(greedy._table(d).T[::-1], np.linspace(greedy.LOWEST, greedy.HIGHEST, greedy.KNOTS))
+    table = PPoly(greedy._table(d).T[::-1], np.linspace(greedy_kernel.LOWEST, greedy_kernel.HIGHEST, greedy_kernel.KNOTS))
     for s in (1e-20 / d, 1e-6 / d, 0.3 / d, 1.8 / d, min(20 / d, 0.99), min(40 / d, 0.999)):
         with mpmath.workdps(40):
             half = mpmath.mpf(d - 1) / 2
@@ -61,7 +63,7 @@ def test_table_of_quantiles_inverts_the_beta_law(d: int) -> None:
 
 @pytest.mark.parametrize("m", [1, 7, 10**6])
 def test_one_direction_gets_the_best_of_all_students(m: int) -> None:
-    s = greedy_overlaps(H4, np.ones(1), d=50, m=m, draws=2000)[:, 0] ** 2
+    s = greedy_overlaps(H4, np.ones(1), d=50, m=m, n0=1e-6, draws=2000)[:, 0] ** 2
     law = beta_law(0.5, 24.5)
     # F^m exactly, n = 2000, false alarm 1e-9
     assert ks_1samp(s, lambda x: np.exp(m * np.log1p(-law.sf(x)))).pvalue > 1e-9
@@ -90,36 +92,35 @@ def test_chain_has_the_law_of_selection_from_the_full_matrix(
             overlaps = draw_overlaps(problem, rng)
         else:
             overlaps = np.sqrt(rng.beta(0.5, 0.5 * (d - 1), (m, P))) * rng.choice([-1, 1], (m, P))
-        student = assign(sigma, problem.a, overlaps)
-        row[student >= 0] = np.abs(overlaps[student, np.arange(P)])[student >= 0]
-    chain = greedy_overlaps(sigma, problem.a, d=d, m=m, draws=draws, seed=5)
+        row[:] = selected_times(problem, overlaps)[0]
+    chain = greedy_overlaps(sigma, problem.a, d=d, m=m, n0=problem.init_scale**2, draws=draws, seed=5)
     for p in range(P):  # unmatched directions are the atom at 0, with which the test is conservative
         assert ks_2samp(full[:, p], chain[:, p]).pvalue > 1e-9 / P  # n = 2000 each, false alarm 1e-9 in all
 
 
 def test_every_student_is_used_and_dead_directions_are_not() -> None:
-    matched = greedy_overlaps(H4, np.array([1.0, 0.0, 0.5, 0.2, 0.1]), d=64, m=3, draws=50) > 0
+    matched = greedy_overlaps(H4, np.array([1.0, 0.0, 0.5, 0.2, 0.1]), d=64, m=3, n0=1e-6, draws=50) > 0
     assert (matched.sum(axis=1) == 3).all()
     assert not matched[:, 1].any()
 
 
 def test_draws_do_not_depend_on_how_many_there_are() -> None:
     a = Teacher.power_law(5, 1.0).a
-    many = greedy_overlaps(H4, a, d=64, m=4, draws=6, seed=2)
-    assert (greedy_overlaps(H4, a, d=64, m=4, draws=3, seed=2) == many[:3]).all()
+    many = greedy_overlaps(H4, a, d=64, m=4, n0=1e-6, draws=6, seed=2)
+    assert (greedy_overlaps(H4, a, d=64, m=4, n0=1e-6, draws=3, seed=2) == many[:3]).all()
 
 
 @pytest.mark.skipif(not NUMBA, reason="no numba")
 @pytest.mark.parametrize("name", ["h4", "h3"])
 def test_numbers_are_the_same_without_numba(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"d": 100, "m": 150, "draws": 2}
+    settings = {"d": 100, "m": 150, "n0": 1e-6, "draws": 2}
     a = Teacher.power_law(200, 0.8).a
     compiled = greedy_overlaps(SIGMAS[name], a, **settings)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     place = importlib.util.spec_from_file_location("emergence.theory.plain_kernel", greedy_kernel.__file__)
     plain = importlib.util.module_from_spec(place)
     place.loader.exec_module(plain)
-    monkeypatch.setattr(greedy, "_chain", lambda: plain.chain)
+    monkeypatch.setattr(greedy, "kernel", lambda: plain)
     np.testing.assert_allclose(greedy_overlaps(SIGMAS[name], a, **settings), compiled, rtol=1e-13)  # logs may round
 
 

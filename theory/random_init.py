@@ -27,8 +27,8 @@ from ..problem.problem import Problem
 from ..problem.seeds import generator
 from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
 from .decoupled import decoupled_refusal
-from .finite_size_law import transition_times
 from .greedy_selection import selected_overlaps
+from .transition_times import transition_times
 
 
 @dataclass(frozen=True, repr=False)
