@@ -1,7 +1,7 @@
 """Loops of greedy selection among open directions, compiled where numba is (extra ``fast``); imported only where they
 run.  Mathematics: ``open_selection`` and ``greedy_chain``.
 
-A clock is an array [θ, t, G, D] of ``open_selection``.  ``shut`` is a heap of (recovery time, direction) of what is not
+A clock is an array [θ, t, G, Σ κ ρ, Σ (κ ρ)²] of ``open_selection``.  ``shut`` is a heap of (recovery time, direction) of what is not
 closed yet.  What is compiled is kept until this file changes, so the constants that it is compiled with stand here too.
 """
 
@@ -23,7 +23,8 @@ THIN = 64  # waits change slowly: every so many knots
 def reached(theta, clock, power, shut, closed, pull):  # type: ignore[no-untyped-def]
     """Set the clock to θ, closing directions on the way; False where students lose more than they win before."""
     while True:
-        rate, scale = power * clock[3], math.exp(clock[2])
+        drag = clock[3] - clock[4] / clock[3] if clock[4] < clock[3] ** 2 else 0.0
+        rate, scale = power * drag, math.exp(clock[2])
         left = rate * (theta - clock[0]) * scale
         wait = math.inf
         if left < 1:
@@ -34,7 +35,7 @@ def reached(theta, clock, power, shut, closed, pull):  # type: ignore[no-untyped
             wait = t - clock[1]
             clock[0] += (-math.expm1(-rate * wait) / rate if rate * wait > 1e-12 else wait) / scale
             clock[1], clock[2] = t, clock[2] + rate * wait
-            clock[3] = max(clock[3] - pull[p], 0.0)
+            clock[3], clock[4] = max(clock[3] - pull[p], 0.0), max(clock[4] - pull[p] ** 2, 0.0)
         elif wait == math.inf:
             return False
         else:
@@ -49,9 +50,10 @@ def select(k, p, theta, wait, pull, m, power):  # type: ignore[no-untyped-def]
     alignment, recovery = np.full(pull.size, math.inf), np.full(pull.size, math.inf)
     free, closed, left = np.full(m, True), np.full(pull.size, False), m
     shut = [(0.0, 0) for _ in range(0)]
-    clock = np.array([0.0, 0.0, 0.0, pull.sum()])
+    clock = np.array([0.0, 0.0, 0.0, pull.sum(), np.sum(pull**2)])
+    waiting = pull.size
     for i in range(theta.size):
-        if left == 0:
+        if left == 0 or waiting == 0:
             break
         if not free[k[i]] or closed[p[i]]:
             continue
@@ -62,6 +64,7 @@ def select(k, p, theta, wait, pull, m, power):  # type: ignore[no-untyped-def]
         free[k[i]] = False
         left -= 1
         if first[p[i]] < 0:
+            waiting -= 1
             first[p[i]], alignment[p[i]], recovery[p[i]] = i, clock[1], clock[1] + wait[i]
             heapq.heappush(shut, (recovery[p[i]], p[i]))
     return first, alignment, recovery
@@ -91,10 +94,9 @@ def log_square(table, place):  # type: ignore[no-untyped-def]
 
 
 @compiled(nogil=True)  # type: ignore[untyped-decorator]
-def time_alone(times, place, a, pull, power):  # type: ignore[no-untyped-def]
+def time_alone(times, place, a):  # type: ignore[no-untyped-def]
     """θ of a candidate of a direction."""
-    t, own = math.exp(linear(times, place)) / a, power * pull
-    return -math.expm1(-own * t) / own if own > 0 else t
+    return math.exp(linear(times, place)) / a
 
 
 @compiled(nogil=True)  # type: ignore[untyped-decorator]
@@ -104,14 +106,14 @@ def chain(a, pull, m, power, one_sided, table, times, grid, waits, stream):  # t
     level, students = np.zeros(a.size), np.full(a.size, m)
     out, closed = np.full(a.size, -math.inf), np.full(a.size, False)
     heap, shut = [(0.0, 0) for _ in range(0)], [(0.0, 0) for _ in range(0)]
-    clock = np.array([0.0, 0.0, 0.0, pull.sum()])
+    clock = np.array([0.0, 0.0, 0.0, pull.sum(), np.sum(pull**2)])
     for p in range(a.size):
         level[p] = stream.standard_exponential() / m
         if level[p] < end:
-            heap.append((time_alone(times, position(level[p], one_sided), a[p], pull[p], power), p))
+            heap.append((time_alone(times, position(level[p], one_sided), a[p]), p))
     heapq.heapify(heap)
-    free = m
-    while len(heap) > 0:
+    free, waiting = m, len(heap)
+    while waiting > 0:
         theta, p = heap[0]
         if closed[p]:
             heapq.heappop(heap)
@@ -123,6 +125,7 @@ def chain(a, pull, m, power, one_sided, table, times, grid, waits, stream):  # t
         if free == students[p] or stream.random() * students[p] < free:
             free -= 1
             if out[p] == -math.inf:
+                waiting -= 1
                 place = position(level[p], one_sided)
                 out[p] = log_square(table, place)
                 row = min(max((math.log(a[p]) - grid[0]) / (grid[1] - grid[0]), 0.0), grid.size - 1.0)
@@ -134,7 +137,8 @@ def chain(a, pull, m, power, one_sided, table, times, grid, waits, stream):  # t
         level[p] += stream.standard_exponential() / free
         students[p] = free
         if level[p] < end:
-            heapq.heapreplace(heap, (time_alone(times, position(level[p], one_sided), a[p], pull[p], power), p))
+            heapq.heapreplace(heap, (time_alone(times, position(level[p], one_sided), a[p]), p))
         else:
             heapq.heappop(heap)
+            waiting -= out[p] == -math.inf
     return out

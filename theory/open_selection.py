@@ -17,8 +17,8 @@ equation is linear in r^{−(k*−2)}, and drag only changes the clock: with G =
 
     θ(t) = ∫ e^{−G} dt,      alignment at  θ(T) = T_alone,
 
-which never comes where θ(∞) is less.  A direction's own part, in D for all, is in T_alone already; it is
-taken out by θ = (1 − e^{−x T_alone})/x with x = (k* − 2) κ a_p.  From r² = ½ on drag is nothing: the wait to recovery
+which never comes where θ(∞) is less.  A direction's own part is in T_alone already.  So that one clock serves all, the
+mean of it over the pulls, Σ κ ρ_q² / Σ ρ_q, is taken out of D: the last open direction has no drag at all.  From r² = ½ on drag is nothing: the wait to recovery
 is that of the direction alone.
 
 Against gradient flow at P = m = 256, d = 1024, β = 0.8 (two starts): greedy selection has all 256 directions learned,
@@ -85,15 +85,13 @@ def among_open(
     """
     power = max((problem.activation.information_exponent or 2) - 2, 0)
     pull = pulls(problem.activation, problem.a, problem.d)
-    own = power * pull[direction]
-    with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 where there is no drag, inf − inf where there is no time
-        theta = np.where(own > 0, -np.expm1(-own * alignment) / own, alignment)
+    with np.errstate(invalid="ignore"):  # inf − inf where there is no time
         wait = recovery - alignment
-    order = np.argsort(theta, kind="stable")
+    order = np.argsort(alignment, kind="stable")
     order = order[np.isfinite(alignment[order])]
     m = int(student.max(initial=0)) + 1
     first, aligned, recovered = kernel().select(
-        student[order], direction[order], theta[order], wait[order], pull, m, float(power)
+        student[order], direction[order], alignment[order], wait[order], pull, m, float(power)
     )
     return np.where(first >= 0, order[first] if order.size else -1, -1), aligned, recovered
 
