@@ -168,7 +168,7 @@ def test_clock_is_the_integral_of_its_definition(seed: int) -> None:
     """The same selection stepped through time, d = 20 so that drag delays by tens of per cent."""
     problem, overlaps = random_case(seed, m=14)
     k, p, alignment, recovery = candidates(problem, overlaps)
-    index, aligned, recovered = among_open(problem, k, p, alignment, recovery)
+    index, aligned, _ = among_open(problem, k, p, alignment, recovery)
     kappa = 12 / (20 * 22)  # E[4 r⁴]
     order = np.argsort(alignment)
     todo, free, closing = list(order), set(range(14)), {}

@@ -1,8 +1,9 @@
 """Loops of greedy selection among open directions, compiled where numba is (extra ``fast``); imported only where they
 run.  Mathematics: ``open_selection`` and ``greedy_chain``.
 
-A clock is an array [θ, t, G, Σ κ ρ, Σ (κ ρ)²] of ``open_selection``.  ``shut`` is a heap of (recovery time, direction) of what is not
-closed yet.  What is compiled is kept until this file changes, so the constants that it is compiled with stand here too.
+A clock is an array [θ, t, G, Σ κ ρ, Σ (κ ρ)²] of ``open_selection``.  ``shut`` is a heap of (recovery time, direction)
+of what is not closed yet.  A draw ends when no direction waits for its first student.  What is compiled is kept until
+this file changes, so the constants that it is compiled with stand here too.
 """
 
 from __future__ import annotations
