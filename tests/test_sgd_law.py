@@ -148,7 +148,7 @@ def passages(problem: Problem, scale: float, end: float, first: float, starts: A
     t, total, times, sums = 0.0, 0.0, [0.0], [0.0]
     while t < end:
         dt = max(first / 100, 0.01 * t)
-        total += passage.step(dt, scale, np.full(problem.P, 1.0))[0, 0]
+        total += passage.step(dt, scale, np.full(problem.P, 1.0), np.zeros(problem.P))[0, 0]
         t += dt
         times.append(t)
         sums.append(total)
@@ -185,15 +185,18 @@ def test_a_given_start_without_noise_is_the_flow() -> None:
 # --- the law, its limits --------------------------------------------------------------------------
 
 
-def test_as_the_step_size_falls_the_law_is_greedy_selection() -> None:
-    problem = Problem(H4, Teacher.power_law(8, 0.8), d=4096, m=64)
-    greedy = finite_law(problem, draws=4000, seed=3)
-    law = sgd_law(problem, 1e-6 * ceiling(problem), draws=1000)
+@pytest.mark.parametrize(("P", "m", "d", "pairs"), [(8, 64, 4096, 8), (32, 32, 64, 10)])
+def test_as_the_step_size_falls_the_law_is_the_finite_law(P: int, m: int, d: int, pairs: int) -> None:
+    """P = m = 32, d = 64: half of the students are used up, and without drag times are 8 % early."""
+    problem = Problem(H4, Teacher.power_law(P, 0.8), d=d, m=m)
+    limit = finite_law(problem, draws=4000, seed=3)
+    t_max = 1.5 * float(np.median(limit.recovery[:, pairs - 1]))
+    law = sgd_law(problem, 1e-6 * ceiling(problem), draws=1000, t_max=t_max)
     for event in ("alignment", "recovery"):
-        ratio = np.median(getattr(law, event), axis=0) / np.median(getattr(greedy, event), axis=0)
-        # medians of 1000 draws with a scatter of 0.3: 0.012 each; redundancy takes a student or two of 64
-        np.testing.assert_allclose(ratio, 1, atol=0.05)
-        assert np.exp(np.mean(np.log(ratio))) == pytest.approx(1, abs=0.025)
+        medians = [np.median(getattr(x, event)[:, :pairs], axis=0) for x in (law, limit)]
+        # medians of 1000 draws with a scatter of 0.3: 0.012 each, up to 0.03 where a third has no student
+        np.testing.assert_allclose(medians[0] / medians[1], 1, atol=0.05 if P == 8 else 0.12)
+        assert np.exp(np.mean(np.log(medians[0] / medians[1]))) == pytest.approx(1, abs=0.025 if P == 8 else 0.05)
     assert law.valid and law.survival[-1] == 1
 
 

@@ -75,7 +75,7 @@ def greedy_overlaps(activation: Activation, a: Array, *, d: int, m: int, n0: flo
     one_sided = (activation.information_exponent or 0) % 2 == 1
     learnable = np.nonzero(a > 0)[0]
     strength, table, run = a[learnable], _table(d), kernel().chain
-    pull, power = pulls(activation, strength, d), (activation.information_exponent or 0) - 2.0
+    pull, power = pulls(activation, strength, d, m), (activation.information_exponent or 0) - 2.0
     tables = table, _times(activation, table), *_waits(activation, strength, table, n0)
     out = np.zeros((draws, a.size))
     for i in range(draws):
