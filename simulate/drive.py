@@ -173,14 +173,17 @@ def _look(
 def _first_passages(
     problem: Problem, coarse: bool, out: Measured, alive: Array, n: Array, overlaps: Array, t: float
 ) -> None:
-    now, past = excess(problem.a, n, overlaps), np.stack([out.alignment[alive], out.recovery[alive]])
-    new = (now >= 0) & (problem.a > 0) & np.isinf(past)
-    if new.any():
-        passage = np.full(now.shape, t)
+    a = problem.a
+    both = excess(a, n, overlaps)
+    for table, now, last in zip((out.alignment, out.recovery), both, out.excess, strict=True):
+        new = (now >= 0) & (a > 0) & np.isinf(table[alive])
+        if not new.any():
+            continue
+        when = np.full(now.shape, t)
         if coarse:
-            before = out.excess[:, alive]
+            before = last[alive]
             crossing = (before < 0) & (now >= 0) & np.isfinite(before)
             share = np.divide(before, before - now, out=np.ones_like(now), where=crossing)
-            passage = out.time[0] + (t - out.time[0]) * share
-        out.alignment[alive], out.recovery[alive] = np.where(new, passage, past)
-    out.excess[:, alive], out.time[0] = now, t
+            when = out.time[0] + (t - out.time[0]) * share
+        table[alive] = np.where(new, when, table[alive])
+    out.excess[:, alive], out.time[0] = both, t
