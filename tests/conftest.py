@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 for _library in ("OPENBLAS", "OMP", "MKL"):  # before NumPy: where cores are shared, small products with several
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")  # threads take up to eighty times as long as with one
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every process that a test starts would compile all sources
 
 import matplotlib
 import numpy as np
