@@ -19,7 +19,7 @@ from scipy.stats import binom, norm
 from emergence.problem import Activation, Piecewise, PowerDecay, Problem, Teacher
 from emergence.problem.divergence import RISK, divergence_rate, tail_exponent
 from emergence.simulate import Direct, Leap, Reduced, sgd
-from emergence.theory import finite_law, predict
+from emergence.theory import finite_law, predict, sample_curves, step_advice
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
 from emergence.theory.decoupled import alignment_time
 from emergence.theory.finite_step_law import SgdLaw, _Race, sgd_law
@@ -391,20 +391,38 @@ def test_runs_of_several_directions_are_lost_as_often_as_the_law_says() -> None:
 SMALL = Problem(H4, Teacher.power_law(4, 0.8), d=256, m=12)
 
 
+@cache
+def small_law(step_size: float, t_max: float | None = None) -> SgdLaw:
+    return sgd_law(SMALL, step_size, t_max=t_max)
+
+
+@pytest.fixture
+def laws_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The law of ``SMALL`` at a step size is computed once, whoever asks."""
+
+    def law(problem: Problem, step_size: float, *, batch: int, label_noise: float, seed: int, **more: Any) -> SgdLaw:
+        assert (problem, batch, label_noise, seed) == (SMALL, 1, 0.0, 0)
+        return small_law(step_size, **more)
+
+    for module in (sample_curves, step_advice):
+        monkeypatch.setattr(module, "sgd_law", law)
+
+
+@pytest.mark.usefixtures("laws_once")
 def test_the_best_step_size_is_no_worse_than_any_and_survives() -> None:
     best = samples_best_step(SMALL)
     assert (np.diff(best.value) < 1e-3).all() and best.value[-1] < 0.1 * best.value[0]
     for eta in step_size_lattice(SMALL)[::3]:
         fixed = samples_fixed_step(SMALL, float(eta), best.x[best.x * eta < 100])
         chosen = best.value[: fixed.x.size]
-        law = sgd_law(SMALL, float(eta), t_max=100.0)
+        law = small_law(float(eta), t_max=float(fixed.x[-1] * eta))  # that of ``fixed``
         alive = 1 - law.survival_at(fixed.x * eta) <= 0.1
         assert (chosen[alive] <= fixed.value[alive] * 1.02 + 1e-3).all()  # draws differ in number of steps
     largest = float(best.choice["step_size"].max())
     assert largest < ceiling(SMALL)
-    law, used = sgd_law(SMALL, largest), best.x[best.choice["step_size"] == largest]
+    law, used = small_law(largest), best.x[best.choice["step_size"] == largest]
     assert 1 - law.survival_at(used[0] * largest) <= 0.1
-    risky = sgd_law(SMALL, float(step_size_lattice(SMALL)[-1]))  # at 0.9 of the ceiling runs of that length are lost
+    risky = small_law(float(step_size_lattice(SMALL)[-1]))  # at 0.9 of the ceiling runs of that length are lost
     assert 1 - risky.survival[-1] > 0.1 and best.choice["step_size"][-1] < risky.step_size
 
 
@@ -425,11 +443,12 @@ def test_students_times_samples() -> None:
     assert (frontier.value <= widest.value * 1.001 + 1e-6).all()
 
 
+@pytest.mark.usefixtures("laws_once")
 def test_advice_is_the_fewest_samples_and_knows_the_rule_s_limits() -> None:
     advice = advise(SMALL, 3)
     best, rule = advice["best"], advice["sufficient"]
     for eta in step_size_lattice(SMALL)[::2]:
-        law = sgd_law(SMALL, float(eta))
+        law = small_law(float(eta))
         median = np.median(law.recovery[:, :3].max(axis=1))
         if 1 - law.survival_at(median) <= 0.1:
             assert best.samples[2] <= median / eta * 1.05

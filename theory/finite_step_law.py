@@ -314,6 +314,7 @@ class _Race:
     def _now(self) -> tuple[float, Array]:
         """E2 in the mean, and U of each draw."""
         a, n = self.problem.a, np.exp(self._log_n)
+        self._n = n
         left = self._one * ((a - n) ** 2).sum(axis=1)
         free = self._free.sum(axis=1) if self._given else self._free
         left = left + self._one * free * np.exp(2 * self._log_free)
@@ -375,7 +376,7 @@ class _Race:
 
     def _step(self, t: float, dt: float) -> None:
         a, one = self.problem.a, self._one
-        missing = 1 - np.exp(self._log_n[:, self._live]) / a[self._live]
+        missing = 1 - self._n[:, self._live] / a[self._live]
         error = self._error + one * self._nodes**2 * (1 - self._at_nodes((missing**2).mean(axis=0)))
         pulled = np.maximum(missing, 0.0).mean(axis=0) * self._pulls
         drag = np.maximum(pulled.sum() - self._at_nodes(pulled), 0.0)
@@ -407,15 +408,19 @@ class _Race:
         span, since = np.broadcast_to(span, who.shape)[who], np.broadcast_to(since, who.shape)[who]
         rate, n = 4 * one * a + growth, np.exp(log_n)
         moved = log_n + _logistic(n, rate, 4 * one, span)
+        self._log_n[who] = moved
         level = RECOVERED * a
         new = (n < level) & (np.exp(moved) >= level)
+        if not new.any():
+            return
+        n, level, rate, since, span = (values[new] for values in (n, level, rate, since, span))
         # the logistic is n/(1 − c n) ∝ e^{rate t}, c = 4φ(1)/rate
         c = 4 * one / rate
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = np.log(level * (1 - c * n) / (n * (1 - c * level))) / rate
         times = self.recovery[who]
-        self.recovery[who] = np.where(new, since + np.clip(needed, 0.0, span), times)
-        self._log_n[who] = moved
+        times[new] = since + np.clip(needed, 0.0, span)
+        self.recovery[who] = times
 
     def _fire_random(self, passed: Array) -> Array:
         """When in this step, 0 to 1, each direction of each draw is aligned; inf where it is not."""

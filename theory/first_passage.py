@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.linalg.lapack import dgttrf, dgttrs
-from scipy.stats import beta as beta_law
+from scipy.special import betainc
 
 from .._types import Array
 from ..problem.events import ALIGNED
@@ -57,8 +57,10 @@ class FirstPassage:
         self._at_edges = overlap_noise(problem, a[:, None], self._edges[None, 1:], label_noise)
         self._at_centres = overlap_noise(problem, a[:, None], centres[None, :], label_noise)
         if starts is None:
-            law = beta_law(0.5, 0.5 * (problem.d - 1)) if problem.d > 1 else None
-            mass = np.diff(law.cdf(self._edges**2)) if law is not None else np.eye(cells)[-1]
+            if problem.d > 1:  # r² is Beta(½, (d − 1)/2)
+                mass = np.diff(betainc(0.5, 0.5 * (problem.d - 1), self._edges**2))
+            else:
+                mass = np.eye(cells)[-1]
             columns = np.broadcast_to(mass[None, :, None], (a.size, cells, 1))
         else:
             at = np.arcsinh(np.abs(starts) * np.sqrt(problem.d))[:, None, :]

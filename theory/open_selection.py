@@ -48,8 +48,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln, roots_legendre
-from scipy.stats import beta as beta_law
+from scipy.special import betainccinv, betaln, roots_legendre
 
 from .._types import Array
 from ..problem.activation import Activation
@@ -103,14 +102,13 @@ def _grown(exponent: int, d: int, m: int) -> float:
     power = exponent - 2
     if power < 1 or d == 1:
         return 0.0
-    law = beta_law(0.5, 0.5 * (d - 1))
-    best = float(law.isf(-np.expm1(-np.log(2) / m)))
+    best = float(betainccinv(0.5, 0.5 * (d - 1), -np.expm1(np.log(0.5) / m)))
     if best >= ALIGNED:
         return 0.0
     y, weight = roots_legendre(NODES)
     y, weight = 0.5 * (y + 1), 0.5 * weight  # share of the time that has passed
-    s = best * y**2  # dense at 0, where the density of s is s^{−½}
-    share = law.pdf(s) * y * weight
+    s = best * y**2  # of density s^{−½} (1 − s)^{(d − 3)/2}
+    share = weight * np.exp(0.5 * (d - 3) * np.log1p(-s))
     x_best = 1 - (best / ALIGNED) ** (power / 2)
     x = x_best * (s / best) ** (power / 2)
     felt = (share / share.sum() * (s / best) ** (exponent / 2)) @ (1 - np.outer(x, y)) ** (-exponent / power)
