@@ -39,7 +39,8 @@ from ..problem.seeds import DATA, DIRECTIONS, seed_stream
 from ..simulate import Leap, Reduced, Run
 from ..simulate.samplers.leap import LeapRun
 from ..simulate.samplers.reduced import ReducedRun
-from .style import house_style, label_at, label_decades, panels, series
+from .captions import problem_facts, run_facts, run_text
+from .style import WIDTHS, house_style, label_at, label_decades, panels, series, wrapped
 
 SUMMARY = "The three samplers: equal laws of alignment times, and what a sample and a run cost"
 SIZES: dict[str, dict[str, Any]] = {
@@ -64,7 +65,8 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
 
     ``alignment`` (3, S) sorted flow times, inf beyond ``horizon`` (); ``distance`` (2,) of reduced and leap from
     direct, ``critical`` (); ``d`` (D,) with ``per_sample`` operations of direct and reduced (2, D); ``samples`` (N,)
-    with ``macro_steps`` (N, C) and ``per_run`` operations of direct, reduced (2, N) and ``leap_run`` (N, C).
+    with ``macro_steps`` (N, C) and ``per_run`` operations of direct, reduced (2, N) and ``leap_run`` (N, C); facts of
+    the runs on the left, ``run_…``, and of the problem of the other panels, ``cost_…`` ().
     """
     problem = Problem(Activation("h4"), Teacher([1.0]), d=sizes["d"], m=sizes["m"])
     starts = np.stack([problem.initial_directions(seed_stream(seed, i, DIRECTIONS)) for i in range(sizes["seeds"])])
@@ -93,7 +95,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         "d": np.array(sizes["dimensions"]), "per_sample": np.stack([direct, reduced]),
         "samples": numbers, "macro_steps": steps,
         "per_run": np.stack([each[0] * numbers for each in at_d]), "leap_run": steps * _macro_step_cost(cost),
-    }  # fmt: skip
+    } | run_facts(runs[0].run) | problem_facts(cost, "cost")  # fmt: skip
 
 
 def ks_distance(one: Array, other: Array) -> float:
@@ -149,10 +151,14 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
         _laws(axes[0], data)
         _per_sample(axes[1], data)
         _per_run(axes[2], data)
+        runs = ("" if width == "column" else "left: ") + run_text(data, sampler="SGD")
         figure.legend(
             loc="outside upper left", ncols=1 if width == "column" else 3, alignment="left", handlelength=1.6,
-            title=f"distance $D$ from direct; 1 % critical: {float(data['critical']):.2f}", title_fontsize="small",
+            title=wrapped(f"{runs}, $D$ from direct, 1 % critical: {float(data['critical']):.2f}", WIDTHS[width]),
+            title_fontsize="small",
         )  # fmt: skip
+        for axis, changed in zip(axes[1:], ({"d": ""}, {}), strict=True):
+            axis.set_title(run_text(data, "cost", activation="", **changed), loc="left")
     return figure
 
 
