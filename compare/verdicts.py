@@ -47,6 +47,7 @@ ALARM = 1e-8  # false alarms of one claim; a suite of a hundred stays below 1e-6
 POWER = 0.99
 EXCESS = 0.01  # probability of so many divergences, below which they are too many
 RATE_DOUBT = 2.0  # what the rate of divergence is known to (``problem.divergence``)
+FEWEST = 6  # seeds; fewer give no 95 % interval of a median
 AGREEMENT = ("agree", "disagree", "inconclusive")
 JUDGEMENT = ("upheld", "refuted", "inconclusive")
 
@@ -59,7 +60,7 @@ def agreement(errors: Mapping[str, MedianEstimate], tolerance: float) -> tuple[s
     text = f"median relative error against the flow: {medians}; tolerance ±{tolerance:g}"
     if not all(estimate.certified for estimate in errors.values()):
         count = min(estimate.count for estimate in errors.values())
-        return "inconclusive", f"{text}; {count} seeds give no 95 % interval, 6 do"
+        return "inconclusive", f"{text}; {count} seeds give no 95 % interval, {FEWEST} do"
     return _by_intervals([estimate.interval for estimate in errors.values()], tolerance), text
 
 
@@ -99,11 +100,16 @@ def calibration_verdict(
         return "inconclusive", (
             f"{text}; direct SGD would have diverged with probability {expected_diverged:.2g}, which leap cannot see"
         )
-    if seeds - diverged < 6:
-        return "inconclusive", f"{text}; {seeds - diverged} seeds say little, 6 do"
-    expected = ((pit, 0.5), (coverage, 0.9))
-    off = [(one.interval[0] - x, one.interval[1] - x) for table, x in expected for one in table.values()]
+    if seeds - diverged < FEWEST:
+        return "inconclusive", f"{text}; {seeds - diverged} seeds say little, {FEWEST} do"
+    off = [(one.interval[0] - x, one.interval[1] - x) for one, x in calibration_targets(pit, coverage)]
     return _by_intervals(off, tolerance), text
+
+
+def calibration_targets(pit: Mapping[str, SeedMean], coverage: Mapping[str, SeedMean]) -> list[tuple[SeedMean, float]]:
+    """What the law of SGD is judged by, each with what it should be."""
+    expected = ((pit, 0.5), (coverage, 0.9))
+    return [(one, x) for table, x in expected for one in table.values()]
 
 
 @dataclass(frozen=True)
