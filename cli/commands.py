@@ -358,8 +358,8 @@ def compare(flags: dict[str, Any]) -> int:
     if page_file is not None:
         from .report import page
 
-        command = flags["command_line"]
-        write_text(page_file, page(comparison, command=command, settings=values, table=table, step_check=step_check))
+        facts = {"command": flags["command_line"], "created": place.created(), "csv": table, "step_check": step_check}
+        write_text(page_file, page(comparison, settings=values, **facts))
         tell(f"wrote {page_file}")
     _clear_checkpoints(place.directory, "compare", "overlay")
     return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0
