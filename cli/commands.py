@@ -336,7 +336,7 @@ def compare(flags: dict[str, Any]) -> int:
     positive_number("tolerance", values["tolerance"])
     problem = build_problem(values)
     run = _checked_run(problem, values, flags)
-    page_file = None if flags["report"] is None else prepare_file("--report", flags["report"])
+    page_file = None if flags["report"] is None else prepare_file("--report", flags["report"], flags["out"])
     place, found = results_of(flags, values, run.directions)
     if not found:
         result = _simulate(run, place.directory, values, flags)

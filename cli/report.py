@@ -56,7 +56,7 @@ def page(
     """
     problem, verdict = comparison.problem, comparison.agreement.verdict
     title = f"Theory and SGD: {problem.activation.name}, d = {problem.d}, P = {problem.P}, m = {problem.m}"
-    check = "" if step_check is None else _section("Step check", f"<pre>{escape(step_check)}</pre>")
+    check = "" if step_check is None else _section("Step check", f"<pre>{prose(step_check)}</pre>")
     address = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(csv.encode()).decode()}"
     download = (
         f'<p class="download"><a download="compare.csv" href="{address}">Download every transition as CSV</a></p>'
@@ -160,7 +160,7 @@ def _warnings(comparison: Comparison) -> str:
             f"{int(past.sum())} of {run.seeds} runs are beyond the reach of direct SGD, which would have diverged with "
             f"a probability above {RISK} from flow time {number(run.valid_until.min())} on (estimated)."
         )
-    return "\n".join(f'<p class="warning"><strong>Warning:</strong> {escape(text)}</p>' for text in found)
+    return "\n".join(f'<p class="warning"><strong>Warning:</strong> {prose(text)}</p>' for text in found)
 
 
 def _facts(comparison: Comparison) -> str:
@@ -169,7 +169,7 @@ def _facts(comparison: Comparison) -> str:
     constant = run.step_size.text == f"constant({run.step_size.initial!r})"
     schedule = "" if constant else f" at first, {escape(run.step_size.text)}"
     starts = "random" if run.directions is None else "given"
-    noise = f", labels with noise of standard deviation {number(run.label_noise)}" if run.label_noise else ""
+    noise = f", label noise {number(run.label_noise)}" if run.label_noise else ""
     runs = "one run" if run.seeds == 1 else f"{run.seeds} runs"
     facts = {
         "Compared": "transition times of SGD and those predicted from the same initial directions, as flow times "
@@ -180,10 +180,15 @@ def _facts(comparison: Comparison) -> str:
         + noise,
         "Step size": f"η = {number(scale.step_size)}{schedule}",
         "η / critical step size": f"{number(scale.over_typical, '.3g')} (median over runs and directions)",
-        "η / ceiling": f"{number(scale.over_ceiling, '.3g')}; gradient noise "
-        + ("matters here" if scale.noisy else "plays little part here"),
-        "Teacher": f"{problem.P} {'direction' if problem.P == 1 else 'directions'}, strengths "
-        f"{number(problem.a.max())} to {number(problem.a.min())}",
+        "η / ceiling": number(scale.over_ceiling, ".3g"),
+        "Gradient noise": "matters"
+        if scale.noisy
+        else "plays little part"
+        if np.isfinite(scale.quiet)
+        else "no student is expected to learn a direction",
+        "Teacher": "one direction"
+        if problem.P == 1
+        else f"{problem.P} directions, strengths {number(problem.a.max())} to {number(problem.a.min())}",
     }
     return "<dl>\n" + "\n".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in facts.items()) + "\n</dl>"
 

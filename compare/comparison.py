@@ -28,7 +28,7 @@ from ..problem.tables import Columns, Tabulated, checked_kind, numbered
 from ..simulate import Leap, Simulation
 from ..theory.finite_step_law import SgdLaw
 from ..theory.prediction import LEVELS, Prediction, predict
-from .calibration import Calibration, calibrate, calibration_refusal
+from .calibration import Calibration, calibrate, calibration_refusal, idle_events
 from .loss_distance import loss_distance, shift_distance
 from .noise_scale import NoiseScale, noise_scale
 from .settling import Settling, settling_by_flow, settling_by_law
@@ -149,7 +149,7 @@ class Comparison(Tabulated):
         if agreement.verdict != "inconclusive":
             return None
         if self.calibration is not None and agreement.against == "sgd":
-            return settling_by_law(self.calibration, agreement.tolerance, isinstance(run.run.sampler, Leap), run)
+            return settling_by_law(self.calibration, self.predictions, agreement.tolerance, run)
         medians = {event: seed_medians(tested_errors(self.predictions, run, "flow", event)) for event in EVENTS}
         return settling_by_flow(medians, self.predictions, agreement.tolerance, run)
 
@@ -280,13 +280,13 @@ def _agreement(
     against_flow = {event: tested_errors(predictions, simulation, "flow", event) for event in EVENTS}
     tested = {event: table[~np.isnan(table)] for event, table in against_flow.items()}
     verdict, reason = agreement(errors["flow"], tolerance)
-    noise = _noise_note(noise_scale(predictions, simulation))
-    absent = _law_absent(simulation, calibration, noise)
+    scale = noise_scale(predictions, simulation)
+    noise, absent = _noise_note(scale), _law_absent(simulation, calibration, scale)
     if calibration is not None and not absent:
         verdict, reason = calibration_verdict(
             calibration.pit, calibration.coverage, simulation.seeds, tolerance,
             diverged=int(simulation.diverged.sum()), expected_diverged=calibration.expected_diverged,
-            blind=isinstance(simulation.run.sampler, Leap),
+            blind=isinstance(simulation.run.sampler, Leap), idle=idle_events(calibration, simulation),
         )  # fmt: skip
         reason += noise
     elif verdict != "agree":
@@ -317,9 +317,11 @@ def _quartiles(values: Array) -> tuple[float, float, float]:
     return float(low), float(mid), float(high)
 
 
-def _law_absent(simulation: Simulation, calibration: Calibration | None, noise: str) -> str:
+def _law_absent(simulation: Simulation, calibration: Calibration | None, scale: NoiseScale) -> str:
     """Why the verdict is about the flow; empty where it is about the law of SGD."""
-    if not noise:
+    if not np.isfinite(scale.quiet):
+        return "no student is expected to learn a direction"
+    if not scale.noisy:
         return "gradient noise plays little part at this step size"
     if calibration is None:
         return str(calibration_refusal(simulation))

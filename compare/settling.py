@@ -13,7 +13,7 @@ Agreement asks of every interval to be inside, disagreement of one to be outside
     P(a verdict) ≥ max(0, 1 − Σ P(not inside)) + max P(outside),
 
 and the first n of a grid of round numbers at which that is ``CHANCE`` is what it takes.  Shares, means and scatter are
-those at hand: of few seeds they are known badly.
+those at hand; fewer seeds than give an interval do not tell them.
 
 *A longer run.*  Only transitions that the flow predicts within the run are tested.  Where too few seeds have one, the
 run has to last until the flow predicts one in each seed, and (1 + tolerance) times that, so that one which is late by
@@ -38,10 +38,10 @@ from .._types import Array
 from ..problem.divergence import RISK
 from ..problem.events import EVENTS
 from ..problem.schedule import Custom, Schedule
-from ..simulate import Simulation
+from ..simulate import Leap, Simulation
 from ..simulate.run import MAX_SAMPLES
 from ..theory.prediction import Prediction
-from .calibration import Calibration
+from .calibration import Calibration, idle_events
 from .statistics import interval_rank
 from .verdicts import FEWEST, calibration_targets
 
@@ -82,24 +82,34 @@ def settling_by_flow(
 
     ``medians`` are each seed's median relative errors (S,) of an event, NaN where nothing of it was tested.
     """
-    counts = {event: int((~np.isnan(values)).sum()) for event, values in medians.items()}
-    if min(counts.values()) < min(FEWEST, simulation.seeds):
+    if simulation.diverged.all():
+        return Settling(None, None, None, "a smaller step size, at which not every run diverges")
+    count = min(int((~np.isnan(values)).sum()) for values in medians.values())
+    if count < min(FEWEST, simulation.seeds):
         return _longer(predictions, tolerance, simulation)
+    if count < FEWEST:
+        return _too_few(FEWEST, simulation.seeds)
     tests = [_order_statistics(values[~np.isnan(values)], tolerance, simulation.seeds) for values in medians.values()]
     needed = _first_enough(tests, simulation.seeds)
     return _more_seeds(needed, simulation.seeds, "a median")
 
 
-def settling_by_law(calibration: Calibration, tolerance: float, blind: bool, simulation: Simulation) -> Settling:
-    """Of an inconclusive verdict about the law of SGD; ``blind`` as in ``verdicts.calibration_verdict``."""
+def settling_by_law(
+    calibration: Calibration, predictions: Sequence[Prediction], tolerance: float, simulation: Simulation
+) -> Settling:
+    """Of an inconclusive verdict about the law of SGD."""
+    if idle_events(calibration, simulation):
+        return _longer(predictions, tolerance, simulation)
     law, risk = calibration.law, 1 - calibration.law.survival
-    if blind and calibration.expected_diverged > RISK:
+    if isinstance(simulation.run.sampler, Leap) and calibration.expected_diverged > RISK:
         until = float(np.interp(RISK, risk, law.times))
         return Settling(None, None, None, (
             "runs of a sampler that sees rare samples, direct or reduced, or leap at a smaller step size; "
             f"up to flow time {until:.3g} the law expects divergence with probability {RISK} at most"
         ))  # fmt: skip
     kept = int((~simulation.diverged).sum())
+    if kept < FEWEST:
+        return _too_few(math.ceil(FEWEST * simulation.seeds / kept), simulation.seeds)
     tests = [
         _mean(one.mean - target, _deviation(one.interval, kept), tolerance, kept, simulation.seeds)
         for one, target in calibration_targets(calibration.pit, calibration.coverage)
@@ -133,7 +143,9 @@ def _mean(off: float, deviation: float, tolerance: float, kept: int, seeds: int)
         count = n * kept // seeds
         if count < FEWEST:
             return 1.0, 0.0
-        error, t = max(deviation, 1e-12) / math.sqrt(count), float(student.ppf(0.975, count - 1))
+        if not deviation:
+            return float(abs(off) > tolerance), float(abs(off) > tolerance)
+        error, t = deviation / math.sqrt(count), float(student.ppf(0.975, count - 1))
         ends = np.array([tolerance - off, tolerance + off]) / error
         return float(norm.sf(ends - t).sum()), float(norm.sf(ends + t).sum())
 
@@ -156,16 +168,20 @@ def _first_enough(tests: Sequence[_Test], seeds: int) -> int | None:
 
 
 def _more_seeds(needed: int | None, seeds: int, what: str) -> Settling:
-    these = "these do" if seeds > 1 else "this one does"
     if needed is None:
         return Settling(None, None, None, (
-            f"no number of seeds up to {MOST}, if further ones fall as {these}: {what} lies too near the edge of the "
-            "tolerance"
+            f"no number of seeds up to {MOST}, if they fall as these do: {what} lies too near the edge of the tolerance"
         ))  # fmt: skip
-    about = "at least" if seeds < FEWEST else "about"
     return Settling(needed, None, None, (
-        f"{about} {needed} seeds instead of {seeds}: if they fall as {these}, the verdict is then conclusive with "
+        f"about {needed} seeds instead of {seeds}: if they fall as these do, the verdict is then conclusive with "
         f"probability {CHANCE}"
+    ))  # fmt: skip
+
+
+def _too_few(needed: int, seeds: int) -> Settling:
+    return Settling(needed, None, None, (
+        f"at least {needed} seeds instead of {seeds}, since {FEWEST} give a 95 % interval; so few do not tell how many "
+        "more it takes"
     ))  # fmt: skip
 
 
@@ -189,10 +205,15 @@ def _longer(predictions: Sequence[Prediction], tolerance: float, simulation: Sim
     if end <= simulation.t_end:
         return Settling(seeds, None, None, (
             f"at least {seeds} seeds instead of {simulation.seeds}: in too few of these the flow predicts an alignment "
-            "and a recovery at all"
+            "and a recovery"
         ))  # fmt: skip
     samples = _samples_to(end, simulation.run.step_size, simulation.run.batch)
-    amount = "" if samples is None else f" ({samples:.3g} samples a seed)"
+    if isinstance(simulation.run.step_size, Custom):
+        amount = ""
+    elif samples is None:
+        amount = ", by another schedule, since these step sizes never add up to it,"
+    else:
+        amount = f" ({samples:.3g} samples a seed)"
     more = f", and at least {seeds} seeds instead of {simulation.seeds}" if seeds > simulation.seeds else ""
     return Settling(seeds if more else None, end, samples, (
         f"runs to flow time {end:.4g} at least{amount} instead of {simulation.t_end:.4g}{more}: by then the flow "

@@ -33,7 +33,7 @@ there the allowance is the protection.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import binom
@@ -82,12 +82,14 @@ def calibration_verdict(
     diverged: int,
     expected_diverged: float,
     blind: bool = False,
+    idle: Sequence[str] = (),
 ) -> tuple[str, str]:
     """One of ``AGREEMENT`` and the reason, from the mean PIT and the coverage of each event.
 
     ``seeds`` runs in all, ``diverged`` of them without times where each had the probability ``expected_diverged``.
     ``blind``: the sampler does not see the rare samples that runs diverge by, so that beyond ``RISK`` its runs are of
-    no SGD that could have been.
+    no SGD that could have been.  ``idle``: events that neither runs nor law come to; what lies beyond the end is spread
+    evenly, so that of them nothing is tested.
     """
     text = "; ".join(
         f"{event} mean PIT {pit[event].mean:.3f}, inside the 5–95 % band {coverage[event].mean:.3f}" for event in pit
@@ -96,6 +98,11 @@ def calibration_verdict(
     bound = -math.expm1(RATE_DOUBT * math.log1p(-min(expected_diverged, 1 - 1e-12)))
     if diverged and binom.sf(diverged - 1, seeds, bound) < EXCESS:
         return "disagree", f"{text}; {diverged} of {seeds} runs diverged, each with probability {expected_diverged:.2g}"
+    if idle:
+        return "inconclusive", (
+            f"{text}; neither runs nor law come to {' or '.join(idle)} within the simulated flow time; simulate more "
+            "samples"
+        )
     if blind and expected_diverged > RISK:
         return "inconclusive", (
             f"{text}; direct SGD would have diverged with probability {expected_diverged:.2g}, which leap cannot see"

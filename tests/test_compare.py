@@ -10,25 +10,24 @@ import dataclasses
 import importlib
 import json
 import math
-from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import HORIZON, Make
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emergence.compare import Comparison, MedianEstimate, check_step, comparison_rows, median_estimate, overlay
 from emergence.compare.comparison import TABLE
-from emergence.problem import Activation, Problem, Teacher
+from emergence.problem import Problem
 from emergence.problem.events import EVENTS
-from emergence.simulate import Direct, Divergence, Simulation, sgd
+from emergence.simulate import Direct, Simulation, sgd
 from emergence.theory import LEVELS, Prediction, predict
 
 INF = math.inf
-Make = Callable[..., Comparison]
 
 # --- medians and their intervals ------------------------------------------------------------------
 
@@ -92,49 +91,6 @@ def test_median_examples() -> None:
 
 
 # --- verdicts on results made by hand -------------------------------------------------------------
-
-HORIZON = 4.0
-
-
-@pytest.fixture(scope="module")
-def tiny() -> tuple[Problem, Simulation]:
-    """Nine seeds, P = 2, flow time 4; what the runs do is replaced below."""
-    problem = Problem(Activation("h4"), Teacher([2.0, 1.0]), d=3, m=2)
-    return problem, sgd(problem, 0.4, 10, seeds=9, records=10, sampler=Direct("numpy"), seed=2)
-
-
-@pytest.fixture
-def make(tiny: tuple[Problem, Simulation], monkeypatch: pytest.MonkeyPatch) -> Make:
-    """``make(measured, predicted)``: both (S, 2) for alignment and recovery alike, or a dict by event."""
-    problem, base = tiny
-    prediction = predict(problem, base.directions[0], t_min=base.t_end, t_max=base.t_end, times=base.times)
-
-    def table(values: Any, event: str) -> np.ndarray:
-        return np.array(values[event] if isinstance(values, dict) else values, dtype=float)
-
-    def run(measured: Any, predicted: Any, diverged: tuple[int, ...] = (), **settings: Any) -> Comparison:
-        seeds = len(table(measured, "alignment"))
-        simulation = dataclasses.replace(
-            base,
-            **{
-                name: getattr(base, name)[:seeds] for name in ("directions", "loss", "overlaps", "norms")
-            },
-            alignment=table(measured, "alignment"),
-            recovery=table(measured, "recovery"),
-            divergence=tuple(Divergence(3, 1e4) if i in diverged else None for i in range(seeds)),
-        )  # fmt: skip
-        queue = iter(range(seeds))
-
-        def predicted_by_hand(*_: Any, **__: Any) -> Prediction:
-            i = next(queue)
-            times = {event: {level: table(predicted, event)[i] for level in LEVELS} for event in measured_events}
-            return dataclasses.replace(prediction, alignment=times["alignment"], recovery=times["recovery"])
-
-        measured_events = ("alignment", "recovery")
-        monkeypatch.setattr(importlib.import_module("emergence.compare.comparison"), "predict", predicted_by_hand)
-        return overlay(problem, simulation, **settings)
-
-    return run
 
 
 def errors_of(comparison: Comparison, event: str = "alignment") -> MedianEstimate:
