@@ -29,7 +29,7 @@ def shift_distance(flow: Flow, times: Array, share: float) -> float:
     if flow.t_end < times[-1]:
         return np.nan
     late = times / (1 + share)
-    early = np.minimum(times / (1 - share), flow.t_end) if share < 1 else np.full_like(times, flow.t_end)
+    early = np.minimum(times / (1 - share), flow.t_end) if share < 1 else np.where(times > 0, flow.t_end, 0.0)
     here = _loss(flow, times)
     return float(max(np.max(np.abs(np.log10(_loss(flow, there) / here))) for there in (late, early)))
 

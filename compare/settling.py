@@ -100,9 +100,8 @@ def settling_by_law(
     """Of an inconclusive verdict about the law of SGD."""
     if idle_events(calibration, simulation):
         return _longer(predictions, tolerance, simulation)
-    law, risk = calibration.law, 1 - calibration.law.survival
     if isinstance(simulation.run.sampler, Leap) and calibration.expected_diverged > RISK:
-        until = float(np.interp(RISK, risk, law.times))
+        until = float(np.interp(RISK, 1 - calibration.law.survival, calibration.law.times))
         return Settling(None, None, None, (
             "runs of a sampler that sees rare samples, direct or reduced, or leap at a smaller step size; "
             f"up to flow time {until:.3g} the law expects divergence with probability {RISK} at most"
