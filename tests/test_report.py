@@ -411,6 +411,15 @@ def test_the_page_may_lie_in_the_directory_that_is_made_for_it(
     )
 
 
+def test_make_compare_leaves_a_page_of_each_run_and_says_where() -> None:
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    (recipe,) = re.findall(r"^compare:.*\n((?:\t.*\n)+)", makefile, re.M)
+    *runs, last = recipe.splitlines()
+    pages = [re.findall(r"--report (\S+)", run) for run in runs]
+    assert len(pages) == 2 and all(len(found) == 1 and found[0] in last for found in pages)
+    assert last.startswith("\t@echo")
+
+
 @pytest.mark.parametrize("bad", ["", "missing/report.html", "."])
 def test_a_bad_path_stops_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bad: str
@@ -425,17 +434,17 @@ def test_a_bad_path_stops_before_any_work(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
 def test_a_browser_sorts_without_errors_or_requests(text: str, tmp_path: Path) -> None:
-    """A probe appended to the page sorts a column up and down and writes what it saw into the title.
+    """A probe appended to the page sorts relative errors up and down and writes what it saw into the title.
 
     Two of its numbers are made infinite and none: ∞ is the largest, what is none comes last in both directions.
     """
     probe = """<script>
     const seen = [], tables = Array.from(document.querySelectorAll("table"));
     const table = tables.find(one => one.caption.textContent === "Every transition");
-    const head = table.tHead.rows[0].cells[6];
-    table.tBodies[0].rows[3].cells[6].dataset.value = "Infinity";
-    table.tBodies[0].rows[5].cells[6].dataset.value = "";
-    const values = () => Array.from(table.tBodies[0].rows, row => row.cells[6].dataset.value);
+    const head = table.tHead.rows[0].cells[7];
+    table.tBodies[0].rows[3].cells[7].dataset.value = "Infinity";
+    table.tBodies[0].rows[5].cells[7].dataset.value = "";
+    const values = () => Array.from(table.tBodies[0].rows, row => row.cells[7].dataset.value);
     for (const turn of [0, 1]) { head.querySelector("button").click();
       seen.push(head.getAttribute("aria-sort") + ":" + values().join(" ")); }
     seen.push("requests:" + performance.getEntriesByType("resource").length);
