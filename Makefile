@@ -23,7 +23,7 @@ test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -28,10 +28,10 @@ from ..compare.calibration import BINS, calibrate, calibration_refusal
 from ..compare.runs import SAMPLERS
 from ..problem.events import EVENTS
 from ..simulate import sgd
-from ..theory.finite_size_law import transition_times
 from ..theory.finite_step_law import VALID, sgd_law_refusal
 from ..theory.gradient_noise import ceiling
 from ..theory.random_init import best_overlap
+from ..theory.transition_times import transition_times
 from .captions import exponent_text, run_facts, run_text
 from .settings import problem_of
 from .style import heading, house_style, label_decades, page, points, series

@@ -13,8 +13,7 @@ steeper, for reasons that the finite law (``theory.finite_size_law``) contains:
     the logarithm   the best of m students starts at s_0 ≈ 2 (ln m)/d, so T_p falls as 1/ln m and C ∝ q^{1+β}/ln q.
 
 Together (derived here) the slope is −(2β − 1)/[(1 + β − 1/ln m)(1 − (q/P)^{2β−1})], dotted below.  All but the tail
-fades as 1/ln P.  The law lacks the competition between students, which leaves some of them in nobody's service: the
-flows, from the same starts, stay above it.
+fades as 1/ln P.
 
 Above: full gradient flows at each width to the same compute (thin; mean over seeds), their envelope (thick, with
 range), the law from the same starts (dashed), and below the envelope the form with a tail and the straight line that

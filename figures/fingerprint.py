@@ -9,9 +9,11 @@ unparser, so that comments, docstrings and line breaks do not count.  Other pack
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from pathlib import Path
 
 
+@lru_cache(maxsize=64)
 def numbers_source(source: str, start: str = "compute") -> str:
     """The statements that ``start`` depends on, in the file's order, those of other files of the folder before."""
     found: dict[tuple[str, int, str], str] = {}
@@ -34,6 +36,8 @@ def _follow(name: str, source: str, start: str, found: dict[tuple[str, int, str]
         seen.add(wanted)
         for i in defined.get(wanted, []):
             statement = statements[i]
+            if (name, i, "") in found or (name, i, wanted) in found:  # followed before, from another name
+                continue
             if isinstance(statement, ast.ImportFrom):  # of several names the one that is wanted
                 alias = next(one for one in statement.names if wanted == (one.asname or one.name))
                 found[name, i, wanted] = ast.unparse(ast.ImportFrom(statement.module, [alias], statement.level))

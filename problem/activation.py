@@ -15,7 +15,7 @@ Source: O'Donnell, *Analysis of Boolean Functions*, ch. 11 (Hermite expansions, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -93,8 +93,7 @@ class Activation:
 
     @cached_property
     def _measured(self) -> tuple[Regularity, Moments]:
-        functions = numpy_function(self.expression), numpy_function(self.slope)
-        return resolved_moments(*functions, examine(self.expression))
+        return _measured(self.expression)
 
     @property
     def _base(self) -> Moments:
@@ -251,6 +250,13 @@ class Activation:
             out[large] = full
             return out
         return full.reshape(()) if full.size else out
+
+
+@lru_cache(maxsize=256)
+def _measured(expression: sympy.Expr) -> tuple[Regularity, Moments]:
+    """Break points and moments of σ, measured once for all activations of this expression."""
+    functions = numpy_function(expression), numpy_function(almost_everywhere_derivative(expression))
+    return resolved_moments(*functions, examine(expression))
 
 
 def lowered(coefficients: Array) -> Array:

@@ -22,7 +22,7 @@ expects too much.  Beyond d = 512 C is extrapolated.  Derived here; Kesten 1973 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -95,8 +95,13 @@ def tail_exponent(activation: Activation, step: float, d: int, ratio: float) -> 
         factor = 1 + d * kick**2 - 2 * across[:, None] * kick
     logs = np.log(np.clip(factor, 1e-300, ratio))
 
+    @cache  # the root finder asks for its ends again
     def excess(s: float) -> float:
-        return float(np.sum(weights * np.expm1(np.minimum(s * logs, 700.0))))  # exp(709) is the largest double
+        power = s * logs
+        np.minimum(power, 700.0, out=power)  # exp(709) is the largest double
+        np.expm1(power, out=power)
+        power *= weights
+        return float(np.sum(power))
 
     if excess(_STEEPEST) <= 0:
         return _STEEPEST

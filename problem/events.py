@@ -35,4 +35,6 @@ def excess(a: Array, n: Array, overlaps: Array) -> Array:
     """
     squares = overlaps**2
     learned = np.einsum("...k,...kp->...p", n, squares)
-    return np.stack([squares.max(axis=-2) - ALIGNED, learned - RECOVERED * a])
+    out = np.empty((2, *learned.shape))
+    out[0], out[1] = squares.max(axis=-2) - ALIGNED, learned - RECOVERED * a
+    return out

@@ -156,10 +156,10 @@ def _look(
         size = np.sqrt(top[exploded])
         out.largest_norm[gone] = np.where(np.isfinite(size), size, out.largest_norm[gone])
         stack.keep(~exploded)
-        alive, n, students = alive[~exploded], n[~exploded], students[~exploded]
+        alive, n, top, students = (values[~exploded] for values in (alive, n, top, students))
         if not alive.size:
             return alive
-    out.largest_norm[alive] = np.sqrt(n.max(axis=1))
+    out.largest_norm[alive] = np.sqrt(top)
     overlaps = students[:, :, : problem.P] / np.sqrt(n)[:, :, None]
     if check:
         _first_passages(problem, stack.coarse, out, alive, n, overlaps, t)
@@ -173,13 +173,17 @@ def _look(
 def _first_passages(
     problem: Problem, coarse: bool, out: Measured, alive: Array, n: Array, overlaps: Array, t: float
 ) -> None:
-    now, before = excess(problem.a, n, overlaps), out.excess[:, alive]
-    passage = np.full(now.shape, t)
-    if coarse:
-        crossing = (before < 0) & (now >= 0) & np.isfinite(before)
-        share = np.divide(before, before - now, out=np.ones_like(now), where=crossing)
-        passage = out.time[0] + (t - out.time[0]) * share
-    for table, over, when in zip((out.alignment, out.recovery), now, passage, strict=True):
-        new = (over >= 0) & (problem.a > 0) & np.isinf(table[alive])
+    a = problem.a
+    both = excess(a, n, overlaps)
+    for table, now, last in zip((out.alignment, out.recovery), both, out.excess, strict=True):
+        new = (now >= 0) & (a > 0) & np.isinf(table[alive])
+        if not new.any():
+            continue
+        when = np.full(now.shape, t)
+        if coarse:
+            before = last[alive]
+            crossing = (before < 0) & (now >= 0) & np.isfinite(before)
+            share = np.divide(before, before - now, out=np.ones_like(now), where=crossing)
+            when = out.time[0] + (t - out.time[0]) * share
         table[alive] = np.where(new, when, table[alive])
-    out.excess[:, alive], out.time[0] = now, t
+    out.excess[:, alive], out.time[0] = both, t

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import importlib.util
 import json
+import math
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 for _library in ("OPENBLAS", "OMP", "MKL"):  # before NumPy: where cores are shared, small products with several
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")  # threads take up to eighty times as long as with one
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every process that a test starts would compile all sources
 
 import matplotlib
 import numpy as np
@@ -23,7 +25,7 @@ from hypothesis import settings
 from emergence.cli import main
 from emergence.compare import Comparison, overlay
 from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Direct, Divergence, Simulation, sgd
+from emergence.simulate import Direct, Divergence, Simulation, execution, sgd
 from emergence.theory import LEVELS, Prediction, predict
 
 matplotlib.use("Agg")
@@ -48,6 +50,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or writes the data of figures that the user keeps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_processes() -> Iterator[None]:
+    """No run starts processes, unless a test is about them: the workers of the suite have all cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "PATIENCE", math.inf)
         yield
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import NUMBA, TORCH
+from conftest import NUMBA, TORCH, Cli, Outcome
 
 from emergence.problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher
 from emergence.simulate import Direct, Leap, Reduced, Simulation, execution, sgd
@@ -171,7 +169,6 @@ WORDS = [
     "simulate", "--json", "--method", "direct", "--engine", "numpy", "--d", "20", "--m", "4", "--P", "2",
     "--step-size", "1e-4", "--samples", "2500", "--seeds", "2", "--checkpoint-seconds", "0.05", "--workers", "1",
 ]  # fmt: skip
-COMMAND = [sys.executable, "-m", "emergence", *WORDS]
 # The command, but a checkpoint once written it goes no further until a file is there, however fast it is by then.
 HELD = """
 import sys, time
@@ -189,21 +186,15 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-def document(text: str) -> dict[str, Any]:
-    out: dict[str, Any] = json.loads(text)
-    for volatile in ("samples_per_second",):
-        out.pop(volatile)
+def document(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.code == 0, outcome
+    out: dict[str, Any] = outcome.document
+    del out["samples_per_second"]
     return out
 
 
-@cache
-def uninterrupted() -> str:
-    return subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
-
-
 @pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT])
-def test_killed_command_resumes_where_it_was(how: signal.Signals, tmp_path: Path) -> None:
-    whole = uninterrupted()
+def test_killed_command_resumes_where_it_was(how: signal.Signals, cli: Cli, tmp_path: Path) -> None:
     out, go = tmp_path / "run", tmp_path / "go"
     command = [sys.executable, "-c", HELD, str(go), *WORDS, "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -217,8 +208,7 @@ def test_killed_command_resumes_where_it_was(how: signal.Signals, tmp_path: Path
     if how == signal.SIGINT:
         assert "--resume" in words
     assert not (out / "simulate.json").exists()
-    again = subprocess.run([*COMMAND, "--out", str(out), "--resume"], capture_output=True, text=True, check=True)
-    assert document(again.stdout) == document(whole)
+    assert document(cli(*WORDS, "--out", str(out), "--resume")) == document(cli(*WORDS))
     assert not list(out.glob("checkpoint-*"))
     assert (out / "simulate.json").exists()
 

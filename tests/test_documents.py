@@ -32,7 +32,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 SMALL_PROBLEM = ["--P", "2", "--d", "20", "--m", "4"]
 SMALL_RUN = [*SMALL_PROBLEM, "--samples", "200", "--seeds", "2"]
-SMALL_LAW = [*SMALL_PROBLEM, "--init-scale", "0.1"]
+SMALL_LAW = ["--P", "1", "--d", "20", "--m", "2", "--init-scale", "0.1"]
 SMALL = {
     "law": SMALL_LAW,
     "step-size": SMALL_LAW,

@@ -13,20 +13,22 @@ import numpy as np
 import pytest
 from conftest import NUMBA
 from scipy.interpolate import PPoly
-from scipy.special import expit
+from scipy.special import expit, roots_jacobi
 from scipy.stats import beta as beta_law
 from scipy.stats import ks_1samp, ks_2samp
 
 from emergence.problem import Activation, Problem, Teacher
-from emergence.theory import decoupled, greedy_kernel
+from emergence.theory import decoupled, greedy_kernel, open_selection
 from emergence.theory import greedy_chain as greedy
 from emergence.theory import resource_curves as curves
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
-from emergence.theory.finite_size_law import FiniteLaw, finite_law, law_of_starts, transition_times
+from emergence.theory.finite_size_law import FiniteLaw, finite_law, law_of_starts
 from emergence.theory.gradient_flow import flow
 from emergence.theory.greedy_chain import greedy_overlaps
 from emergence.theory.greedy_selection import assign
+from emergence.theory.open_selection import among_open, pulls
 from emergence.theory.random_init import best_overlap, draw_overlaps, init_quantiles
+from emergence.theory.transition_times import transition_times
 
 H4 = Activation("h4")
 SIGMAS = {name: Activation(name) for name in ("h3", "h4", "h6", "h4 + h6/2")} | {"abs(x)": Activation("abs(x)", cut=3)}
@@ -47,9 +49,19 @@ def law_at(problem: Problem, overlaps: np.ndarray) -> FiniteLaw:
 # Greedy selection
 
 
+def candidates(problem: Problem, overlaps: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Student and direction of every candidate (m P,), and its times alone (…, m P), of overlaps (…, m, P)."""
+    k, p = np.divmod(np.arange(problem.m * problem.P), problem.P)
+    r = np.abs(overlaps) if problem.activation.parity == "even" else overlaps
+    alone = transition_times(problem.activation, problem.a, r, problem.init_scale**2)
+    return k, p, *(times.reshape(*overlaps.shape[:-2], -1) for times in alone)
+
+
 @pytest.mark.parametrize("d", [2, 64, 20_000])
 def test_table_of_quantiles_inverts_the_beta_law(d: int) -> None:
-    table = PPoly(greedy._table(d).T[::-1], np.linspace(greedy.LOWEST, greedy.HIGHEST, greedy.KNOTS))
+    table = PPoly(
+        greedy._table(d).T[::-1], np.linspace(greedy_kernel.LOWEST, greedy_kernel.HIGHEST, greedy_kernel.KNOTS)
+    )
     for s in (1e-20 / d, 1e-6 / d, 0.3 / d, 1.8 / d, min(20 / d, 0.99), min(40 / d, 0.999)):
         with mpmath.workdps(40):
             half = mpmath.mpf(d - 1) / 2
@@ -61,7 +73,7 @@ def test_table_of_quantiles_inverts_the_beta_law(d: int) -> None:
 
 @pytest.mark.parametrize("m", [1, 7, 10**6])
 def test_one_direction_gets_the_best_of_all_students(m: int) -> None:
-    s = greedy_overlaps(H4, np.ones(1), d=50, m=m, draws=2000)[:, 0] ** 2
+    s = greedy_overlaps(H4, np.ones(1), d=50, m=m, n0=1e-6, draws=2000)[:, 0] ** 2
     law = beta_law(0.5, 24.5)
     # F^m exactly, n = 2000, false alarm 1e-9
     assert ks_1samp(s, lambda x: np.exp(m * np.log1p(-law.sf(x)))).pvalue > 1e-9
@@ -84,42 +96,152 @@ def test_chain_has_the_law_of_selection_from_the_full_matrix(
 ) -> None:
     sigma, draws, rng = SIGMAS[name], 2000, np.random.default_rng(7)
     problem = Problem(sigma, Teacher.power_law(P, beta), d=d, m=m)
+    if sphere:
+        overlaps = np.array([draw_overlaps(problem, rng) for _ in range(draws)])
+    else:
+        overlaps = np.sqrt(rng.beta(0.5, 0.5 * (d - 1), (draws, m, P))) * rng.choice([-1, 1], (draws, m, P))
+    k, p, alignment, recovery = candidates(problem, overlaps)
     full = np.zeros((draws, P))
-    for row in full:
-        if sphere:
-            overlaps = draw_overlaps(problem, rng)
-        else:
-            overlaps = np.sqrt(rng.beta(0.5, 0.5 * (d - 1), (m, P))) * rng.choice([-1, 1], (m, P))
-        student = assign(sigma, problem.a, overlaps)
-        row[student >= 0] = np.abs(overlaps[student, np.arange(P)])[student >= 0]
-    chain = greedy_overlaps(sigma, problem.a, d=d, m=m, draws=draws, seed=5)
+    for row, r, *alone in zip(full, overlaps.reshape(draws, -1), alignment, recovery, strict=True):
+        index = among_open(problem, k, p, *alone)[0]
+        row[:] = np.where(index >= 0, np.abs(r[index]), 0.0)
+    chain = greedy_overlaps(sigma, problem.a, d=d, m=m, n0=problem.init_scale**2, draws=draws, seed=5)
     for p in range(P):  # unmatched directions are the atom at 0, with which the test is conservative
         assert ks_2samp(full[:, p], chain[:, p]).pvalue > 1e-9 / P  # n = 2000 each, false alarm 1e-9 in all
 
 
-def test_every_student_is_used_and_dead_directions_are_not() -> None:
-    matched = greedy_overlaps(H4, np.array([1.0, 0.0, 0.5, 0.2, 0.1]), d=64, m=3, draws=50) > 0
-    assert (matched.sum(axis=1) == 3).all()
+def test_dead_directions_get_no_student_and_no_student_serves_two() -> None:
+    matched = greedy_overlaps(H4, np.array([1.0, 0.0, 0.5, 0.2, 0.1]), d=64, m=3, n0=1e-6, draws=50) > 0
     assert not matched[:, 1].any()
+    assert matched.sum(axis=1).max() == 3
+
+
+# Open directions and drag
+
+
+def random_case(seed: int, P: int = 6, m: int = 7, d: int = 20) -> tuple[Problem, np.ndarray]:
+    problem = Problem(H4, Teacher.power_law(P, 0.8), d=d, m=m)
+    return problem, draw_overlaps(problem, np.random.default_rng(seed))
+
+
+def test_without_wait_and_drag_it_is_greedy_maximum_selection() -> None:
+    """d = 10⁹ with given overlaps has no drag; recovered as soon as aligned is closed as soon as aligned."""
+    for seed in range(20):
+        problem, overlaps = random_case(seed)
+        k, p, alignment, _ = candidates(problem, overlaps)
+        index, found, _ = among_open(replace(problem, d=10**9), k, p, alignment, alignment)
+        # the order of exact times, of which assign's a r² is the leading order
+        sigma = by_times(alignment.reshape(7, 6))
+        np.testing.assert_array_equal(np.where(index >= 0, k[index], -1), sigma)
+        np.testing.assert_allclose(found[index >= 0], alignment[index[index >= 0]], rtol=1e-9)  # κ is 1e-17
+
+
+def by_times(times: np.ndarray) -> np.ndarray:
+    """Greedy selection by the earliest time: student of each direction, −1 for none."""
+    times, student = times.copy(), np.full(times.shape[1], -1)
+    while np.isfinite(times).any():
+        k, p = np.unravel_index(np.argmin(times), times.shape)
+        student[p] = k
+        times[k], times[:, p] = np.inf, np.inf
+    return student
+
+
+@pytest.mark.parametrize(("second", "learner"), [(0.299, -1), (0.1, 1)])
+def test_a_student_that_aligns_before_recovery_is_used_up(second: float, learner: int) -> None:
+    problem = Problem(H4, Teacher([1.0, 0.5]), d=10**9, m=2)  # no drag
+    overlaps = np.array([[0.3, 0.0], [second, 0.05]])
+    index, _, _ = among_open(problem, *candidates(problem, overlaps))
+    assert index.tolist() == [0, 3 if learner == 1 else -1]
+
+
+def test_pull_at_the_start_is_the_mean_of_r_phi_slope() -> None:
+    for sigma in (SIGMAS["h3"], SIGMAS["h4 + h6/2"], Activation("h3/4 + h4")):
+        for d in (3, 40):
+            s, weight = roots_jacobi(60, 0.5 * (d - 3), -0.5)  # Beta(½, (d − 1)/2) of s = (1 + x)/2
+            r = np.sqrt(0.5 * (1 + s))
+            mean = np.sum(weight * 0.5 * (r * sigma.phi_slope(r) - r * sigma.phi_slope(-r))) / weight.sum()
+            alone = pulls(sigma, np.array([2.0]), d, 1)[0] / open_selection._grown(sigma.information_exponent, d, 1)
+            assert alone == pytest.approx(2 * mean, rel=1e-9, abs=1e-12)  # polynomials
+
+
+@pytest.mark.parametrize(("exponent", "d", "m"), [(4, 40, 12), (6, 24, 30)])
+def test_pull_until_alignment_is_that_of_students_that_are_still_free(exponent: int, d: int, m: int) -> None:
+    """Stepped through time: overlaps of students along p (the median best of m) and along q, dr/dt = r^{k*−1}."""
+    law, power = beta_law(0.5, 0.5 * (d - 1)), exponent - 2
+    best = float(law.isf(-np.expm1(-np.log(2) / m)))
+    r = np.append(np.sqrt(law.ppf((np.arange(4000) + 0.5) / 4000)), math.sqrt(best))
+    end = (best ** (-power / 2) - 2 ** (power / 2)) / power
+    felt, shift, steps = np.zeros(4000), np.zeros(4000), 2000
+    dt = end / steps
+    for _ in range(steps):
+        middle = r + 0.5 * dt * r ** (exponent - 1)
+        felt += dt * middle[:-1] ** exponent * (1 - middle[-1] ** 2) ** (exponent / 2)
+        shift += dt * felt
+        r = np.where(r**2 < 0.5, r + dt * middle ** (exponent - 1), r)
+    free = r[:-1] ** 2 < 0.5
+    at_start = float(law.expect(lambda s: s ** (exponent / 2))) * end**2 / 2
+    assert open_selection._grown(exponent, d, m) == pytest.approx(shift[free].mean() / at_start, rel=0.01)  # bins in s
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clock_is_the_integral_of_its_definition(seed: int) -> None:
+    """The same selection stepped through time, d = 20 so that drag delays by tens of per cent."""
+    problem, overlaps = random_case(seed, m=14)
+    k, p, alignment, recovery = candidates(problem, overlaps)
+    index, aligned, _ = among_open(problem, k, p, alignment, recovery)
+    kappa = pulls(H4, np.ones(1), 20, 14)[0]
+    order = np.argsort(alignment)
+    todo, free, closing = list(order), set(range(14)), {}
+    G, theta, t, dt = 0.0, 0.0, 0.0, 0.01
+    stepped = np.full(6, np.inf)
+    while t < 200:
+        rho = problem.a * [closing.get(q, np.inf) > t for q in range(6)]
+        D = kappa * (rho.sum() - (rho**2).sum() / rho.sum()) if rho.sum() > 0 else 0.0
+        theta += dt * math.exp(-G - D * dt)  # middle of the step: G' = 2 D
+        G, t = G + 2 * D * dt, t + dt
+        while todo and alignment[todo[0]] <= theta:
+            i = todo.pop(0)
+            if k[i] in free and closing.get(p[i], np.inf) > t:
+                free.discard(k[i])
+                if p[i] not in closing:
+                    stepped[p[i]], closing[p[i]] = t, t + recovery[i] - alignment[i]
+    early = stepped < 200
+    assert early.sum() >= 4
+    assert np.max(stepped[early] / alignment[index[early]]) > 1.05
+    np.testing.assert_allclose(aligned[early], stepped[early], atol=0.05)  # steps of 0.01 and closings between them
+
+
+def test_law_of_starts_is_what_gradient_flow_learns() -> None:
+    """P = m = 128, d = 256: greedy selection would have all 128 learned, and times 5 to 7 % early in the median."""
+    problem = Problem(H4, Teacher.power_law(128, 0.8), d=256, m=128)
+    for seed in range(2):
+        rows = problem.initial_directions(seed)
+        own = law_of_starts(problem, rows[None]).recovery[0]
+        exact = flow(problem, rows, t_max=1600.0).recovery
+        learned, stated = np.isfinite(exact), np.isfinite(own)
+        assert 0.8 * learned.sum() < stated.sum() <= learned.sum()  # measured 0.84 and 0.85 (78 and 69 learned)
+        both = learned & stated
+        assert both.sum() >= 50
+        assert abs(np.median(np.log(exact[both] / own[both]))) < 0.015  # measured −0.008, −0.009; 0.05 without drag
 
 
 def test_draws_do_not_depend_on_how_many_there_are() -> None:
     a = Teacher.power_law(5, 1.0).a
-    many = greedy_overlaps(H4, a, d=64, m=4, draws=6, seed=2)
-    assert (greedy_overlaps(H4, a, d=64, m=4, draws=3, seed=2) == many[:3]).all()
+    many = greedy_overlaps(H4, a, d=64, m=4, n0=1e-6, draws=6, seed=2)
+    assert (greedy_overlaps(H4, a, d=64, m=4, n0=1e-6, draws=3, seed=2) == many[:3]).all()
 
 
 @pytest.mark.skipif(not NUMBA, reason="no numba")
 @pytest.mark.parametrize("name", ["h4", "h3"])
 def test_numbers_are_the_same_without_numba(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"d": 100, "m": 150, "draws": 2}
+    settings = {"d": 100, "m": 150, "n0": 1e-6, "draws": 2}
     a = Teacher.power_law(200, 0.8).a
     compiled = greedy_overlaps(SIGMAS[name], a, **settings)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     place = importlib.util.spec_from_file_location("emergence.theory.plain_kernel", greedy_kernel.__file__)
     plain = importlib.util.module_from_spec(place)
     place.loader.exec_module(plain)
-    monkeypatch.setattr(greedy, "_chain", lambda: plain.chain)
+    monkeypatch.setattr(greedy, "kernel", lambda: plain)
     np.testing.assert_allclose(greedy_overlaps(SIGMAS[name], a, **settings), compiled, rtol=1e-13)  # logs may round
 
 
@@ -161,11 +283,12 @@ def test_loss_is_the_sum_over_directions(law: FiniteLaw) -> None:
     np.testing.assert_allclose(law.loss_at(times), plain, atol=2.1e-9)  # dropped tails: 2 e^{−20} of ½ Σ a²
 
 
-def test_loss_falls_from_the_whole_to_nothing(law: FiniteLaw) -> None:
+def test_loss_falls_from_the_whole_to_the_floor(law: FiniteLaw) -> None:
     curve = curves.flow_time(law, np.concatenate([[0.0], np.geomspace(1, 1e7, 60)]))
     assert curve.value[0] == pytest.approx(0.5, abs=1e-4)  # the logistic's start, 2 n_0/a of a direction's share
     assert (np.diff(curve.value) <= 1e-12).all()  # sums of at most 40 shares, rounding
-    assert curve.value[-1] < 1e-12
+    assert curve.value[-1] == pytest.approx(law.floor().mean(), abs=1e-12)
+    assert 0 < curve.value[-1] < 0.02
     assert (np.diff(curve.bands, axis=0) >= 0).all()
 
 
@@ -177,7 +300,7 @@ def test_width_leaves_the_share_of_unmatched_directions() -> None:
     np.testing.assert_allclose(law.loss_at([1e12])[:, 0], share, rtol=1e-12)  # rounding
     curve = curves.width(law, [1, 5, 12])
     assert curve.value[1] == pytest.approx(share.mean(), rel=1e-12)  # rounding
-    assert curve.value[0] > curve.value[1] > curve.value[2] == 0
+    assert curve.value[0] > curve.value[1] > curve.value[2] > 0  # some of 12 students are used up
 
 
 def test_one_direction_follows_the_exact_flow() -> None:
@@ -212,7 +335,8 @@ def test_loss_follows_the_flow_of_several_directions() -> None:
 
 def test_default_axes_reach_from_before_the_first_to_after_the_last_transition(law: FiniteLaw) -> None:
     curve, T = curves.flow_time(law), law.recovery
-    assert curve.x[0] <= 0.5 * np.median(T.min(axis=1)) < 2 * np.median(T.max(axis=1)) <= curve.x[-1]
+    last = np.where(np.isfinite(T), T, 0.0).max(axis=1)
+    assert curve.x[0] <= 0.5 * np.median(T.min(axis=1)) < 2 * np.median(last) <= curve.x[-1]
     samples = curves.dimension_samples(law, [law.problem.d], direction=3).rows[:, 0]
     np.testing.assert_allclose(samples * curves._thresholds(law)[:, 3], T[:, 3], rtol=1e-14)  # n = T/η; rounding
 
@@ -280,8 +404,8 @@ def test_local_slopes_are_steep_at_finite_size_and_reach_the_exponent() -> None:
         window = (curve.value < 0.1) & (curve.value > 0.01)
         return float(np.polyfit(np.log(curve.x[window]), np.log(curve.value[window]), 1)[0])
 
-    assert slope(1024, 2048, 16) == pytest.approx(-0.90, abs=0.02)  # −0.899 ± 0.003 over 8 seeds
-    assert slope(100_000, 100_000, 2) == pytest.approx(-0.755, abs=0.04)  # −0.756 ± 0.008 over 6 seeds
+    assert slope(1024, 2048, 16) == pytest.approx(-0.87, abs=0.02)  # −0.871 ± 0.004 over 8 seeds
+    assert slope(100_000, 100_000, 2) == pytest.approx(-0.755, abs=0.04)  # −0.757 ± 0.007 over 8 seeds
 
 
 # Given starts
@@ -294,15 +418,17 @@ def given_starts(sigma: Activation, d: int = 64) -> tuple[Problem, np.ndarray]:
 
 @pytest.mark.parametrize("name", ["h3", "h4", "abs(x)"])
 def test_law_of_given_starts_is_the_exact_level_of_each_students_overlap(name: str) -> None:
+    """At d = 10⁹ there is no drag: the times are those of each direction with its student alone."""
     problem, rows = given_starts(SIGMAS[name])
-    own = law_of_starts(problem, rows)
-    for start, alignment, recovery in zip(rows[:, :, :6], own.alignment, own.recovery, strict=True):
-        student = assign(problem.activation, problem.a, start)
-        r0 = np.where(student >= 0, start[student, np.arange(6)], 0.0)
+    own = law_of_starts(replace(problem, d=10**9), rows)
+    n0, learned = problem.init_scale**2, np.isfinite(own.alignment)
+    for r0, alignment, recovery, has in zip(own.overlaps, own.alignment, own.recovery, learned, strict=True):
+        assert (has == (r0 != 0)).all()
         exact = decoupled.alignment_time(problem.activation, problem.a, r0)
         np.testing.assert_allclose(alignment, exact, rtol=2e-7)  # panels of the table, as above
-        exact = decoupled.recovery_time(problem.activation, problem.a, r0, problem.init_scale**2)
+        exact = decoupled.recovery_time(problem.activation, problem.a, r0, n0)
         np.testing.assert_allclose(recovery, exact, rtol=2e-7)
+    assert learned.sum() > 16
 
 
 def test_law_of_given_starts_on_the_far_side_of_a_rest_point() -> None:
@@ -380,7 +506,10 @@ def test_bad_input_is_refused() -> None:
         (lambda: finite_law(problem, quantiles=(0.5, 1.0)), "`quantiles` must lie strictly between 0 and 1"),
         (lambda: finite_law(replace(problem, activation=Activation("h2"))), "information exponent ≥ 3, but it is 2"),
         (lambda: finite_law(replace(problem, activation=Activation("h4 + h5"))), "needs an even activation"),
-        (lambda: greedy_overlaps(H4, problem.a, d=16, m=-3, draws=1), "`m` must be a positive integer, but is -3"),
+        (
+            lambda: greedy_overlaps(H4, problem.a, d=16, m=-3, n0=1e-6, draws=1),
+            "`m` must be a positive integer, but is -3",
+        ),
         (lambda: curves.flow_time(law, [1.0, 1.0]), "`times` must be ascending"),
         (lambda: curves.samples_sufficient_step(law, 0.0), "`step_size` must be a positive number"),
         (lambda: curves.width(law, [4, 2]), "`widths` must be ascending"),

@@ -17,7 +17,8 @@ from emergence.compare import check_step, fit_exponent, median_estimate, verdict
 from emergence.compare.statistics import CONFIDENCE, middle
 from emergence.compare.texts import estimate_text, interval_text, number_text
 from emergence.compare.verdicts import judgement
-from emergence.simulate import Simulation
+from emergence.problem import Activation, Problem, Teacher
+from emergence.simulate import Direct, Simulation, sgd
 from emergence.theory.random_init import _interval
 
 GRID = np.geomspace(1, 100, 40)
@@ -80,35 +81,44 @@ def test_intervals_of_quantiles_are_the_narrowest_that_cover(n: int, q: Fraction
     assert sum(mass[j:]) <= tail < sum(mass[j - 1 :]), "above"
 
 
-def test_a_step_check_of_unbiased_runs_fails_as_seldom_as_stated(small_simulation: Simulation) -> None:
+@pytest.fixture(scope="module")
+def simulation() -> Simulation:
+    """Nine seeds, P = 2: a run of ten steps to which every transition time is given."""
+    problem = Problem(Activation("h4"), Teacher([2.0, 1.0]), d=3, m=2)
+    run = sgd(problem, 0.4, 10, seeds=9, records=1, sampler=Direct("numpy"))
+    times = np.random.default_rng(0).uniform(1, 2, (9, 2))
+    return dataclasses.replace(run, alignment=times, recovery=times + 1)
+
+
+def test_a_step_check_of_unbiased_runs_fails_as_seldom_as_stated(simulation: Simulation) -> None:
     """Nine seeds, P = 2: each difference is ± 3 % with probability ½; all 2⁹ patterns of one direction, counted."""
-    S, P, failed = small_simulation.seeds, small_simulation.problem.P, 0
+    S, P, failed = simulation.seeds, simulation.problem.P, 0
     for pattern in itertools.product((0.97, 1.03), repeat=S):
-        times = small_simulation.alignment * np.stack([pattern, np.ones(S)], axis=1)
-        failed += check_step(dataclasses.replace(small_simulation, alignment=times), small_simulation).stands is False
+        times = simulation.alignment * np.stack([pattern, np.ones(S)], axis=1)
+        failed += check_step(dataclasses.replace(simulation, alignment=times), simulation).stands is False
     assert failed > 0, "it can fail"
     # of 2 P intervals one at most, at a rate of 0.05
     assert 2 * P * Fraction(failed, 2**S) <= 1 - Fraction(CONFIDENCE).limit_denominator(100)
 
 
-def test_a_step_check_needs_seeds_for_all_its_intervals(small_simulation: Simulation) -> None:
+def test_a_step_check_needs_seeds_for_all_its_intervals(simulation: Simulation) -> None:
     """P = 2: 2 · 2^{−n} ≤ 0.05/4 from n = 8 on, although a single median needs six."""
     names = ("alignment", "recovery", "directions", "loss", "overlaps", "norms", "divergence")
     for seeds in range(2, 10):
-        run = dataclasses.replace(small_simulation, **{name: getattr(small_simulation, name)[:seeds] for name in names})
+        run = dataclasses.replace(simulation, **{name: getattr(simulation, name)[:seeds] for name in names})
         assert check_step(run, run).stands == (True if seeds >= 8 else None)
 
 
 @pytest.mark.parametrize(("bias", "stands"), [(0.019, True), (-0.019, True), (0.021, False), (-0.021, False)])
-def test_a_step_check_allows_a_bias_of_two_per_cent(small_simulation: Simulation, bias: float, stands: bool) -> None:
-    late = dataclasses.replace(small_simulation, recovery=small_simulation.recovery * (1 + bias * np.array([0, 1])))
-    assert check_step(late, small_simulation).stands is stands
+def test_a_step_check_allows_a_bias_of_two_per_cent(simulation: Simulation, bias: float, stands: bool) -> None:
+    late = dataclasses.replace(simulation, recovery=simulation.recovery * (1 + bias * np.array([0, 1])))
+    assert check_step(late, simulation).stands is stands
 
 
-def test_a_step_check_counts_what_one_run_alone_reached(small_simulation: Simulation) -> None:
-    unreached = dataclasses.replace(small_simulation, recovery=small_simulation.recovery * [1, math.inf])
+def test_a_step_check_counts_what_one_run_alone_reached(simulation: Simulation) -> None:
+    unreached = dataclasses.replace(simulation, recovery=simulation.recovery * [1, math.inf])
     assert check_step(unreached, unreached).stands is True and check_step(unreached, unreached).resolution == 0
-    later, earlier = check_step(unreached, small_simulation), check_step(small_simulation, unreached)
+    later, earlier = check_step(unreached, simulation), check_step(simulation, unreached)
     assert later.stands is earlier.stands is False and later.resolution == earlier.resolution == math.inf
     assert (later.recovery[1].median, earlier.recovery[1].median) == (math.inf, -math.inf)
 

@@ -23,10 +23,8 @@ print(emergence.__version__, sgd.__module__, overlay.__module__)
 """
 
 
-def spawned(cwd: Path, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, input=text, timeout=120
-    )
+def spawned(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture
@@ -41,12 +39,10 @@ def littered(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("how", ["script", "stdin", "command", "module"])
+@pytest.mark.parametrize("how", ["script", "command", "module"])
 def test_nothing_beside_a_script_is_in_the_way(how: str, littered: Path) -> None:
     if how == "module":
         done = spawned(littered, "-m", "emergence", "--version")
-    elif how == "stdin":
-        done = spawned(littered, "-", text=SCRIPT)
     else:
         done = spawned(littered, *(["script.py"] if how == "script" else ["-c", SCRIPT]))
     assert done.returncode == 0 and done.stdout.startswith(emergence.__version__), done.stderr

@@ -601,6 +601,11 @@ def test_bad_arguments_are_refused_before_any_work(bad: dict[str, Any], message:
     assert "\n" not in str(caught.value)
 
 
+def test_virtual_samples_fit_in_memory(small_problem: Problem) -> None:
+    with pytest.raises(ValueError, match="1000000000000 virtual samples in 24 dimensions do not fit in memory"):
+        Run(small_problem, 1e-4, 10, sampler=Leap(virtual=10**12))
+
+
 def test_the_compiled_engine_without_numba(monkeypatch: pytest.MonkeyPatch, small_problem: Problem) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"needs numba; install sgd-emergence\[fast\]"):

@@ -19,7 +19,7 @@ from scipy.stats import binom, norm
 from emergence.problem import Activation, Piecewise, PowerDecay, Problem, Teacher
 from emergence.problem.divergence import RISK, divergence_rate, tail_exponent
 from emergence.simulate import Direct, Leap, Reduced, sgd
-from emergence.theory import finite_law, predict
+from emergence.theory import finite_law, predict, sample_curves, step_advice
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
 from emergence.theory.decoupled import alignment_time
 from emergence.theory.finite_step_law import SgdLaw, _Race, sgd_law
@@ -148,7 +148,7 @@ def passages(problem: Problem, scale: float, end: float, first: float, starts: A
     t, total, times, sums = 0.0, 0.0, [0.0], [0.0]
     while t < end:
         dt = max(first / 100, 0.01 * t)
-        total += passage.step(dt, scale, np.full(problem.P, 1.0))[0, 0]
+        total += passage.step(dt, scale, np.full(problem.P, 1.0), np.zeros(problem.P))[0, 0]
         t += dt
         times.append(t)
         sums.append(total)
@@ -185,15 +185,18 @@ def test_a_given_start_without_noise_is_the_flow() -> None:
 # --- the law, its limits --------------------------------------------------------------------------
 
 
-def test_as_the_step_size_falls_the_law_is_greedy_selection() -> None:
-    problem = Problem(H4, Teacher.power_law(8, 0.8), d=4096, m=64)
-    greedy = finite_law(problem, draws=4000, seed=3)
-    law = sgd_law(problem, 1e-6 * ceiling(problem), draws=1000)
+@pytest.mark.parametrize(("P", "m", "d", "pairs"), [(8, 64, 4096, 8), (32, 32, 64, 10)])
+def test_as_the_step_size_falls_the_law_is_the_finite_law(P: int, m: int, d: int, pairs: int) -> None:
+    """P = m = 32, d = 64: half of the students are used up, and without drag times are 8 % early."""
+    problem = Problem(H4, Teacher.power_law(P, 0.8), d=d, m=m)
+    limit = finite_law(problem, draws=4000, seed=3)
+    t_max = 1.5 * float(np.median(limit.recovery[:, pairs - 1]))
+    law = sgd_law(problem, 1e-6 * ceiling(problem), draws=1000, t_max=t_max)
     for event in ("alignment", "recovery"):
-        ratio = np.median(getattr(law, event), axis=0) / np.median(getattr(greedy, event), axis=0)
-        # medians of 1000 draws with a scatter of 0.3: 0.012 each; redundancy takes a student or two of 64
-        np.testing.assert_allclose(ratio, 1, atol=0.05)
-        assert np.exp(np.mean(np.log(ratio))) == pytest.approx(1, abs=0.025)
+        medians = [np.median(getattr(x, event)[:, :pairs], axis=0) for x in (law, limit)]
+        # medians of 1000 draws with a scatter of 0.3: 0.012 each, up to 0.03 where a third has no student
+        np.testing.assert_allclose(medians[0] / medians[1], 1, atol=0.05 if P == 8 else 0.12)
+        assert np.exp(np.mean(np.log(medians[0] / medians[1]))) == pytest.approx(1, abs=0.025 if P == 8 else 0.05)
     assert law.valid and law.survival[-1] == 1
 
 
@@ -388,20 +391,38 @@ def test_runs_of_several_directions_are_lost_as_often_as_the_law_says() -> None:
 SMALL = Problem(H4, Teacher.power_law(4, 0.8), d=256, m=12)
 
 
+@cache
+def small_law(step_size: float, t_max: float | None = None) -> SgdLaw:
+    return sgd_law(SMALL, step_size, t_max=t_max)
+
+
+@pytest.fixture
+def laws_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The law of ``SMALL`` at a step size is computed once, whoever asks."""
+
+    def law(problem: Problem, step_size: float, *, batch: int, label_noise: float, seed: int, **more: Any) -> SgdLaw:
+        assert (problem, batch, label_noise, seed) == (SMALL, 1, 0.0, 0)
+        return small_law(step_size, **more)
+
+    for module in (sample_curves, step_advice):
+        monkeypatch.setattr(module, "sgd_law", law)
+
+
+@pytest.mark.usefixtures("laws_once")
 def test_the_best_step_size_is_no_worse_than_any_and_survives() -> None:
     best = samples_best_step(SMALL)
     assert (np.diff(best.value) < 1e-3).all() and best.value[-1] < 0.1 * best.value[0]
     for eta in step_size_lattice(SMALL)[::3]:
         fixed = samples_fixed_step(SMALL, float(eta), best.x[best.x * eta < 100])
         chosen = best.value[: fixed.x.size]
-        law = sgd_law(SMALL, float(eta), t_max=100.0)
+        law = small_law(float(eta), t_max=float(fixed.x[-1] * eta))  # that of ``fixed``
         alive = 1 - law.survival_at(fixed.x * eta) <= 0.1
         assert (chosen[alive] <= fixed.value[alive] * 1.02 + 1e-3).all()  # draws differ in number of steps
     largest = float(best.choice["step_size"].max())
     assert largest < ceiling(SMALL)
-    law, used = sgd_law(SMALL, largest), best.x[best.choice["step_size"] == largest]
+    law, used = small_law(largest), best.x[best.choice["step_size"] == largest]
     assert 1 - law.survival_at(used[0] * largest) <= 0.1
-    risky = sgd_law(SMALL, float(step_size_lattice(SMALL)[-1]))  # at 0.9 of the ceiling runs of that length are lost
+    risky = small_law(float(step_size_lattice(SMALL)[-1]))  # at 0.9 of the ceiling runs of that length are lost
     assert 1 - risky.survival[-1] > 0.1 and best.choice["step_size"][-1] < risky.step_size
 
 
@@ -422,11 +443,12 @@ def test_students_times_samples() -> None:
     assert (frontier.value <= widest.value * 1.001 + 1e-6).all()
 
 
+@pytest.mark.usefixtures("laws_once")
 def test_advice_is_the_fewest_samples_and_knows_the_rule_s_limits() -> None:
     advice = advise(SMALL, 3)
     best, rule = advice["best"], advice["sufficient"]
     for eta in step_size_lattice(SMALL)[::2]:
-        law = sgd_law(SMALL, float(eta))
+        law = small_law(float(eta))
         median = np.median(law.recovery[:, :3].max(axis=1))
         if 1 - law.survival_at(median) <= 0.1:
             assert best.samples[2] <= median / eta * 1.05

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 from emergence.figures.style import SLIDE, WIDTHS, house_style, panels, rendered, series
@@ -72,11 +73,13 @@ def test_neither_backend_nor_settings_nor_pyplot_are_touched() -> None:
     python(BACKEND)
 
 
-def test_a_hostile_matplotlibrc_changes_no_byte(tmp_path: Path) -> None:
+def test_a_hostile_matplotlibrc_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "matplotlibrc").write_text(HOSTILE, encoding="utf-8")
     python(DRAW, str(tmp_path), "mine", MATPLOTLIBRC=str(tmp_path / "matplotlibrc"))
-    (tmp_path / "empty").write_text("", encoding="utf-8")
-    python(DRAW, str(tmp_path), "house", MATPLOTLIBRC=str(tmp_path / "empty"))
+    monkeypatch.setattr(sys, "argv", ["-c", str(tmp_path), "house"])
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        exec(DRAW, {})
     for width in ("column", "slide"):
         mine, house = ((tmp_path / f"{name}-{width}.png").read_bytes() for name in ("mine", "house"))
         assert mine == house and len(mine) > 10_000

@@ -1,18 +1,8 @@
 """The law of all transition times over the random initialisation, and of the loss, at finite P, d and m.
 
-Greedy selection gives each direction its student's initial overlap (``theory.greedy_chain``); alone with it,
-the direction is aligned and recovered at flow times that are exact (``theory.decoupled``).  With
-τ = a t, ν = n/a, y = ln(s/(1 − s)), ψ(s) = φ'(r)/r and the integrals from y = 0
-
-    dτ = dy/(2ψ),      A = ∫ 4φ dτ,      B = ∫ e^A dτ,
-
-the start (y_0, ν_0) enters the norm through one number only, so the recovery level ν s = ½ can be
-read backwards (derived here):
-
-    ν = e^A / (λ + 4φ(1) B),   λ = e^{A(y_0)}/ν_0 − 4φ(1) B(y_0);      ν s = ½  at  λ = 2 s e^A − 4φ(1) B.
-
-Hence a T_alignment = −τ(y_0) and a T_recovery = ρ(λ) − τ(y_0), with ρ a tabulated function of one
-variable: a million times in a fraction of a second.
+Greedy selection among open directions gives each its student's initial overlap (``theory.greedy_chain``), and its
+alignment and recovery times are exact but for the pull of the other directions, which is there in mean field
+(``theory.open_selection``).
 
 Loss.  By recovery r² ≈ 1, where ṅ = 4φ(1) n (a − n) is logistic through n(T_p) = a_p/2 and the share of
 the direction is ½ φ(1) (a_p − n)²:
@@ -20,11 +10,11 @@ the direction is ½ φ(1) (a_p − n)²:
     L(t) = ½ φ(1) Σ_p a_p² (1 + e^{4 a_p φ(1) (t − T_p)})^{−2},
 
 T_p the recovery time, inf for a direction without a student: those are the floor that the width leaves.
-Not in it: students that are used up by a direction that has one already but is not recovered yet, the pull of several
-directions on one student, and gradient noise.  The first leaves directions without a student that have one here: at
-P = m = 32, d = 512, β = 0.8 gradient flow learns 22 to 27 (six starts), at P = m = 256, d = 1024 190 to 206 (three),
-where this law gives every direction a student.  Exponents of the flow are less steep by 0.02 in flow time and
-students × time at P = 256, β = 0.8.  Valid for n_0 = init_scale² ≪ a_p.
+Not in it: how much more one student is pulled by others than the next, students that are free again when the direction
+that they went to is recovered by another, and gradient noise.  Gradient flow learns some more directions (at P = m =
+256, d = 1024, β = 0.8 190 to 207 in three starts, this law 181 to 196); at P = 256,
+β = 0.8 its exponents are the law's within 0.001 ± 0.001 in flow time, 0.005 ± 0.010 in width, 0.004 ± 0.003 in
+students × time.  Valid for n_0 = init_scale² ≪ a_p.
 Unit: flow time.
 """
 
@@ -35,20 +25,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicHermiteSpline, CubicSpline
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from .._types import Array
-from ..problem.activation import Activation
 from ..problem.checks import nonnegative_integer, positive_integer
-from ..problem.events import ALIGNED
 from ..problem.problem import Problem
 from ..problem.tables import Columns, Tabulated, checked_kind, crossed
 from . import decoupled
 from .greedy_chain import greedy_overlaps, greedy_refusal
-from .greedy_selection import selected_overlaps
+from .open_selection import among_open, selected_times
+from .transition_times import transition_times
 
-_WIDTH = 1 / 64  # of a panel in y
 _SATURATED = 20.0  # beyond ± this in the exponent a transition is 0 or 1 to 4e-9
 
 
@@ -172,8 +159,11 @@ def finite_law(
     levels = tuple(float(q) for q in quantiles)
     if not levels or not all(0 < q < 1 for q in levels):
         raise ValueError(f"`quantiles` must lie strictly between 0 and 1, but are {list(levels)}")
-    overlaps = greedy_overlaps(problem.activation, problem.a, d=problem.d, m=problem.m, draws=draws, seed=seed)
-    alignment, recovery = transition_times(problem.activation, problem.a, overlaps, problem.init_scale**2)
+    n0, own = problem.init_scale**2, np.arange(problem.P)
+    overlaps = greedy_overlaps(problem.activation, problem.a, d=problem.d, m=problem.m, n0=n0, draws=draws, seed=seed)
+    alone = transition_times(problem.activation, problem.a, overlaps, n0)
+    found = [among_open(problem, own, own, *times) for times in zip(*alone, strict=True)]
+    alignment, recovery = np.array([x[1] for x in found]), np.array([x[2] for x in found])
     return FiniteLaw(problem, seed, levels, overlaps, alignment, recovery)
 
 
@@ -194,52 +184,7 @@ def law_of_starts(problem: Problem, directions: Array) -> FiniteLaw:
     if refusal is not None:
         raise ValueError(refusal)
     starts = directions[:, :, : problem.P]
-    chosen = selected_overlaps(problem.activation, problem.a, starts)
-    alignment, recovery = transition_times(problem.activation, problem.a, chosen, problem.init_scale**2)
+    chosen, alignment, recovery = (
+        np.array(x) for x in zip(*(selected_times(problem, start) for start in starts), strict=True)
+    )
     return FiniteLaw(problem, starts, (0.5,), chosen, alignment, recovery)
-
-
-def transition_times(activation: Activation, a: Array, overlaps: Array, n0: float) -> tuple[Array, Array]:
-    """Alignment and recovery flow times of ``theory.decoupled`` for overlaps r (…, P), to about 1e-7.
-
-    a broadcasts against the overlaps; a = 0 or r = 0 gives inf.  Starts at r < 0, past r² = ½ or with
-    n_0 > a/8 are left to ``theory.decoupled`` itself.
-    """
-    a = np.broadcast_to(a, overlaps.shape)
-    align, recover = np.full(overlaps.shape, np.inf), np.full(overlaps.shape, np.inf)
-    live = (a > 0) & (overlaps != 0)
-    late = live & ((overlaps < 0) | (overlaps**2 >= ALIGNED) | (n0 > a / 8))
-    align[late] = decoupled.alignment_time(activation, a[late], overlaps[late])
-    recover[late] = decoupled.recovery_time(activation, a[late], overlaps[late], n0)
-    live &= ~late
-    if not live.any():
-        return align, recover
-    phi_one, slope_one = activation.second_moment, activation.slope_second_moment
-    y0 = logit(overlaps[live] ** 2)
-    origin = int(np.ceil(-y0.min() / _WIDTH)) + 2
-    knots = _WIDTH * np.arange(-origin, int((10 * slope_one / phi_one + 10) / _WIDTH))  # to A ≈ 20: n logistic
-    s = expit(knots)
-    tau_rate = 0.5 * np.sqrt(s) / activation.phi_slope(np.sqrt(s))
-    tau = _primitive(knots, tau_rate, origin)
-    growth = _primitive(knots, 4 * activation.phi(np.sqrt(s)) * tau_rate, origin)
-    level = np.exp(growth(knots))
-    weighted = _primitive(knots, level * tau_rate, origin)
-    passed = 2 * s * level - 4 * phi_one * weighted(knots)  # the λ that is recovered at each knot
-    slope = level * (2 * s * (1 - s) + (8 * s * activation.phi(np.sqrt(s)) - 4 * phi_one) * tau_rate)
-    rising = slice(int(np.nonzero(passed <= 1)[0][-1]) + 1, None)  # λ = 1 at y = 0; λ > 1 at every start here
-    log_passed = np.log(passed[rising])
-    rho = CubicHermiteSpline(log_passed, tau(knots)[rising], (tau_rate * passed / slope)[rising])
-    strength, tau0 = a[live], tau(y0)
-    start = np.log(np.exp(growth(y0)) * strength / n0 - 4 * phi_one * weighted(y0))
-    beyond = np.maximum(start - log_passed[-1], 0.0) / (4 * phi_one)
-    align[live] = -tau0 / strength
-    recover[live] = (rho(np.minimum(start, log_passed[-1])) + beyond - tau0) / strength
-    return align, recover
-
-
-def _primitive(knots: Array, rate: Array, origin: int) -> CubicHermiteSpline:
-    """Primitive of the cubic spline of ``rate`` that vanishes at ``knots[origin]``, summed outwards from there."""
-    slope = CubicSpline(knots, rate)(knots, 1)
-    pieces = 0.5 * _WIDTH * (rate[:-1] + rate[1:]) + _WIDTH**2 / 12 * (slope[:-1] - slope[1:])
-    below, above = -np.cumsum(pieces[:origin][::-1])[::-1], np.cumsum(pieces[origin:])
-    return CubicHermiteSpline(knots, np.concatenate([below, [0.0], above]), rate)

@@ -6,10 +6,11 @@ proportion to E2 = E δ², and so falls with the loss; and it renews the overlap
 too weak for the noise of the start is learned once the noise has fallen.
 
 * *Passage.*  For every strength the density of one overlap is followed to r² = ½ (``theory.first_passage``); the rate
-  of leaving is the hazard h_p(t) of direction p for each free student.  Overlaps are taken independent.
+  of leaving is the hazard h_p(t) of direction p for each free student.  Overlaps are taken independent, but for the
+  drag of all that is still missing elsewhere, in mean field (``theory.open_selection``).
 * *Competition.*  Given the hazards, alignments are a race: direction p fires at the rate (free students) × h_p(t); a
   firing takes a student; p stays open until it is recovered, and students that fire for it before that are used
-  up too.  As η → 0 this is greedy selection with that redundancy in it.  The race is run for many draws at once.
+  up too.  As η → 0 this is ``theory.finite_size_law``.  The race is run for many draws at once.
 * *Norms.*  A free student has ṅ = n (Γ_0 − 4φ(1) n) with Γ_0 = (η/B) d φ'(1) E2.  Alignment done, it enters
   ṅ = n [4φ(1)(a_p − n) + Γ_0] at n_free e^{−4φ(1)K}, K the delay of ``theory.decoupled``, and n = a_p/2 is recovery.
 * *Error.*  U = φ(1) Σ_p a_p² (1 − n_p/a_p)² + φ(1) Σ_free n², and with the jitter of what is learned
@@ -43,6 +44,7 @@ from ..problem.tables import Columns, Tabulated, checked_kind, crossed
 from . import decoupled
 from .first_passage import FirstPassage
 from .gradient_noise import ceiling, jitter_share
+from .open_selection import pulls
 from .random_init import best_overlap
 
 VALID = 0.9  # of the ceiling
@@ -297,6 +299,7 @@ class _Race:
         self._log_n = np.full(shape, -np.inf)
         self._log_free = 2 * np.log(problem.init_scale)
         self._order = np.argsort(a[self._live])
+        self._pulls = pulls(sigma, a[self._live], problem.d, problem.m)
         self._steps, self.largest = 0.0, schedule.initial
         self.times: list[float] = []
         self.steps: list[float] = []
@@ -311,6 +314,7 @@ class _Race:
     def _now(self) -> tuple[float, Array]:
         """E2 in the mean, and U of each draw."""
         a, n = self.problem.a, np.exp(self._log_n)
+        self._n = n
         left = self._one * ((a - n) ** 2).sum(axis=1)
         free = self._free.sum(axis=1) if self._given else self._free
         left = left + self._one * free * np.exp(2 * self._log_free)
@@ -372,11 +376,11 @@ class _Race:
 
     def _step(self, t: float, dt: float) -> None:
         a, one = self.problem.a, self._one
-        weights = ((1 - np.exp(self._log_n) / np.where(a > 0, a, 1.0)) ** 2).mean(axis=0)[self._live]
-        order = self._order
-        weight = weights if self._given else np.interp(self._nodes, a[self._live][order], weights[order])
-        error = self._error + one * self._nodes**2 * (1 - weight)
-        passed = self._passage.step(dt, self._scale, error)  # (nodes, columns): −ln of the share that stays
+        missing = 1 - self._n[:, self._live] / a[self._live]
+        error = self._error + one * self._nodes**2 * (1 - self._at_nodes((missing**2).mean(axis=0)))
+        pulled = np.maximum(missing, 0.0).mean(axis=0) * self._pulls
+        drag = np.maximum(pulled.sum() - self._at_nodes(pulled), 0.0)
+        passed = self._passage.step(dt, self._scale, error, drag)  # (nodes, columns): −ln of the share that stays
         growth = self._scale * self.problem.d * self._slope * self._error  # Γ_0
         # those aligned before this step grow through it; those aligned in it, through what is left of it
         self._recover(np.isfinite(self.alignment), t, dt, growth)
@@ -390,6 +394,11 @@ class _Race:
         self._recover(fired, self.alignment, t + dt - self.alignment, growth)
         self._error, self._left = self._now()
 
+    def _at_nodes(self, values: Array) -> Array:
+        """Of every live direction, taken at the strengths that are solved for."""
+        order = self._order
+        return values if self._given else np.interp(self._nodes, self.problem.a[self._live][order], values[order])
+
     def _recover(self, who: Array, since: float | Array, span: float | Array, growth: float) -> None:
         """Let aligned students grow for ``span`` from ``since``, and note who is recovered on the way."""
         if not who.any():
@@ -399,15 +408,19 @@ class _Race:
         span, since = np.broadcast_to(span, who.shape)[who], np.broadcast_to(since, who.shape)[who]
         rate, n = 4 * one * a + growth, np.exp(log_n)
         moved = log_n + _logistic(n, rate, 4 * one, span)
+        self._log_n[who] = moved
         level = RECOVERED * a
         new = (n < level) & (np.exp(moved) >= level)
+        if not new.any():
+            return
+        n, level, rate, since, span = (values[new] for values in (n, level, rate, since, span))
         # the logistic is n/(1 − c n) ∝ e^{rate t}, c = 4φ(1)/rate
         c = 4 * one / rate
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = np.log(level * (1 - c * n) / (n * (1 - c * level))) / rate
         times = self.recovery[who]
-        self.recovery[who] = np.where(new, since + np.clip(needed, 0.0, span), times)
-        self._log_n[who] = moved
+        times[new] = since + np.clip(needed, 0.0, span)
+        self.recovery[who] = times
 
     def _fire_random(self, passed: Array) -> Array:
         """When in this step, 0 to 1, each direction of each draw is aligned; inf where it is not."""

@@ -1,7 +1,7 @@
 """First passage of one overlap through r² = ½ under gradient noise: a Fokker–Planck equation, stepped in time.
 
-The overlap of one student with one direction, while nothing else pulls on it, has drift b(r) and diffusion D(r)
-(``theory.gradient_noise``), so the density of |r| over the students that have not aligned yet obeys
+The overlap of one student with one direction has drift b(r) and diffusion D(r) (``theory.gradient_noise``; what pulls
+elsewhere is a drag on r in b), so the density of |r| over the students that have not aligned yet obeys
 
     ∂_t f = −∂_r(b f) + ½ ∂_r²(D f),     0 < r < 1/√2,
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.linalg.lapack import dgttrf, dgttrs
-from scipy.stats import beta as beta_law
+from scipy.special import betainc
 
 from .._types import Array
 from ..problem.events import ALIGNED
@@ -57,8 +57,10 @@ class FirstPassage:
         self._at_edges = overlap_noise(problem, a[:, None], self._edges[None, 1:], label_noise)
         self._at_centres = overlap_noise(problem, a[:, None], centres[None, :], label_noise)
         if starts is None:
-            law = beta_law(0.5, 0.5 * (problem.d - 1)) if problem.d > 1 else None
-            mass = np.diff(law.cdf(self._edges**2)) if law is not None else np.eye(cells)[-1]
+            if problem.d > 1:  # r² is Beta(½, (d − 1)/2)
+                mass = np.diff(betainc(0.5, 0.5 * (problem.d - 1), self._edges**2))
+            else:
+                mass = np.eye(cells)[-1]
             columns = np.broadcast_to(mass[None, :, None], (a.size, cells, 1))
         else:
             at = np.arcsinh(np.abs(starts) * np.sqrt(problem.d))[:, None, :]
@@ -77,10 +79,14 @@ class FirstPassage:
         blocks /= np.where(self._passed, 1.0, total).T[:, :, None]
         return total
 
-    def step(self, dt: float, scale: float, error: Array) -> Array:
-        """Advance by ``dt`` at η/B = ``scale`` and E2 = ``error`` (A,); −ln of the share that stays, (A, K)."""
+    def step(self, dt: float, scale: float, error: Array, drag: Array) -> Array:
+        """−ln of the share that stays, (A, K), after ``dt``.
+
+        ``scale`` is η/B, ``error`` (A,) is E2, ``drag`` (A,) the rate at which all others shrink the overlap.
+        """
         noise, centres, error = self._at_edges, self._at_centres, error[:, None]
         drift = noise.pull + scale * (noise.rate[0] + error * noise.rate[1])  # (A, cells) at right edges
+        drift = drift - drag[:, None] * self._edges[None, 1:]
         spread = 0.5 * scale * (centres.spread[0] + error * centres.spread[1])  # D/2 at centres
         # flux through the edge right of cell i: left[i] ρ_i − right[i] ρ_{i+1}, with ρ = mass/width
         left = drift[:, :-1] * self._share + spread[:, :-1] / self._gap

@@ -36,7 +36,6 @@ from math import factorial, prod, sqrt
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from .._types import Array
 from ..problem.activation import Activation
@@ -208,4 +207,6 @@ def _by_points(problem: Problem, weights: Array, fields: Array, label_noise: flo
 @lru_cache(maxsize=4)
 def _points(size: int) -> list[Array]:
     """Standard normal points (POINTS, size), one array a scramble."""
+    from scipy.stats import qmc  # a third of a second, and few need it
+
     return [ndtri(qmc.Sobol(size, seed=i).random(POINTS)) for i in range(SCRAMBLES)]

@@ -1,7 +1,8 @@
-"""Greedy maximum selection at any size, without the m × P overlaps.
+"""Greedy selection among open directions at any size, without the m × P overlaps.
 
-Greedy selection repeatedly takes the largest a_p |r_kp(0)|^{k*−2} over unused students and directions
-(``theory.greedy_selection.assign``).  For directions uniform on the sphere s_kp = r_kp² has distribution
+Students go to directions that are still open in the order of the times θ at which they align, and are used up; the
+first is the direction's own (``theory.open_selection``).  For directions uniform on the
+sphere s_kp = r_kp² has distribution
 function F, that of Beta(½, (d − 1)/2).  The entries are taken *independent*: the marginals are exact, the
 correlation of two entries of one student, −O(1/d), is left out.  With y_kp = −ln F(s_kp), standard
 exponential and falling in s, the process is then a Markov chain that needs no student's name
@@ -10,22 +11,21 @@ exponential and falling in s, the process is then a Markov chain that needs no s
 * while f students are free, the next candidate of a direction below level y is at y + Exp(1)/f;
 * its student is uniform among those f.  If only f' of them are free when its turn comes, it still is
   with probability f'/f; if not, the next candidate is at y + Exp(1)/f' (the exponential has no memory);
-* the direction whose candidate has the largest score is matched, and f falls by one.
+* the direction whose candidate aligns earliest has one student more, and f falls by one; it closes, and has no
+  further candidates, at the recovery time of its first.
 
 Candidates wait in a heap, so a draw costs O((P + matches) log P): about 0.06 s at P = m = 10⁵ compiled
 (extra ``fast`` = numba), 1.4 s without, the same numbers either way.
 
 For odd k* only students with r > 0 move outward, so levels count −ln P(r' ≤ r) and end at ln 2; there
 F = 2e^{−y} − 1.  ln s is tabulated against ln(−ln F) from 1e-30 to 60, from both tails of F, and read
-off a cubic spline.
+off a cubic spline; so is a T of alignment, linearly, and the wait from there to recovery, a function of ln a too.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -35,13 +35,14 @@ from .._types import Array
 from ..problem.activation import Activation
 from ..problem.checks import nonnegative_integer, positive_integer
 from ..problem.seeds import DIRECTIONS, generator, seed_stream
+from .open_selection import kernel, pulls
+from .transition_times import transition_times
 
-# Compiled into greedy_kernel.py, which keeps them until that file changes.
-LOWEST, HIGHEST, KNOTS = math.log(1e-30), math.log(60.0), 4096
-STEP = (HIGHEST - LOWEST) / (KNOTS - 1)
+STRENGTHS = 32  # values of ln a in the table of waits
+SOON = 1e-12  # a T of what is aligned from the start
 
 
-def greedy_overlaps(activation: Activation, a: Array, *, d: int, m: int, draws: int, seed: int = 0) -> Array:
+def greedy_overlaps(activation: Activation, a: Array, *, d: int, m: int, n0: float, draws: int, seed: int = 0) -> Array:
     """Initial |r| of the student that greedy selection gives each direction, over random initial directions.
 
     Parameters
@@ -52,6 +53,8 @@ def greedy_overlaps(activation: Activation, a: Array, *, d: int, m: int, draws: 
         Strengths (P,); directions with a_p = 0 get no student.
     d, m
         Input dimension and number of students.
+    n0
+        Squared initial norm.
     draws
         Independent draws; draw i does not depend on how many there are.
 
@@ -69,13 +72,15 @@ def greedy_overlaps(activation: Activation, a: Array, *, d: int, m: int, draws: 
     if refusal is not None:
         raise ValueError(refusal)
     d, m, draws = positive_integer("d", d), positive_integer("m", m), positive_integer("draws", draws)
-    exponent = activation.information_exponent or 0
+    one_sided = (activation.information_exponent or 0) % 2 == 1
     learnable = np.nonzero(a > 0)[0]
-    log_a, table, run = np.log(a[learnable]), _table(d), _chain()
+    strength, table, run = a[learnable], _table(d), kernel().chain
+    pull, power = pulls(activation, strength, d, m), (activation.information_exponent or 0) - 2.0
+    tables = table, _times(activation, table), *_waits(activation, strength, table, n0)
     out = np.zeros((draws, a.size))
     for i in range(draws):
         stream = generator(seed_stream(nonnegative_integer("seed", seed), i, DIRECTIONS))
-        log_s = run(log_a, 0.5 * (exponent - 2), m, exponent % 2 == 1, table, stream)
+        log_s = run(strength, pull, m, power, one_sided, *tables, stream)
         out[i, learnable] = np.exp(0.5 * log_s)
     return out
 
@@ -93,6 +98,8 @@ def greedy_refusal(activation: Activation) -> str | None:
 @lru_cache(maxsize=32)
 def _table(d: int) -> Array:
     """Cubic pieces (KNOTS − 1, 4) of ln s against ln y, y = −ln F(s), lowest power first."""
+    from .greedy_kernel import HIGHEST, KNOTS, LOWEST
+
     log_y = np.linspace(LOWEST, HIGHEST, KNOTS)
     if d == 1:
         return np.zeros((KNOTS - 1, 4))
@@ -101,21 +108,24 @@ def _table(d: int) -> Array:
     return np.ascontiguousarray(CubicSpline(log_y, np.log(s)).c[::-1].T)
 
 
-@lru_cache(maxsize=1)
-def _chain() -> Any:
-    """``chain(log_a, power, m, one_sided, table, stream)``: ln s (P,) of one draw; compiled where numba is.
+def _knots(table: Array) -> Array:
+    """r at the knots (KNOTS,)."""
+    from .greedy_kernel import STEP
 
-    It is compiled in a thread of its own: where numba compiles in the main thread, an interrupt can be lost.
-    """
-    made: list[Any] = []
+    return np.exp(0.5 * np.append(table[:, 0], table[-1] @ STEP ** np.arange(4)))
 
-    def make() -> None:
-        from .greedy_kernel import chain
 
-        chain(np.zeros(1), 1.0, 1, False, np.zeros((KNOTS - 1, 4)), generator(0))
-        made.append(chain)
+def _times(activation: Activation, table: Array) -> Array:
+    """ln(a T) of alignment alone at the knots (KNOTS,)."""
+    alignment, _ = transition_times(activation, np.ones(1), _knots(table), 1e-300)
+    return np.log(np.maximum(alignment, SOON))
 
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
-    thread.join()
-    return made[0]
+
+def _waits(activation: Activation, a: Array, table: Array, n0: float) -> tuple[Array, Array]:
+    """Values of ln a (A,), and a times the wait from alignment to recovery there, at every THIN-th knot (A, …)."""
+    from .greedy_kernel import THIN
+
+    grid = np.linspace(np.log(a.min()) - 1e-9, np.log(a.max()) + 1e-9, STRENGTHS)
+    r, strength = _knots(table)[::THIN], np.exp(grid)[:, None]
+    alignment, recovery = transition_times(activation, strength, np.broadcast_to(r, (STRENGTHS, r.size)), n0)
+    return grid, strength * (recovery - alignment)

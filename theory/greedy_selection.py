@@ -6,9 +6,9 @@ loss, and the student is taken: repeat with the students and directions that are
 part in the direction p only where it moves outward, r φ'(r) > 0.  For k* ≤ 2 the score does not
 see r; ties go to the larger overlap.
 
-Source: the rule is that of Ren, Nichani, Wu, Lee 2025, as second-hand summaries state it.  It treats
-students and directions as if they were alone; where it errs is seen only by the flow.  From the law of the
-overlaps instead of their values: ``theory.greedy_chain``.
+Source: the rule is that of Ren, Nichani, Wu, Lee 2025, as second-hand summaries state it.  It treats students and
+directions as if they were alone, and a direction as closed once it is aligned; what that leaves out is in
+``theory.open_selection``.
 """
 
 from __future__ import annotations

@@ -25,10 +25,13 @@ that had no part in the fit (table in ``benchmarks/README.md``).  Unit: flow tim
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import expit
 
 from .._types import Array
+from ..problem.activation import Activation
 from ..problem.events import ALIGNED
 from ..problem.problem import Problem
 from . import decoupled
@@ -66,6 +69,14 @@ def probability_of(x: Array) -> Array:
     return FALSE + (1 - FALSE - MISSED) * expit((x - np.log1p(LATE)) / SPREAD)
 
 
+@lru_cache(maxsize=32)
+def _waits(activation: Activation, lowest: float) -> tuple[Array, list[Array]]:
+    """ln(n/a) from ``lowest`` to 0, and a T from r² = ½ to recovery there on either side."""
+    levels = np.linspace(lowest, 0.0, 2000)
+    sides = np.sqrt(ALIGNED) * np.array([1, -1])
+    return levels, [decoupled.recovery_time(activation, 1.0, side, np.exp(levels)) for side in sides]
+
+
 def competing_times(problem: Problem, starts: Array, t_max: float) -> tuple[Array, Array]:
     """Alignment and recovery flow times up to ``t_max`` among competing directions, each (draws, P).
 
@@ -83,9 +94,7 @@ def competing_times(problem: Problem, starts: Array, t_max: float) -> tuple[Arra
     log_n, clock = np.full(len(r), 2 * np.log(problem.init_scale)), np.zeros(len(r))
     strength = np.tile(a, (draws, 1))  # ρ
     alignment, recovery = np.full((draws, P), np.inf), np.full((draws, P), np.inf)
-    # a T from r² = ½ to recovery, on either side, against ln(n/a)
-    levels = np.linspace(2 * np.log(problem.init_scale) - np.log(a.max()) - 1, 0.0, 2000)
-    waits = [decoupled.recovery_time(sigma, 1.0, side * np.sqrt(ALIGNED), np.exp(levels)) for side in (1, -1)]
+    levels, waits = _waits(sigma, float(2 * np.log(problem.init_scale) - np.log(a.max()) - 1))
     change = CHANGE / max((sigma.information_exponent or 0) - 2, 1)
 
     def velocity(rows: Array, rho: Array) -> tuple[Array, Array]:

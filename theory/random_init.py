@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import ArrayLike
-from scipy.stats import beta as beta_law
-from scipy.stats import binom
+from scipy.special import betainccinv
 
 from .._types import Array
 from ..problem.cards import Card
@@ -27,8 +26,8 @@ from ..problem.problem import Problem
 from ..problem.seeds import generator
 from .closed_form import closed_form_alignment, closed_form_recovery, closed_form_refusal
 from .decoupled import decoupled_refusal
-from .finite_size_law import transition_times
 from .greedy_selection import selected_overlaps
+from .transition_times import transition_times
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,8 +76,8 @@ def best_overlap(problem: Problem, quantile: ArrayLike) -> Array:
     q = np.asarray(quantile, dtype=float)
     if problem.d == 1:
         return np.ones_like(q)
-    # isf of the complement keeps its digits when q^(1/m) is within 1e-16 of 1
-    return beta_law(0.5, 0.5 * (problem.d - 1)).isf(-np.expm1(np.log(q) / problem.m))
+    # r² is Beta(½, (d − 1)/2); the complement keeps its digits when q^(1/m) is within 1e-16 of 1
+    return betainccinv(0.5, 0.5 * (problem.d - 1), -np.expm1(np.log(q) / problem.m))
 
 
 def draw_overlaps(problem: Problem, stream: np.random.Generator) -> Array:
@@ -144,6 +143,8 @@ def _quantile(times: Array, q: Array) -> Array:
 
 def _interval(times: Array, q: Array) -> Array:
     """Order statistics that bracket each quantile with probability at least 0.95."""
+    from scipy.stats import binom  # a third of a second, and few need it
+
     n = len(times)
     ordered = np.vstack([np.zeros(times.shape[1]), np.sort(times, axis=0), np.full(times.shape[1], np.inf)])
     low = binom.ppf(0.025, n, q).astype(int)

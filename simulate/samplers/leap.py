@@ -61,7 +61,7 @@ from numpy.random import Generator, SeedSequence
 from ..._types import Array
 from ...problem.checks import positive_integer, positive_number
 from ...problem.population_loss import velocity
-from ...problem.problem import Problem
+from ...problem.problem import MAX_NUMBERS, Problem
 from .normals import restore_sfc64, snapshot_sfc64
 from .stack import Setting, Stack
 
@@ -186,7 +186,15 @@ class Leap:
         return Leap(2 * self.virtual, self.accuracy / 2, half)
 
     def ready(self, problem: Problem, batch: int) -> Leap:
-        """Itself: it runs on every problem, at every batch."""
+        """Itself: it runs on every problem, at every batch, where its virtual samples fit in memory.
+
+        Raises
+        ------
+        ValueError
+            Where they do not.
+        """
+        if self.virtual * (problem.m + min(problem.d, problem.P + problem.m + self.virtual)) > MAX_NUMBERS:
+            raise ValueError(f"{self.virtual} virtual samples in {problem.d} dimensions do not fit in memory")
         return self
 
     def begin(self, run: Setting, start: Array, streams: list[SeedSequence]) -> Stack:
