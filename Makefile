@@ -7,10 +7,10 @@ INSTALLED := $(VENV)/.installed
 .PHONY: compare check figures test test-slow lint docs clean
 
 compare: $(INSTALLED)
-	mkdir -p results
 	$(BIN)/emergence compare --resume --overwrite --out results --report results/report.html
-	$(BIN)/emergence compare --resume --overwrite --out results/direct --method direct --d 64 --P 4 --m 16 \
-	  --step-size 3e-6 --samples 9.3e6
+	$(BIN)/emergence compare --resume --overwrite --out results/direct --report results/direct/report.html \
+	  --method direct --d 64 --P 4 --m 16 --step-size 3e-6 --samples 9.3e6
+	@echo "open results/report.html, and results/direct/report.html for the literal algorithm"
 
 check: $(INSTALLED)
 	mkdir -p results

@@ -336,7 +336,7 @@ def compare(flags: dict[str, Any]) -> int:
     positive_number("tolerance", values["tolerance"])
     problem = build_problem(values)
     run = _checked_run(problem, values, flags)
-    page_file = None if flags["report"] is None else prepare_file("--report", flags["report"])
+    page_file = None if flags["report"] is None else prepare_file("--report", flags["report"], flags["out"])
     place, found = results_of(flags, values, run.directions)
     if not found:
         result = _simulate(run, place.directory, values, flags)
@@ -358,8 +358,8 @@ def compare(flags: dict[str, Any]) -> int:
     if page_file is not None:
         from .report import page
 
-        command = flags["command_line"]
-        write_text(page_file, page(comparison, command=command, settings=values, table=table, step_check=step_check))
+        facts = {"command": flags["command_line"], "created": place.created(), "csv": table, "step_check": step_check}
+        write_text(page_file, page(comparison, settings=values, **facts))
         tell(f"wrote {page_file}")
     _clear_checkpoints(place.directory, "compare", "overlay")
     return 1 if flags["strict"] and comparison.agreement.verdict != "agree" else 0

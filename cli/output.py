@@ -52,8 +52,8 @@ def prepare_directory(path: str, flag: str = "--out") -> Path:
     return directory
 
 
-def prepare_file(flag: str, path: str) -> Path:
-    """A file to be written later: its directory must exist and admit it.
+def prepare_file(flag: str, path: str, out: str | None = None) -> Path:
+    """A file to be written later: its directory must admit it, and exist unless it is that of ``--out``, to be made.
 
     Raises
     ------
@@ -61,12 +61,9 @@ def prepare_file(flag: str, path: str) -> Path:
         It cannot be written.
     """
     target = Path(path)
-    if (
-        not path.strip()
-        or (target.exists() and not target.is_file())
-        or not target.parent.is_dir()
-        or not os.access(target.parent, os.W_OK)
-    ):
+    made = out is not None and not target.parent.exists() and target.parent.resolve() == Path(out).resolve()
+    ready = target.parent.is_dir() and os.access(target.parent, os.W_OK)
+    if not path.strip() or (target.exists() and not target.is_file()) or not (ready or made):
         raise ValueError(f"cannot write to {flag} {path!r}")
     return target
 

@@ -1,10 +1,9 @@
 """A comparison as one page: verdict, pictures, tables, numbers and what it takes to make it again.
 
-The page is a single file that opens from disk: styles, script, pictures (inline SVG) and numbers (a ``data:``
-address) are in it, and its content policy forbids every request.  The picture is there twice, for wide and for
-narrow screens; the one that is not shown is not read out either.  Tables are sorted by the buttons in their
-heads, numbers by value, with empty cells last in both directions; without the script they are plain tables.
-All text that comes from outside passes ``html.escape``.
+The page is a single file that opens from disk: style (``page.css``), script (``page.js``), pictures (inline SVG) and
+numbers (a ``data:`` address) are in it, and its content policy forbids every request.  The picture is there twice, for
+wide and for narrow screens; the one that is not shown is not read out either.  Without the script its tables
+(``comparison_tables``) are plain ones.  All text that comes from outside passes ``html.escape``.
 """
 
 from __future__ import annotations
@@ -12,68 +11,33 @@ from __future__ import annotations
 import base64
 import platform
 import re
-from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from .._version import __version__
-from ..compare.comparison import Comparison, comparison_rows, tested_errors
-from ..compare.statistics import middle
-from ..compare.texts import estimate_text
-from ..problem.events import EVENTS
-from ..theory.prediction import LEVELS
+from ..compare.comparison import Comparison
+from ..problem.divergence import RISK
+from .comparison_tables import by_direction, counts, errors, every_transition, law, loss, note, step_size
+from .tables import table
+from .typography import duration, number, prose, typeset
 
 SIGNS = {"agree": "✓", "disagree": "✗", "inconclusive": "?"}
 
-_STYLE = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a;
-  background: #fff; overflow-wrap: break-word; }
-h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
-.verdict { border-left: .5rem solid #595959; padding: .5rem 1rem; background: #f2f2f2; }
-.verdict.agree { border-color: #00614a; } .verdict.disagree { border-color: #a83f00; }
-.verdict strong { font-size: 1.25rem; } .warning { border-left: .5rem solid #a83f00; padding: .25rem 1rem; }
-figure { margin: 1rem 0; } figure svg { width: 100%; height: auto; } .narrow { display: none; }
-figcaption, .note { color: #404040; font-size: .9rem; }
-.box { overflow: auto; max-height: 30rem; border: 1px solid #bbb; margin-bottom: 1.5rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; }
-th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
-th[scope=row], .text { text-align: left; } thead th { position: sticky; top: 0; background: #f2f2f2; }
-th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: .35rem 0;
-  cursor: pointer; } th button::after { content: " ↕"; color: #595959; }
-th[aria-sort=ascending] button::after { content: " ↑"; } th[aria-sort=descending] button::after { content: " ↓"; }
-a { color: #004f7d; } :focus-visible { outline: 3px solid #0072b2; outline-offset: 2px; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f2f2f2; padding: .75rem; }
-@media (max-width: 40rem) { body { padding: .6rem; } .wide { display: none; } .narrow { display: block; } }
-@media print { body { max-width: none; padding: 0; font-size: 9pt; } .box { overflow: visible; max-height: none;
-  border: 0; } .wide { display: block; } .narrow, .download { display: none; } th button::after { content: ""; }
-  thead th { position: static; } thead button { display: contents; }
-  tr, figure, .verdict { break-inside: avoid; } h2, h3 { break-after: avoid; } }
-"""
-
-_SCRIPT = """
-for (const button of document.querySelectorAll("th button")) button.addEventListener("click", () => {
-  const head = button.closest("th"), body = head.closest("table").tBodies[0], column = head.cellIndex;
-  const up = head.getAttribute("aria-sort") !== "ascending";
-  for (const other of head.parentNode.cells) other.setAttribute("aria-sort", "none");
-  head.setAttribute("aria-sort", up ? "ascending" : "descending");
-  const numeric = head.dataset.kind === "number";
-  const key = value => numeric && value ? Number(value) : value;
-  const rows = Array.from(body.rows, row => [key(row.cells[column].dataset.value), row]);
-  rows.sort(([a], [b]) => a === b ? 0 : a === "" ? 1 : b === "" ? -1 : (a < b ? -1 : 1) * (up ? 1 : -1));
-  body.append(...rows.map(([, row]) => row));
-});
-"""
-
 
 def page(
-    comparison: Comparison, *, command: str, settings: dict[str, Any], table: str, step_check: str | None = None
+    comparison: Comparison,
+    *,
+    command: str,
+    settings: dict[str, Any],
+    csv: str,
+    created: str,
+    step_check: str | None = None,
 ) -> str:
     """The page of a comparison as HTML.
 
@@ -83,62 +47,54 @@ def page(
         The command line that makes the page again.
     settings
         Every setting of the run by name, given or not.
-    table
-        The numbers as CSV, for the download.
+    csv
+        Every transition as CSV, for the download.
+    created
+        When the comparison was made, ISO 8601 with a time zone.
     step_check
         What ``compare.check_step`` found, where it was asked.
     """
-    agreement, problem, run = comparison.agreement, comparison.problem, comparison.simulation
+    problem, verdict = comparison.problem, comparison.agreement.verdict
     title = f"Theory and SGD: {problem.activation.name}, d = {problem.d}, P = {problem.P}, m = {problem.m}"
-    verdict = agreement.verdict
-    warning = "" if run.warning is None else f'<p class="warning"><strong>Warning:</strong> {escape(run.warning)}</p>'
-    check = "" if step_check is None else f"<h2>Step check</h2><pre>{escape(step_check)}</pre>"
-    csv = base64.b64encode(table.encode()).decode()
+    check = "" if step_check is None else _section("Step check", f"<pre>{prose(step_check)}</pre>")
+    address = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(csv.encode()).decode()}"
+    download = (
+        f'<p class="download"><a download="compare.csv" href="{address}">Download every transition as CSV</a></p>'
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <link rel="icon" href="data:,">
 <title>{escape(verdict)} — {escape(title)}</title>
-<style>{_STYLE}</style>
+<style>{_part("page.css")}</style>
 </head>
 <body>
-<main>
+<header>
 <h1>{escape(title)}</h1>
-<div class="verdict {verdict}"><strong>{SIGNS[verdict]} Verdict: {escape(verdict)}</strong>
-<p>{escape(agreement.reason)}</p></div>
-{warning}
-<p>Transition times of {run.seeds} runs of online SGD ({escape(run.run.sampler.name)} sampler, step size
-{escape(run.run.step_size.text)}, batch {run.run.batch}, {run.run.samples:.3g} samples a run) beside predictions
-from the same initial directions. Times are flow times, sums of step sizes; {int(run.diverged.sum())} of {run.seeds}
-runs diverged.</p>
-<h2>Pictures</h2>
-<figure>
-{_pictures(comparison)}
-<figcaption>{_caption(comparison)}</figcaption>
-</figure>
-<h2>Agreement</h2>
-{_agreement(comparison)}
-<h2>Transitions</h2>
-<p class="note">Directions are counted from 1 here and from 0 in the CSV. An empty cell: not reached, or not
-predicted. Relative errors are against the flow, of the transitions that it predicts within the time simulated.</p>
-{_by_direction(comparison)}
-{_every_transition(comparison)}
-<p class="download"><a download="compare.csv" href="data:text/csv;charset=utf-8;base64,{csv}">Download every transition
-as CSV</a></p>
+<p class="note">{_made(comparison, created)}</p>
+</header>
+<main>
+{_verdict(comparison)}
+{_warnings(comparison)}
+{_section("The runs", _facts(comparison))}
+{_section("Pictures", f"<figure>{_pictures(comparison)}<figcaption>{_caption(comparison)}</figcaption></figure>")}
+{_section("Agreement", *(part(comparison) for part in (errors, law, counts, loss)))}
+{_section("Step size", step_size(comparison))}
+{_section("Transitions", *(part(comparison) for part in (note, by_direction, every_transition)), download)}
 {check}
-<h2>Making it again</h2>
-<pre>{escape(command)}</pre>
-{_table("Settings", ["setting", "value"], [[k, v] for k, v in _texts(settings).items()], text=2)}
-{_table("Versions", ["package", "version"], [[k, v] for k, v in versions().items()], text=2)}
+{_section("Making it again", f"<pre>{escape(command)}</pre>", _pairs("Settings", "setting", _texts(settings)),
+    _pairs("Versions that made this page", "package", versions()))}
 </main>
-<script>{_SCRIPT}</script>
+<footer><p>Made with sgd-emergence {escape(__version__)}.</p></footer>
+<script>{_part("page.js")}</script>
 </body>
 </html>
-"""
+"""  # fmt: skip
 
 
 def versions() -> dict[str, str]:
@@ -150,8 +106,91 @@ def versions() -> dict[str, str]:
     return found | {"sgd-emergence": __version__}
 
 
+def _part(name: str) -> str:
+    """A file beside this one, as it stands in the page."""
+    return "\n" + files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _section(head: str, *parts: str) -> str:
+    name = head.lower().replace(" ", "-")
+    inside = "\n".join(part for part in parts if part)
+    return f'<section aria-labelledby="{name}">\n<h2 id="{name}">{escape(head)}</h2>\n{inside}\n</section>'
+
+
 def _texts(settings: dict[str, Any]) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in sorted(settings.items())}
+
+
+def _pairs(caption: str, name: str, values: dict[str, str]) -> str:
+    """What is to be typed again, so that it stands as it is typed."""
+    return table(caption, [name, "value"], list(values.items()), words=[name, "value"], look="plain")
+
+
+def _made(comparison: Comparison, created: str) -> str:
+    when = datetime.fromisoformat(created).astimezone(UTC)
+    predicted = sum(prediction.wall_time for prediction in comparison.predictions)
+    return (
+        f'Made on <time datetime="{when.isoformat()}">{when:%Y-%m-%d, %H:%M} UTC</time>. Run time: simulation '
+        f"{duration(comparison.simulation.wall_time)} (since it was last started), predictions {duration(predicted)}."
+    )
+
+
+def _verdict(comparison: Comparison) -> str:
+    agreement, missing = comparison.agreement, comparison.settled_by
+    settled = ""
+    if missing is not None:
+        fixed = "" if missing.seeds is None else (
+            " Fix the number before running: intervals of runs that go on until there is a verdict are no 95 % ones."
+        )  # fmt: skip
+        settled = f"\n<p><strong>What would settle it:</strong> {prose(missing.text)}.{fixed}</p>"
+    return (
+        f'<section class="verdict {agreement.verdict}" aria-labelledby="verdict">\n<h2 id="verdict">'
+        f"{SIGNS[agreement.verdict]} Verdict: {escape(agreement.verdict)}</h2>\n<p>{prose(agreement.reason)}.</p>"
+        f"{settled}\n</section>"
+    )
+
+
+def _warnings(comparison: Comparison) -> str:
+    run, found = comparison.simulation, []
+    if run.warning is not None:
+        found.append(run.warning)
+    past = np.isfinite(run.valid_until)
+    if past.any():
+        found.append(
+            f"{int(past.sum())} of {run.seeds} runs are beyond the reach of direct SGD, which would have diverged with "
+            f"a probability above {RISK} from flow time {number(run.valid_until.min())} on (estimated)."
+        )
+    return "\n".join(f'<p class="warning"><strong>Warning:</strong> {prose(text)}</p>' for text in found)
+
+
+def _facts(comparison: Comparison) -> str:
+    run, problem, scale = comparison.simulation.run, comparison.problem, comparison.noise_scale
+    simulation = comparison.simulation
+    constant = run.step_size.text == f"constant({run.step_size.initial!r})"
+    schedule = "" if constant else f" at first, {escape(run.step_size.text)}"
+    starts = "random" if run.directions is None else "given"
+    noise = f", label noise {number(run.label_noise)}" if run.label_noise else ""
+    runs = "one run" if run.seeds == 1 else f"{run.seeds} runs"
+    facts = {
+        "Compared": "transition times of SGD and those predicted from the same initial directions, as flow times "
+        "(sums of step sizes)",
+        "SGD": f"{runs} from {starts} initial directions, {int(simulation.diverged.sum())} diverged",
+        "Sampler": f"{escape(run.sampler.name)} ({prose(run.reason)})",
+        "Length": f"flow time {number(simulation.t_end)}, {number(run.samples)} samples a run in batches of {run.batch}"
+        + noise,
+        "Step size": f"η = {number(scale.step_size)}{schedule}",
+        "η / critical step size": f"{number(scale.over_typical, '.3g')} (median over runs and directions)",
+        "η / ceiling": number(scale.over_ceiling, ".3g"),
+        "Gradient noise": "matters"
+        if scale.noisy
+        else "plays little part"
+        if np.isfinite(scale.quiet)
+        else "no student is expected to learn a direction",
+        "Teacher": "one direction"
+        if problem.P == 1
+        else f"{problem.P} directions, strengths {number(problem.a.max())} to {number(problem.a.min())}",
+    }
+    return "<dl>\n" + "\n".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in facts.items()) + "\n</dl>"
 
 
 def _pictures(comparison: Comparison) -> str:
@@ -159,12 +198,15 @@ def _pictures(comparison: Comparison) -> str:
 
     data = data_of(comparison)
     title = f"Theory over simulation, {comparison.problem.activation.name}: {comparison.agreement.verdict}"
+    times = "measured against predicted transition times" if comparison.law is None else (
+        "measured transition times on the bands of the law of SGD"
+    )  # fmt: skip
     described = (
-        "Learned strengths and population loss against flow time, and measured against predicted transition times; "
-        f"{comparison.agreement.reason}."
+        f"Learned strengths and population loss against flow time, and {times}; "
+        f"{typeset(comparison.agreement.reason)}. The tables have the numbers."
     )
     return "\n".join(
-        f'<div class="{name}">{inline_svg(draw(data, width), name, title, described)}</div>'
+        f'<div class="picture {name}">{inline_svg(draw(data, width), name, title, described)}</div>'
         for name, width in (("wide", "text"), ("narrow", "column"))
     )
 
@@ -176,7 +218,7 @@ def _caption(comparison: Comparison) -> str:
         return (
             f"{first}, and predicted against measured transition times of every seed; the grey wedge is the tolerance, "
             "points on the upper edge were not reached. No bands of the law of SGD: "
-            f"{escape(comparison.agreement.law_absent)}."
+            f"{prose(comparison.agreement.law_absent)}."
         )
     over = "noise from the given start" if law.start == "given" else "random starts and noise"
     return (
@@ -200,67 +242,3 @@ def inline_svg(figure: Any, prefix: str, title: str, described: str) -> str:
         f'<title id="{prefix}-title">{escape(title)}</title><desc id="{prefix}-description">{escape(described)}</desc>'
     )
     return re.sub(r"<svg([^>]*)>", lambda match: f"<svg{match[1]} {label}>{names}", text, count=1)
-
-
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, text: int) -> str:
-    """A sortable table; the first ``text`` columns are words, the others numbers."""
-    head = "".join(
-        f'<th scope="col" aria-sort="none" data-kind="{"text" if j < text else "number"}"'
-        f'{" class=text" if j < text else ""}><button type="button">{escape(name)}</button></th>'
-        for j, name in enumerate(heads)
-    )
-    body = "\n".join(
-        "<tr>" + "".join(_cell(value, j, j < text) for j, value in enumerate(row)) + "</tr>" for row in rows
-    )
-    name = "table-" + "-".join(re.findall(r"\w+", caption.lower())[:4])
-    return (
-        f'<h3 id="{name}">{escape(caption)}</h3>\n<div class="box" tabindex="0" role="region" aria-labelledby="{name}">'
-        f'<table aria-labelledby="{name}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-    )
-
-
-def _cell(value: Any, column: int, text: bool) -> str:
-    if isinstance(value, str):
-        shown = key = value
-    elif not np.isfinite(value):
-        shown = key = ""
-    else:
-        shown, key = f"{value:.4g}" if isinstance(value, float) else str(value), repr(value)
-    kind = " class=text" if text else ""
-    tag, scope = ("th", ' scope="row"') if column == 0 else ("td", "")
-    return f'<{tag}{scope}{kind} data-value="{escape(key)}">{escape(shown)}</{tag}>'
-
-
-def _agreement(comparison: Comparison) -> str:
-    agreement = comparison.agreement
-    rows = [
-        [level.replace("_", " "), *(estimate_text(agreement.errors[level][event]) for event in EVENTS)]
-        for level in LEVELS
-    ]
-    counts = [f"{agreement.pairs[e] - agreement.unreached[e]} of {agreement.pairs[e]}" for e in EVENTS]
-    rows.append(["reached, of those predicted by the flow", *counts])
-    caption = "Median over seeds of the relative error, measured / predicted − 1, and 95 % interval"
-    return _table(caption, ["theory", *EVENTS], rows, text=3)
-
-
-def _by_direction(comparison: Comparison) -> str:
-    """Medians over seeds, with unreached transitions later than every time."""
-    run, problem, rows = comparison.simulation, comparison.problem, []
-    for event in EVENTS:
-        measured = run.first_passages(event)
-        errors = tested_errors(comparison.predictions, run, "flow", event)
-        for p in range(problem.P):
-            times = [middle([getattr(item, event)[level][p] for item in comparison.predictions]) for level in LEVELS]
-            tested = errors[~np.isnan(errors[:, p]), p]
-            error = middle(tested) if tested.size else np.nan
-            reached = int(np.isfinite(measured[:, p]).sum())
-            rows.append([event, p + 1, float(problem.a[p]), *times, middle(measured[:, p]), reached, error])
-    heads = ["event", "direction", "strength", *(level.replace("_", " ") for level in LEVELS), "measured", "reached",
-             "relative error"]  # fmt: skip
-    return _table(f"Median flow times over {run.seeds} seeds", heads, rows, text=1)
-
-
-def _every_transition(comparison: Comparison) -> str:
-    rows = [[event, i + 1, p + 1, *times] for i, p, _, event, *times in comparison_rows(comparison)]
-    heads = ["event", "seed", "direction", *(level.replace("_", " ") for level in LEVELS), "measured", "relative error"]
-    return _table("Every transition", heads, rows, text=1)

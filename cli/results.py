@@ -12,6 +12,7 @@ import hashlib
 import json
 import shlex
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,14 @@ class Results:
 
         names = (self.name, *BESIDE.get(self.name, ()))
         return {name: load(self._path(name)) for name in names if name == self.name or is_stored(self._path(name))}
+
+    def created(self) -> str:
+        """When the result was stored, ISO 8601; now where it is not."""
+        if self.directory is None:
+            return datetime.now(UTC).isoformat(timespec="seconds")
+        from ..compare import provenance
+
+        return provenance(self._path(self.name)).created
 
     def _path(self, name: str) -> Path:
         """Where a result is stored."""

@@ -5,6 +5,8 @@ from .comparison import Agreement, Comparison, comparison_rows, overlay
 from .experiment import Experiment
 from .exponent_fit import ExponentFit, LocalExponents, fit_exponent, local_exponents
 from .measurements import Measured, measure
+from .noise_scale import NoiseScale
+from .settling import Settling
 from .statistics import MedianEstimate, median_estimate
 from .step_check import StepCheck, check_step
 from .stored import Provenance, load, provenance, save
@@ -13,7 +15,7 @@ from .sweeps import ComparePoint, LawPoint, PredictPoint, SgdLawPoint, SimulateP
 
 __all__ = [
     "Agreement", "Claim", "ComparePoint", "Comparison", "Experiment", "ExponentFit", "LawPoint", "LocalExponents",
-    "Measured", "MedianEstimate", "PredictPoint", "Provenance", "Report", "SgdLawPoint", "SimulatePoint", "StepCheck",
-    "Sweep", "Verdict", "check", "check_step", "comparison_rows", "fit_exponent", "load", "local_exponents", "measure",
-    "median_estimate", "overlay", "provenance", "read_claims", "save", "sweep",
+    "Measured", "MedianEstimate", "NoiseScale", "PredictPoint", "Provenance", "Report", "Settling", "SgdLawPoint",
+    "SimulatePoint", "StepCheck", "Sweep", "Verdict", "check", "check_step", "comparison_rows", "fit_exponent",
+    "load", "local_exponents", "measure", "median_estimate", "overlay", "provenance", "read_claims", "save", "sweep",
 ]  # fmt: skip

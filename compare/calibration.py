@@ -107,6 +107,17 @@ def calibrate(simulation: Simulation) -> Calibration | None:
     return Calibration(law, pit, coverage, histogram, float(simulation.diverged.mean()), float(1 - law.survival[-1]))
 
 
+def idle_events(calibration: Calibration, simulation: Simulation) -> list[str]:
+    """The events that neither runs nor law come to: none was reached, and the law expects less than one in all runs."""
+    alive = ~simulation.diverged
+    return [
+        event
+        for event in EVENTS
+        if not np.isfinite(getattr(simulation, event)[alive]).any()
+        and alive.sum() * np.isfinite(getattr(calibration.law, event)).mean(axis=0).sum() < 1
+    ]
+
+
 def _levels(measured: Array, drawn: Array) -> tuple[Array, Array]:
     """Between which levels of the draws each measured time lies, ends of equal draws and of what was not reached."""
     count, out = len(drawn), []

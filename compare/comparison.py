@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,17 @@ from ..problem.events import EVENTS
 from ..problem.problem import Problem
 from ..problem.tables import Columns, Tabulated, checked_kind, numbered
 from ..simulate import Leap, Simulation
-from ..theory.critical_step_size import drift_dominated_step_size
 from ..theory.finite_step_law import SgdLaw
-from ..theory.gradient_noise import ceiling
 from ..theory.prediction import LEVELS, Prediction, predict
-from .calibration import Calibration, calibrate, calibration_refusal
+from .calibration import Calibration, calibrate, calibration_refusal, idle_events
+from .loss_distance import loss_distance, shift_distance
+from .noise_scale import NoiseScale, noise_scale
+from .settling import Settling, settling_by_flow, settling_by_law
 from .statistics import MedianEstimate, median_estimate, middle
 from .texts import estimate_text, number_text
 from .verdicts import agreement, calibration_verdict
 
 TOLERANCE = 0.1
-LOSS_FLOOR = 1e-3  # losses below this fraction of the initial one are compared as equal to it
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,49 @@ class Comparison(Tabulated):
         """The law of SGD that the verdict is about; None where it is about the flow."""
         return self.calibration.law if self.calibration is not None and self.agreement.against == "sgd" else None
 
+    @cached_property
+    def noise_scale(self) -> NoiseScale:
+        """The step size beside the critical ones and the ceiling."""
+        return noise_scale(self.predictions, self.simulation)
+
+    @property
+    def tested(self) -> dict[str, bool]:
+        """Which of the comparisons the verdict tests; the others are only shown."""
+        against = self.agreement.against
+        return {level: level == "flow" == against for level in LEVELS} | {"sgd": against == "sgd", "loss": False}
+
+    def tested_pairs(self, event: str) -> Array:
+        """The (seed, direction) pairs whose transitions the verdict is about, boolean (S, P)."""
+        if self.agreement.against == "sgd":
+            return ~self.simulation.diverged[:, None] & (self.problem.a > 0)
+        return ~np.isnan(tested_errors(self.predictions, self.simulation, "flow", event))
+
+    def unpredicted(self, event: str) -> Array:
+        """The (seed, direction) pairs that were reached though the flow does not predict it within the run, (S, P)."""
+        predicted = np.array([getattr(item, event)["flow"] for item in self.predictions])
+        return np.isfinite(self.simulation.first_passages(event)) & ~(predicted <= self.simulation.t_end)
+
+    @property
+    def shift_distance(self) -> float:
+        """Loss distance of runs that are the flow, but late or early by the tolerance: the median over seeds.
+
+        What ``agreement.loss_distance`` is to be seen beside (``compare.loss_distance``); NaN where flows stopped.
+        """
+        share, times = self.agreement.tolerance, self.simulation.times
+        found = np.array([shift_distance(item.flow, times, share) for item in self.predictions])
+        return middle(found[~np.isnan(found)]) if not np.isnan(found).all() else np.nan
+
+    @cached_property
+    def settled_by(self) -> Settling | None:
+        """What would make an inconclusive verdict conclusive; None for one that is."""
+        agreement, run = self.agreement, self.simulation
+        if agreement.verdict != "inconclusive":
+            return None
+        if self.calibration is not None and agreement.against == "sgd":
+            return settling_by_law(self.calibration, self.predictions, agreement.tolerance, run)
+        medians = {event: seed_medians(tested_errors(self.predictions, run, "flow", event)) for event in EVENTS}
+        return settling_by_flow(medians, self.predictions, agreement.tolerance, run)
+
     def columns(self, kind: str) -> Columns:
         """``"times"``: a row for each event, seed and direction; ``"curves"``: one for each seed and record, with the
         flow there (NaN where it ended before)."""
@@ -130,7 +174,14 @@ class Comparison(Tabulated):
             "predict": [prediction.as_dict() for prediction in self.predictions],
             "simulate": self.simulation.as_dict(),
             "agreement": self.agreement.as_dict()
-            | {"sgd": None if self.calibration is None else self.calibration.as_dict()},
+            | {
+                "sgd": None if self.calibration is None else self.calibration.as_dict(),
+                "tested": self.tested,
+                "reached_unpredicted": {event: int(self.unpredicted(event).sum()) for event in EVENTS},
+                "shift_log10_sup_distance": self.shift_distance,
+                "noise_scale": self.noise_scale.as_dict(),
+                "settled_by": None if self.settled_by is None else self.settled_by.as_dict(),
+            },
         }
 
     def __str__(self) -> str:
@@ -145,6 +196,8 @@ class Comparison(Tabulated):
         if self.calibration is not None:
             lines.append(str(self.calibration))
         lines.append(f"verdict: {agreement.verdict} — {agreement.reason}")
+        if self.settled_by is not None:
+            lines.append(f"what would settle it: {self.settled_by.text}")
         return "\n".join(lines)
 
 
@@ -222,17 +275,18 @@ def _agreement(
         errors[level] = {}
         for event in EVENTS:
             table = tested_errors(predictions, simulation, level, event)
-            errors[level][event] = median_estimate(_seed_medians(table))
+            medians = seed_medians(table)
+            errors[level][event] = median_estimate(medians[~np.isnan(medians)])
     against_flow = {event: tested_errors(predictions, simulation, "flow", event) for event in EVENTS}
     tested = {event: table[~np.isnan(table)] for event, table in against_flow.items()}
     verdict, reason = agreement(errors["flow"], tolerance)
-    noise = _noise_note(predictions, simulation)
-    absent = _law_absent(simulation, calibration, noise)
+    scale = noise_scale(predictions, simulation)
+    noise, absent = _noise_note(scale), _law_absent(simulation, calibration, scale)
     if calibration is not None and not absent:
         verdict, reason = calibration_verdict(
             calibration.pit, calibration.coverage, simulation.seeds, tolerance,
             diverged=int(simulation.diverged.sum()), expected_diverged=calibration.expected_diverged,
-            blind=isinstance(simulation.run.sampler, Leap),
+            blind=isinstance(simulation.run.sampler, Leap), idle=idle_events(calibration, simulation),
         )  # fmt: skip
         reason += noise
     elif verdict != "agree":
@@ -242,7 +296,7 @@ def _agreement(
         pairs={event: int(values.size) for event, values in tested.items()},
         unreached={event: int(np.isinf(values).sum()) for event, values in tested.items()},
         quartiles={event: _quartiles(values) for event, values in tested.items()},
-        loss_distance=median_estimate([_loss_distance(p, simulation, i) for i, p in enumerate(predictions)]),
+        loss_distance=median_estimate([loss_distance(p.flow, simulation, i) for i, p in enumerate(predictions)]),
         tolerance=tolerance,
         law_absent=absent,
         verdict=verdict,
@@ -250,9 +304,10 @@ def _agreement(
     )
 
 
-def _seed_medians(table: Array) -> list[float]:
+def seed_medians(table: Array) -> Array:
+    """Median of what each seed has (S, P) that is not NaN, shape (S,); NaN where it has nothing."""
     rows = [row[~np.isnan(row)] for row in table]
-    return [middle(row) for row in rows if row.size]
+    return np.array([middle(row) if row.size else np.nan for row in rows])
 
 
 def _quartiles(values: Array) -> tuple[float, float, float]:
@@ -262,38 +317,22 @@ def _quartiles(values: Array) -> tuple[float, float, float]:
     return float(low), float(mid), float(high)
 
 
-def _loss_distance(prediction: Prediction, simulation: Simulation, index: int) -> float:
-    """sup over records of |log10 L_SGD − log10 L_flow|, both floored; inf for a diverged run or a stopped flow."""
-    if simulation.diverged[index] or prediction.flow.t_end < simulation.t_end:
-        return np.inf
-    floor = LOSS_FLOOR * prediction.flow.loss[0]
-    theory = np.maximum(prediction.flow.loss_at(simulation.times), floor)
-    measured = np.maximum(simulation.loss[index], floor)
-    return float(np.max(np.abs(np.log10(measured / theory))))
-
-
-def _law_absent(simulation: Simulation, calibration: Calibration | None, noise: str) -> str:
+def _law_absent(simulation: Simulation, calibration: Calibration | None, scale: NoiseScale) -> str:
     """Why the verdict is about the flow; empty where it is about the law of SGD."""
-    if not noise:
+    if not np.isfinite(scale.quiet):
+        return "no student is expected to learn a direction"
+    if not scale.noisy:
         return "gradient noise plays little part at this step size"
     if calibration is None:
         return str(calibration_refusal(simulation))
     return "" if calibration.law.valid else calibration.law.reason
 
 
-def _noise_note(predictions: list[Prediction], simulation: Simulation) -> str:
+def _noise_note(scale: NoiseScale) -> str:
     """Says so when gradient noise, which the flow leaves out, rules at this step size."""
-    problem = simulation.problem
-    limits = []
-    for prediction, rows in zip(predictions, simulation.directions, strict=True):
-        taken = prediction.student >= 0
-        r0 = np.abs(rows[prediction.student[taken], np.nonzero(taken)[0]])
-        limits.append(drift_dominated_step_size(problem, problem.a[taken], r0, simulation.run.batch))
-    typical = float(np.median(np.concatenate(limits))) if any(x.size for x in limits) else np.nan
-    small = min(typical / 10, simulation.run.batch * ceiling(problem) / 30)
-    if np.isfinite(small) and simulation.step_size > small:
-        return (
-            f"; gradient noise matters here: it plays little part for step sizes below {small:.2g}, "
-            f"this run used {simulation.step_size:.2g}"
-        )
-    return ""
+    if not scale.noisy:
+        return ""
+    return (
+        f"; gradient noise matters here: it plays little part for step sizes below {scale.quiet:.2g}, "
+        f"this run used {scale.step_size:.2g}"
+    )

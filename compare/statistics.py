@@ -61,12 +61,20 @@ def median_estimate(values: ArrayLike, confidence: float = CONFIDENCE) -> Median
         raise ValueError("a median of NaN has no meaning; mark values never reached by inf")
     if n == 0:
         return MedianEstimate(np.nan, (np.nan, np.nan), 0.0, 0)
-    ranks = np.arange(1, n // 2 + 1)
-    coverage = 1 - 2 * binom.cdf(ranks - 1, n, 0.5)
-    enough = np.nonzero(coverage >= confidence)[0]
-    rank = int(ranks[enough[-1]]) if enough.size else 1
-    reached = float(coverage[rank - 1]) if n > 1 else 0.0
+    rank = interval_rank(n, confidence) or 1
+    reached = float(_coverage(rank, n)) if n > 1 else 0.0
     return MedianEstimate(middle(ordered), (float(ordered[rank - 1]), float(ordered[n - rank])), reached, n)
+
+
+def interval_rank(n: int, confidence: float = CONFIDENCE) -> int:
+    """The rank, from either end, of the values that bound the interval of n; 0 where none reaches ``confidence``."""
+    ranks = np.arange(1, n // 2 + 1)
+    return int(np.sum(_coverage(ranks, n) >= confidence))
+
+
+def _coverage(ranks: Any, n: int) -> Any:
+    """Probability that the median lies between the values of a rank from either end; it falls with the rank."""
+    return 1 - 2 * binom.cdf(ranks - 1, n, 0.5)
 
 
 def middle(values: ArrayLike) -> float:

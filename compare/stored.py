@@ -38,6 +38,8 @@ from .comparison import Agreement, Comparison
 from .experiment import Experiment
 from .exponent_fit import ExponentFit, LocalExponents
 from .measurements import Measured
+from .noise_scale import NoiseScale
+from .settling import Settling
 from .statistics import MedianEstimate, SeedMean
 from .step_check import StepCheck
 from .suite import Report, Verdict
@@ -77,9 +79,9 @@ def storable(schedule: Schedule) -> Schedule:
 CODEC = Codec(
     (
         Agreement, Calibration, Claim, Comparison, Constant, Curve, Direct, Divergence, Experiment, ExponentFit,
-        FiniteLaw, Flow, InitQuantiles, Leap, LocalExponents, LossCheck, Measured, MedianEstimate, Piecewise,
-        PowerDecay, Prediction, Problem, Reduced, Report, RequiredWidth, SeedMean, SgdLaw, Simulation, StepCheck,
-        StepSize, Verdict,
+        FiniteLaw, Flow, InitQuantiles, Leap, LocalExponents, LossCheck, Measured, MedianEstimate, NoiseScale,
+        Piecewise, PowerDecay, Prediction, Problem, Reduced, Report, RequiredWidth, SeedMean, Settling, SgdLaw,
+        Simulation, StepCheck, StepSize, Verdict,
     ),
     {
         Activation: Form(lambda sigma: {"text": sigma.name, "cut": sigma.cut}, lru_cache(64, typed=True)(Activation)),

@@ -33,7 +33,7 @@ there the allowance is the protection.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import binom
@@ -47,6 +47,7 @@ ALARM = 1e-8  # false alarms of one claim; a suite of a hundred stays below 1e-6
 POWER = 0.99
 EXCESS = 0.01  # probability of so many divergences, below which they are too many
 RATE_DOUBT = 2.0  # what the rate of divergence is known to (``problem.divergence``)
+FEWEST = 6  # seeds; fewer give no 95 % interval of a median
 AGREEMENT = ("agree", "disagree", "inconclusive")
 JUDGEMENT = ("upheld", "refuted", "inconclusive")
 
@@ -59,7 +60,7 @@ def agreement(errors: Mapping[str, MedianEstimate], tolerance: float) -> tuple[s
     text = f"median relative error against the flow: {medians}; tolerance ±{tolerance:g}"
     if not all(estimate.certified for estimate in errors.values()):
         count = min(estimate.count for estimate in errors.values())
-        return "inconclusive", f"{text}; {count} seeds give no 95 % interval, 6 do"
+        return "inconclusive", f"{text}; {count} seeds give no 95 % interval, {FEWEST} do"
     return _by_intervals([estimate.interval for estimate in errors.values()], tolerance), text
 
 
@@ -81,12 +82,14 @@ def calibration_verdict(
     diverged: int,
     expected_diverged: float,
     blind: bool = False,
+    idle: Sequence[str] = (),
 ) -> tuple[str, str]:
     """One of ``AGREEMENT`` and the reason, from the mean PIT and the coverage of each event.
 
     ``seeds`` runs in all, ``diverged`` of them without times where each had the probability ``expected_diverged``.
     ``blind``: the sampler does not see the rare samples that runs diverge by, so that beyond ``RISK`` its runs are of
-    no SGD that could have been.
+    no SGD that could have been.  ``idle``: events that neither runs nor law come to; what lies beyond the end is spread
+    evenly, so that of them nothing is tested.
     """
     text = "; ".join(
         f"{event} mean PIT {pit[event].mean:.3f}, inside the 5–95 % band {coverage[event].mean:.3f}" for event in pit
@@ -95,15 +98,25 @@ def calibration_verdict(
     bound = -math.expm1(RATE_DOUBT * math.log1p(-min(expected_diverged, 1 - 1e-12)))
     if diverged and binom.sf(diverged - 1, seeds, bound) < EXCESS:
         return "disagree", f"{text}; {diverged} of {seeds} runs diverged, each with probability {expected_diverged:.2g}"
+    if idle:
+        return "inconclusive", (
+            f"{text}; neither runs nor law come to {' or '.join(idle)} within the simulated flow time; simulate more "
+            "samples"
+        )
     if blind and expected_diverged > RISK:
         return "inconclusive", (
             f"{text}; direct SGD would have diverged with probability {expected_diverged:.2g}, which leap cannot see"
         )
-    if seeds - diverged < 6:
-        return "inconclusive", f"{text}; {seeds - diverged} seeds say little, 6 do"
-    expected = ((pit, 0.5), (coverage, 0.9))
-    off = [(one.interval[0] - x, one.interval[1] - x) for table, x in expected for one in table.values()]
+    if seeds - diverged < FEWEST:
+        return "inconclusive", f"{text}; {seeds - diverged} seeds say little, {FEWEST} do"
+    off = [(one.interval[0] - x, one.interval[1] - x) for one, x in calibration_targets(pit, coverage)]
     return _by_intervals(off, tolerance), text
+
+
+def calibration_targets(pit: Mapping[str, SeedMean], coverage: Mapping[str, SeedMean]) -> list[tuple[SeedMean, float]]:
+    """What the law of SGD is judged by, each with what it should be."""
+    expected = ((pit, 0.5), (coverage, 0.9))
+    return [(one, x) for table, x in expected for one in table.values()]
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ def _loss(axis: Axes, data: dict[str, Array]) -> None:
     axis.set_xscale("log")
     axis.set_yscale("log")
     top = float(data["initial_loss"])
-    axis.set_ylim(1e-3 * top, 2 * top)  # where losses are told apart (``compare.comparison.LOSS_FLOOR``)
+    axis.set_ylim(1e-3 * top, 2 * top)  # where losses are told apart (``compare.loss_distance.LOSS_FLOOR``)
     axis.set_xlabel(r"flow time $t = \eta \cdot$ steps")
     axis.set_ylabel("population loss")
     axis.legend(loc="lower left", handlelength=1.5)

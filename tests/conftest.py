@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import importlib.util
 import json
 import math
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 for _library in ("OPENBLAS", "OMP", "MKL"):  # before NumPy: where cores are shared, small products with several
@@ -23,7 +25,8 @@ from hypothesis import settings
 from emergence.cli import main
 from emergence.compare import Comparison, overlay
 from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Simulation, execution, sgd
+from emergence.simulate import Direct, Divergence, Simulation, execution, sgd
+from emergence.theory import LEVELS, Prediction, predict
 
 matplotlib.use("Agg")
 if threading.current_thread() is threading.main_thread():  # a job in the background is started deaf to interrupts
@@ -150,3 +153,52 @@ def stored(name: str) -> set[str]:
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     return Cli(capsys)
+
+
+Make = Callable[..., Comparison]
+HORIZON = 4.0  # of ``tiny``
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[Problem, Simulation]:
+    """Nine seeds, P = 2, flow time 4; what the runs do is replaced below."""
+    problem = Problem(Activation("h4"), Teacher([2.0, 1.0]), d=3, m=2)
+    return problem, sgd(problem, 0.4, 10, seeds=9, records=10, sampler=Direct("numpy"), seed=2)
+
+
+@pytest.fixture
+def make(tiny: tuple[Problem, Simulation], monkeypatch: pytest.MonkeyPatch) -> Make:
+    """``make(measured, predicted)``: both (S, 2) for alignment and recovery alike, or a dict by event."""
+    problem, base = tiny
+    prediction = predict(problem, base.directions[0], t_min=base.t_end, t_max=base.t_end, times=base.times)
+
+    def table(values: Any, event: str) -> np.ndarray:
+        return np.array(values[event] if isinstance(values, dict) else values, dtype=float)
+
+    def run(
+        measured: Any, predicted: Any, diverged: tuple[int, ...] = (), horizon: float = HORIZON, **settings: Any
+    ) -> Comparison:
+        seeds = len(table(measured, "alignment"))
+        simulation = dataclasses.replace(
+            base,
+            **{
+                name: np.resize(getattr(base, name), (seeds, *getattr(base, name).shape[1:]))
+                for name in ("directions", "loss", "overlaps", "norms")
+            },
+            times=base.times * (horizon / HORIZON),
+            alignment=table(measured, "alignment"),
+            recovery=table(measured, "recovery"),
+            divergence=tuple(Divergence(3, 1e4) if i in diverged else None for i in range(seeds)),
+        )  # fmt: skip
+        queue = iter(range(seeds))
+
+        def predicted_by_hand(*_: Any, **__: Any) -> Prediction:
+            i = next(queue)
+            times = {event: {level: table(predicted, event)[i] for level in LEVELS} for event in measured_events}
+            return dataclasses.replace(prediction, alignment=times["alignment"], recovery=times["recovery"])
+
+        measured_events = ("alignment", "recovery")
+        monkeypatch.setattr(importlib.import_module("emergence.compare.comparison"), "predict", predicted_by_hand)
+        return overlay(problem, simulation, **settings)
+
+    return run

@@ -11,10 +11,12 @@ import pytest
 from scipy.stats import chi2
 
 from emergence.compare import overlay
-from emergence.compare.calibration import Calibration, calibrate
+from emergence.compare.calibration import Calibration, calibrate, idle_events
+from emergence.compare.settling import CHANCE, Settling, settling_by_law
+from emergence.compare.statistics import SeedMean, seed_mean
 from emergence.compare.verdicts import calibration_verdict
 from emergence.problem import Activation, PowerDecay, Problem, Teacher
-from emergence.simulate import Direct, Leap, Simulation, sgd
+from emergence.simulate import Direct, Divergence, Leap, Simulation, sgd
 from emergence.theory.finite_step_law import sgd_law
 from emergence.theory.gradient_noise import ceiling
 
@@ -121,6 +123,64 @@ def test_no_verdict_by_a_law_that_does_not_hold() -> None:
     large = replace(PROBLEM, init_scale=0.3)
     comparison = overlay(large, sgd(large, ETA, 10, seeds=3, sampler=Leap(), records=1))
     assert comparison.law is None and "not small beside the strengths" in comparison.agreement.law_absent
+
+
+def settled(pit: SeedMean, runs: int, diverged: int = 0, **changes: Any) -> Settling:
+    """What settles a verdict that hangs on the PIT of alignment; all else is as expected."""
+    right = SeedMean(0.5, (0.5, 0.5))
+    found = replace(
+        calibrated(400), pit={"alignment": pit, "recovery": right},
+        coverage={event: SeedMean(0.9, (0.9, 0.9)) for event in ("alignment", "recovery")}, **changes,
+    )  # fmt: skip
+    base = sgd(PROBLEM, ETA, 10, seeds=runs, sampler=Leap(), records=1)
+    lost = tuple(Divergence(3, 1e4) if i < diverged else None for i in range(runs))
+    reached = np.ones((runs, PROBLEM.P))
+    return settling_by_law(found, (), 0.1, replace(base, alignment=reached, recovery=reached, divergence=lost))
+
+
+@pytest.mark.parametrize("off", [0.06, -0.17])
+def test_as_many_seeds_settle_it_and_fewer_do_not(off: float) -> None:
+    """Means of normal seeds with the mean and deviation of the twelve at hand; standard error of a share: 0.007."""
+    twelve = np.array([1.0, -1.0] * 6) * 0.15 + 0.5 + off
+    n = settled(seed_mean(twelve), 12).seeds
+    assert n is not None and 12 < n < 200
+    rng, right = np.random.default_rng(0), SeedMean(0.5, (0.5, 0.5))
+
+    def chance(seeds: int) -> float:
+        rows = rng.normal(twelve.mean(), twelve.std(ddof=1), (2000, seeds))
+        pits = [{"alignment": seed_mean(row), "recovery": right} for row in rows]
+        whole = {event: SeedMean(0.9, (0.9, 0.9)) for event in ("alignment", "recovery")}
+        verdicts = [calibration_verdict(pit, whole, seeds, 0.1, **NONE_LOST)[0] for pit in pits]
+        assert {"agree", "disagree"} - set(verdicts) == {"disagree" if abs(off) < 0.1 else "agree"}
+        return float(np.mean([verdict != "inconclusive" for verdict in verdicts]))
+
+    assert chance(n) >= CHANCE - 0.03 and chance(round(0.75 * n)) < CHANCE
+
+
+def test_what_diverged_takes_more_runs_and_what_leap_cannot_see_another_sampler() -> None:
+    wide = SeedMean(0.56, (0.4, 0.72))
+    assert settled(wide, 12, diverged=8).seeds == 18  # four of twelve are six of eighteen
+    plain, lossy = settled(wide, 12).seeds, settled(wide, 24, diverged=12).seeds
+    assert plain is not None and lossy is not None and lossy == pytest.approx(2 * plain, rel=0.1)  # steps of the grid
+    law = calibrated(400).law
+    blind = settled(wide, 12, expected_diverged=0.5, law=replace(law, survival=1 - law.times / law.t_max / 2))
+    assert blind.seeds is None and "direct or reduced" in blind.text
+    assert f"up to flow time {0.2 * T_MAX:.3g} the law expects" in blind.text  # half of 0.2 is RISK
+
+
+def test_what_neither_runs_nor_law_come_to_is_not_agreed_on() -> None:
+    """A run that ends before anything can happen: all that is beyond its end is spread evenly, as it should be."""
+    early = sgd(PROBLEM, ETA, 10, seeds=2, sampler=Leap(), records=1)
+    comparison = overlaid(early)
+    assert comparison.agreement.verdict == "inconclusive" and comparison.agreement.against == "sgd"
+    assert "neither runs nor law come to alignment or recovery" in comparison.agreement.reason
+    assert comparison.settled_by.flow_time > 10 and comparison.settled_by.samples > 1e6
+    one = np.full((2, PROBLEM.P), np.inf)
+    one[1, 0] = early.t_end
+    assert idle_events(comparison.calibration, replace(early, alignment=one)) == ["recovery"]
+    expected = calibrated(400)  # of which many transitions are to be expected, so that none is a finding
+    nothing = {name: np.full((2, PROBLEM.P), np.inf) for name in ("alignment", "recovery")}
+    assert idle_events(expected, replace(early, **nothing)) == []
 
 
 @pytest.mark.slow

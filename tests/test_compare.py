@@ -10,25 +10,28 @@ import dataclasses
 import importlib
 import json
 import math
-from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import HORIZON, Make
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emergence.compare import Comparison, MedianEstimate, check_step, comparison_rows, median_estimate, overlay
 from emergence.compare.comparison import TABLE
-from emergence.problem import Activation, Problem, Teacher
+from emergence.compare.loss_distance import loss_distance, shift_distance
+from emergence.compare.noise_scale import noise_scale
+from emergence.problem import Problem
 from emergence.problem.events import EVENTS
-from emergence.simulate import Direct, Divergence, Simulation, sgd
+from emergence.simulate import Direct, Simulation, sgd
 from emergence.theory import LEVELS, Prediction, predict
+from emergence.theory.critical_step_size import drift_dominated_step_size
+from emergence.theory.gradient_noise import ceiling
 
 INF = math.inf
-Make = Callable[..., Comparison]
 
 # --- medians and their intervals ------------------------------------------------------------------
 
@@ -92,49 +95,6 @@ def test_median_examples() -> None:
 
 
 # --- verdicts on results made by hand -------------------------------------------------------------
-
-HORIZON = 4.0
-
-
-@pytest.fixture(scope="module")
-def tiny() -> tuple[Problem, Simulation]:
-    """Nine seeds, P = 2, flow time 4; what the runs do is replaced below."""
-    problem = Problem(Activation("h4"), Teacher([2.0, 1.0]), d=3, m=2)
-    return problem, sgd(problem, 0.4, 10, seeds=9, records=10, sampler=Direct("numpy"), seed=2)
-
-
-@pytest.fixture
-def make(tiny: tuple[Problem, Simulation], monkeypatch: pytest.MonkeyPatch) -> Make:
-    """``make(measured, predicted)``: both (S, 2) for alignment and recovery alike, or a dict by event."""
-    problem, base = tiny
-    prediction = predict(problem, base.directions[0], t_min=base.t_end, t_max=base.t_end, times=base.times)
-
-    def table(values: Any, event: str) -> np.ndarray:
-        return np.array(values[event] if isinstance(values, dict) else values, dtype=float)
-
-    def run(measured: Any, predicted: Any, diverged: tuple[int, ...] = (), **settings: Any) -> Comparison:
-        seeds = len(table(measured, "alignment"))
-        simulation = dataclasses.replace(
-            base,
-            **{
-                name: getattr(base, name)[:seeds] for name in ("directions", "loss", "overlaps", "norms")
-            },
-            alignment=table(measured, "alignment"),
-            recovery=table(measured, "recovery"),
-            divergence=tuple(Divergence(3, 1e4) if i in diverged else None for i in range(seeds)),
-        )  # fmt: skip
-        queue = iter(range(seeds))
-
-        def predicted_by_hand(*_: Any, **__: Any) -> Prediction:
-            i = next(queue)
-            times = {event: {level: table(predicted, event)[i] for level in LEVELS} for event in measured_events}
-            return dataclasses.replace(prediction, alignment=times["alignment"], recovery=times["recovery"])
-
-        measured_events = ("alignment", "recovery")
-        monkeypatch.setattr(importlib.import_module("emergence.compare.comparison"), "predict", predicted_by_hand)
-        return overlay(problem, simulation, **settings)
-
-    return run
 
 
 def errors_of(comparison: Comparison, event: str = "alignment") -> MedianEstimate:
@@ -321,6 +281,48 @@ def test_loss_distance_is_the_largest_gap_in_log10(small_problem: Problem, small
     zero = np.where(np.arange(len(curve)) < 30, curve, 0.0)
     floored = np.log10(np.maximum(curve[30:], 1e-3 * curve[0]) / (1e-3 * curve[0])).max()
     assert distance(zero) == pytest.approx(floored, abs=1e-6)
+
+
+@pytest.mark.parametrize("tolerance", [0.1, 1.5])
+def test_a_shift_in_time_by_the_tolerance_takes_the_loss_as_far_as_said(
+    small_comparison: Comparison, tolerance: float
+) -> None:
+    """SGD that is the flow, late or early by the tolerance: the larger distance; less of a shift is less."""
+    flow, run = small_comparison.predictions[0].flow, small_comparison.simulation
+    changed = dataclasses.replace(small_comparison.agreement, tolerance=tolerance)
+    said = dataclasses.replace(small_comparison, predictions=small_comparison.predictions[:1], agreement=changed)
+
+    def distance(share: float) -> float:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            times = run.times / max(1 + share, 0)
+        shifted = flow.loss_at(np.minimum(np.nan_to_num(times), flow.t_end))
+        return loss_distance(flow, dataclasses.replace(run, loss=np.tile(shifted, (9, 1))), 0)
+
+    assert said.shift_distance == pytest.approx(max(distance(tolerance), distance(-tolerance)), rel=1e-12)
+    assert distance(0.0) == pytest.approx(0, abs=1e-12) and 0.05 < distance(tolerance / 2) < said.shift_distance
+    stopped = dataclasses.replace(flow, times=flow.times * 1e-3)
+    assert math.isnan(shift_distance(stopped, run.times, tolerance)) and loss_distance(stopped, run, 0) == INF
+
+
+def test_the_step_size_beside_those_that_say_whether_noise_matters(small_comparison: Comparison) -> None:
+    """Two directions of nine seeds; no student for one of them, and one at overlap 0, are no number and ∞."""
+    run, problem, scale = small_comparison.simulation, small_comparison.problem, small_comparison.noise_scale
+    starts = zip(run.directions, small_comparison.predictions, strict=True)
+    overlaps = np.array([np.abs(rows[item.student, [0, 1]]) for rows, item in starts])
+    table = drift_dominated_step_size(problem, problem.a, overlaps, 1)
+    np.testing.assert_allclose(scale.critical, np.median(table, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(scale.over_critical, 5e-6 / np.median(table, axis=0), rtol=1e-12)
+    assert scale.over_typical == pytest.approx(5e-6 / np.median(table), rel=1e-12)
+    assert scale.over_ceiling == pytest.approx(5e-6 / ceiling(problem), rel=1e-12) and not scale.noisy
+    batched = dataclasses.replace(
+        run, run=dataclasses.replace(run.run, batch=10, step_size=1e-2, sampler=Direct("numpy"))
+    )
+    one = dataclasses.replace(small_comparison.predictions[0], student=np.array([-1, 0]))
+    there = dataclasses.replace(batched, directions=np.zeros((1, 6, 24)))
+    lost = noise_scale([one], there)
+    assert lost.ceiling == pytest.approx(10 * ceiling(problem)) and lost.over_ceiling > 0.03 and lost.noisy
+    assert math.isnan(lost.over_critical[0]) and lost.over_critical[1] == lost.over_typical == INF
+    json.dumps(lost.as_dict())
 
 
 def test_a_run_far_longer_than_the_transitions(small_problem: Problem) -> None:

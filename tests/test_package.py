@@ -83,7 +83,15 @@ def test_the_wheel_holds_one_package_with_types_and_claims(tmp_path: Path) -> No
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"emergence"}
-    for wanted in ("py.typed", "compare/claims.toml", "simulate/samplers/leap.py", "cli/entry.py", "_version.py"):
+    for wanted in (
+        "py.typed",
+        "compare/claims.toml",
+        "cli/page.css",
+        "cli/page.js",
+        "simulate/samplers/leap.py",
+        "cli/entry.py",
+        "_version.py",
+    ):
         assert f"emergence/{wanted}" in names
     sources = {f"emergence/{p.relative_to(ROOT)}" for package in PACKAGES for p in (ROOT / package).rglob("*.py")}
     assert sources <= set(names), "every module is in it"

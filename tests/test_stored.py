@@ -99,6 +99,8 @@ def results(simulation: Simulation) -> dict[str, Any]:
         "Reduced": Reduced(),
         "StepCheck": compare.check_step(leapt, simulate.execute(finer)),
         "Comparison": comparison,
+        "NoiseScale": comparison.noise_scale,
+        "Settling": comparison.settled_by,
         "Prediction": theory.predict(CUT, CUT.initial_directions(0), t_max=0.1),
         "Flow": theory.flow(PROBLEM, PROBLEM.initial_directions(0), t_max=1.0),
         "SgdLaw": comparison.calibration.law,

@@ -37,7 +37,8 @@ from ..stored import SCHEMA, storable
 
 _THEORY = ("problem/*.py", "theory/*.py")
 _SIMULATE = ("problem/*.py", "simulate/*.py", "simulate/samplers/*.py")
-_OVERLAY = tuple(f"compare/{name}.py" for name in ("calibration", "comparison", "statistics", "texts", "verdicts"))
+_COMPARE = ("calibration", "comparison", "loss_distance", "noise_scale", "settling", "statistics", "texts", "verdicts")
+_OVERLAY = tuple(f"compare/{name}.py" for name in _COMPARE)
 
 
 class Point(ABC):
