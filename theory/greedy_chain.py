@@ -75,12 +75,12 @@ def greedy_overlaps(activation: Activation, a: Array, *, d: int, m: int, n0: flo
     one_sided = (activation.information_exponent or 0) % 2 == 1
     learnable = np.nonzero(a > 0)[0]
     strength, table, run = a[learnable], _table(d), kernel().chain
-    pull, power = pulls(activation, strength, d, m), (activation.information_exponent or 0) - 2.0
+    pull, exponent = pulls(activation, strength, d, m), float(activation.information_exponent or 0)
     tables = table, _times(activation, table), *_waits(activation, strength, table, n0)
     out = np.zeros((draws, a.size))
     for i in range(draws):
         stream = generator(seed_stream(nonnegative_integer("seed", seed), i, DIRECTIONS))
-        log_s = run(strength, pull, m, power, one_sided, *tables, stream)
+        log_s = run(strength, pull, m, exponent, one_sided, *tables, stream)
         out[i, learnable] = np.exp(0.5 * log_s)
     return out
 

@@ -1,7 +1,7 @@
 """Loops of greedy selection among open directions, compiled where numba is (extra ``fast``); imported only where they
 run.  Mathematics: ``open_selection`` and ``greedy_chain``.
 
-A clock is an array [θ, t, G, Σ κ ρ, Σ (κ ρ)²] of ``open_selection``.  ``shut`` is a heap of (recovery time, direction)
+A clock is an array [θ, t, S, Σ κ ρ, Σ (κ ρ)²] of ``open_selection``.  ``shut`` is a heap of (recovery time, direction)
 of what is not closed yet.  A draw ends when no direction waits for its first student.  What is compiled is kept until
 this file changes, so the constants that it is compiled with stand here too.
 """
@@ -21,31 +21,35 @@ THIN = 64  # waits change slowly: every so many knots
 
 
 @compiled(nogil=True)  # type: ignore[untyped-decorator]
-def reached(theta, clock, power, shut, closed, pull):  # type: ignore[no-untyped-def]
-    """Set the clock to θ, closing directions on the way; False where students lose more than they win before."""
+def reached(theta, clock, exponent, shut, closed, pull):  # type: ignore[no-untyped-def]
+    """Set the clock to θ, closing directions on the way."""
     while True:
         drag = clock[3] - clock[4] / clock[3] if clock[4] < clock[3] ** 2 else 0.0
-        rate, scale = power * drag, math.exp(clock[2])
-        left = rate * (theta - clock[0]) * scale
-        wait = math.inf
-        if left < 1:
-            wait = -math.log1p(-left) / rate if left > 1e-12 else (theta - clock[0]) * scale
+        now = 1 + exponent * clock[2]
+        rate = drag * now ** (-2 / exponent)  # of θ, by the time that the next θ takes
+        left = theta - clock[0]
+        if rate * left > 1e-9:
+            wait = now * math.expm1(0.5 * exponent * math.log1p(2 * rate * left)) / (exponent * drag)
+        else:
+            wait = left * now ** (1 - 2 / exponent)
         if len(shut) > 0 and shut[0][0] <= clock[1] + wait:
             t, p = heapq.heappop(shut)
             closed[p] = True
             wait = t - clock[1]
-            clock[0] += (-math.expm1(-rate * wait) / rate if rate * wait > 1e-12 else wait) / scale
-            clock[1], clock[2] = t, clock[2] + rate * wait
+            grown = exponent * drag * wait / now
+            if grown > 1e-9:
+                clock[0] += math.expm1(2 / exponent * math.log1p(grown)) / (2 * rate)
+            else:
+                clock[0] += wait * now ** (2 / exponent - 1)
+            clock[1], clock[2] = t, clock[2] + drag * wait
             clock[3], clock[4] = max(clock[3] - pull[p], 0.0), max(clock[4] - pull[p] ** 2, 0.0)
-        elif wait == math.inf:
-            return False
         else:
-            clock[0], clock[1], clock[2] = theta, clock[1] + wait, clock[2] + rate * wait
-            return True
+            clock[0], clock[1], clock[2] = theta, clock[1] + wait, clock[2] + drag * wait
+            return
 
 
 @compiled(nogil=True)  # type: ignore[untyped-decorator]
-def select(k, p, theta, wait, pull, m, power):  # type: ignore[no-untyped-def]
+def select(k, p, theta, wait, pull, m, exponent):  # type: ignore[no-untyped-def]
     """Candidates k, p in the order of θ: index of each direction's first (−1 for none), its alignment and recovery."""
     first = np.full(pull.size, -1)
     alignment, recovery = np.full(pull.size, math.inf), np.full(pull.size, math.inf)
@@ -58,8 +62,7 @@ def select(k, p, theta, wait, pull, m, power):  # type: ignore[no-untyped-def]
             break
         if not free[k[i]] or closed[p[i]]:
             continue
-        if not reached(theta[i], clock, power, shut, closed, pull):
-            break
+        reached(theta[i], clock, exponent, shut, closed, pull)
         if closed[p[i]]:
             continue
         free[k[i]] = False
@@ -101,7 +104,7 @@ def time_alone(times, place, a):  # type: ignore[no-untyped-def]
 
 
 @compiled(nogil=True)  # type: ignore[untyped-decorator]
-def chain(a, pull, m, power, one_sided, table, times, grid, waits, stream):  # type: ignore[no-untyped-def]
+def chain(a, pull, m, exponent, one_sided, table, times, grid, waits, stream):  # type: ignore[no-untyped-def]
     """ln s (P,) of each direction's student in one draw; −inf for none."""
     end = math.log(2.0) - 1e-12 if one_sided else math.inf
     level, students = np.zeros(a.size), np.full(a.size, m)
@@ -119,8 +122,7 @@ def chain(a, pull, m, power, one_sided, table, times, grid, waits, stream):  # t
         if closed[p]:
             heapq.heappop(heap)
             continue
-        if not reached(theta, clock, power, shut, closed, pull):
-            break
+        reached(theta, clock, exponent, shut, closed, pull)
         if closed[p]:
             continue
         if free == students[p] or stream.random() * students[p] < free:
