@@ -55,7 +55,7 @@ from ..theory.gradient_noise import ceiling
 from ..theory.sample_curves import best_of, least_so_far
 from .captions import exponent_text, problem_facts, run_text
 from .settings import check_power_law
-from .style import heading, house_style, label_at, label_decades, page, points, power_text, series, wrapped
+from .style import DASHES, heading, house_style, label_at, label_decades, page, points, power_text, series, wrapped
 
 SUMMARY = "Loss against students x samples: online SGD at many widths, the law of SGD and its lower envelopes"
 SIZES: dict[str, dict[str, Any]] = {
@@ -68,12 +68,12 @@ SIZES: dict[str, dict[str, Any]] = {
         "levels": [0.5, 0.3, 0.2, 0.12, 0.07, 0.04],
     },
     "quick": {
-        "beta": 0.8, "P": 32, "d": 128, "share": 0.3, "draws": 32, "compute": 2e9,
+        "beta": 0.8, "P": 32, "d": 128, "share": 0.3, "draws": 32, "compute": 5e8,
         "runs": {"widths": [4, 8, 16], "samples": [4e6, 5e6, 6e6], "seeds": 6, "records": 100},
-        "widths": [4, 8, 16, 32, 64], "step_sizes": [0.3, 0.9], "levels": [0.5, 0.35, 0.25],
+        "widths": [4, 8, 16, 32], "step_sizes": [0.3, 0.9], "levels": [0.5, 0.35, 0.25],
     },
 }  # fmt: skip
-SECONDS = {"full": 700.0, "quick": 10.0}
+SECONDS = {"full": 420.0, "quick": 15.0}
 POINTS, DECADES = 241, 6  # of a curve, which spans that many decades of compute
 PREDICTED = ("compute_width_time", "compute_width_samples_best_step")  # at one step size m n ∝ m t
 BEGUN = 0.9  # share of the loss from which on widths differ
@@ -118,11 +118,13 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         far as no wider network is better; ``ratio`` (3, R, L): samples of SGD over those of the law to ``levels``
         (L,), with 95 % interval, NaN where one does not come to it; ``sgd_fit``, ``same_fit``, ``fixed_fit``,
         ``best_fit`` (3,): exponents with intervals of SGD's envelope, of the law's over the same widths in the same
-        ``window`` (2,) and with the same ``fit_end`` (), and of ``fixed`` and ``best`` in ``fixed_window`` and
-        ``best_window``; ``line_fit`` (3,): of a straight line through SGD's; ``{…}_verdict`` () of each;
+        ``window`` (2,) and with the ``fit_end`` () of ``fixed`` (each with its own where that is inf), and of ``fixed``
+        and ``best`` in ``fixed_window`` and ``best_window``; ``line_fit`` (3,): of a straight line through SGD's;
+        ``{…}_verdict`` () of each;
         ``slope_fixed``, ``slope_best`` (2, Z): compute and local slope, ``slope_sgd`` (4, Z): with interval;
-        ``predicted`` (2,): exponents of many directions at one step size and at the best; ``survival`` (): least over the runs, by the
-        law; ``lost`` (): runs that direct SGD would have been lost in; ``share``, ``beta`` (); facts of the runs.
+        ``predicted`` (2,): exponents of many directions at one step size and at the best; ``survival`` (): least over
+        the runs, by the law; ``lost`` (): runs that direct SGD would have been lost in; ``share``, ``beta`` (); facts
+        of the runs.
     """
     runs, widths, d = _runs(sizes, seed), sizes["widths"], sizes["d"]
     problem = _problem(sizes, widths[-1])
@@ -293,10 +295,10 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
         figure = page(width, 2.75 if column else 1.1)
         top, bottom = figure.subplots(2, 1, height_ratios=[2.0, 1], sharex=True)
         room = figure.get_figwidth() * (0.8 if column else 0.85)
-        _curves(top, data)
+        _curves(top, data, figure.get_figwidth() * (0.65 if column else 0.45))
         _slope_panel(bottom, data, 1 if column else 2)
-        for axis, lines in ((top, _found(data)), (bottom, _meant(data))):
-            axis.set_title("\n".join(wrapped(line.replace("-", "−"), room) for line in lines), loc="left")
+        for axis, text in ((top, _found(data)), (bottom, _meant(data))):
+            axis.set_title(wrapped(text.replace("-", "−"), room), loc="left")
         label_decades(top.xaxis, top.yaxis, bottom.xaxis)
         heading(figure, _stated(data))
     return figure
@@ -318,43 +320,34 @@ def _stated(data: dict[str, Array]) -> str:
     )
 
 
-def _found(data: dict[str, Array]) -> list[str]:
-    """The check, and the exponents in the window of the runs."""
+def _found(data: dict[str, Array]) -> str:
+    """The check."""
     value, low, high = data["ratio"].reshape(3, -1)[:, np.isfinite(data["ratio"][0]).ravel()]
-    lines = ["the runs come to none of the losses at which they are held against the law"]
-    if value.size:
-        levels = data["levels"]
-        hold = int(((low <= 1) & (high >= 1)).sum())
-        lines = [
-            f"samples of SGD over the law's, to losses {levels[0]:g} … {levels[-1]:g} at each width: "
-            f"median {np.median(value):.2f}, {value.min():.2f} … {value.max():.2f}, "
-            f"{hold} of {value.size} intervals of 95 % hold 1"
-        ]
-    start, stop = (power_text(float(edge)) for edge in data["window"])
-    lines.append(
-        f"exponents of the envelopes, $m\\,n/d$ ${start}$ … ${stop}$: SGD {_exponent(data, 'sgd')}, "
-        f"the law at the same widths {_exponent(data, 'same')}, straight line SGD {_exponent(data, 'line')}"
+    if not value.size:
+        return "the runs come to none of the losses at which they are held against the law"
+    hold, levels = int(((low <= 1) & (high >= 1)).sum()), data["levels"]
+    return (
+        f"samples that SGD takes over those of its law, {data['run_widths'].size} widths to losses {levels[0]:g} … "
+        f"{levels[-1]:g}: median {np.median(value):.2f}, {value.min():.2f} … {value.max():.2f}, "
+        f"{hold} of {value.size} intervals (95 %) hold 1"
     )
-    return lines
 
 
-def _meant(data: dict[str, Array]) -> list[str]:
-    """The exponents of the law's envelopes, and those of many directions."""
-    one, best = data["predicted"]
-    return [
-        f"exponents of the law at all widths, one step size {_exponent(data, 'fixed')}, "
-        f"the best {_exponent(data, 'best')}, of many directions {one:.3f} and {best:.3f}",
-        rf"steeper here, as only $P={int(data['run_P'])}$ directions are left to learn, and as $\ln m$ speeds the last",
-    ]
+def _meant(data: dict[str, Array]) -> str:
+    """The exponents of the law's envelopes, and why they are not those of many directions."""
+    return (
+        rf"law at all widths, fit with a tail, same $\eta$ {_exponent(data, 'fixed')}, "
+        rf"best $\eta$ {_exponent(data, 'best')}, the end at $P={int(data['run_P'])}$ and $\ln\,m$ make it steep"
+    )
 
 
 def _exponent(data: dict[str, Array], name: str) -> str:
     """With its interval, and whether it counts as measured."""
-    doubt = "" if data[f"{name}_verdict"] == "measured" else " (inconclusive)"
-    return exponent_text(*data[f"{name}_fit"]) + doubt
+    doubt = "" if data[f"{name}_verdict"] == "measured" else ", inconclusive"
+    return exponent_text(*data[f"{name}_fit"]).replace(", ", ",\u00a0") + doubt  # not to be broken there
 
 
-def _curves(axis: Axes, data: dict[str, Array]) -> None:
+def _curves(axis: Axes, data: dict[str, Array], room: float) -> None:
     x, runs = data["x"], data["run_widths"].tolist()
     low = data["law"].min()
     labelled: list[float] = []
@@ -383,8 +376,12 @@ def _curves(axis: Axes, data: dict[str, Array]) -> None:
     form = t**exponent - (end**exponent if np.isfinite(end) else 0.0)
     height = np.exp(np.mean(np.log(np.interp(t, data["sgd_x"], data["sgd"]) / form)))  # through the envelope, lowered
     axis.plot(
-        t, LOWERED * height * form, color="0.25", linewidth=points(0.9), label="fit with a tail to SGD's, lowered"
-    )
+        t, LOWERED * height * form, color="black", linestyle=DASHES[3], linewidth=points(0.9),
+        label=wrapped(
+            f"fit with a tail to SGD's, lowered: exponent {_exponent(data, 'sgd')}, "
+            f"of its law {_exponent(data, 'same')}, of a straight line {_exponent(data, 'line')}", room,
+        ),
+    )  # fmt: skip
     axis.set(xscale="log", yscale="log", ylabel="loss / initial loss")
     axis.set_ylim(0.02 * low, 1.6)
     axis.set_xlim(0.4 * x[np.argmax(data["best"] < 0.9)], x[-1])
