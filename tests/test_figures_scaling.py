@@ -50,7 +50,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "sgd_frontier": {
         "beta": 0.8, "P": 8, "d": 48, "share": 0.3, "draws": 32, "compute": 2e7,
-        "runs": {"widths": [4, 8], "samples": [6e5, 7e5], "seeds": 6, "records": 60},
+        "runs": {"widths": [4, 8], "samples": [6e5, 1.6e6], "seeds": 6, "records": 60},
         "widths": [4, 8, 16], "step_sizes": [0.3, 0.8], "levels": [0.8, 0.7, 1e-9],
     },
     "dimension": {
@@ -179,10 +179,10 @@ def test_sgd_frontier_holds_runs_and_their_law() -> None:
     eta = 0.3 * ceiling(problem)
     assert found["run_step_size"] == pytest.approx(eta, rel=1e-12)  # rounding
     n = found["x"] * d / 8
-    run = sgd(problem, eta, 700_000, seeds=6, seed=1, sampler=Leap(), records=60, spacing="log")
+    run = sgd(problem, eta, 1_600_000, seeds=6, seed=1, sampler=Leap(), records=60, spacing="log")
     steps, losses = run.run.recorded(), 2 * run.loss
     inside = np.isfinite(found["mean"][1])
-    assert (inside == (n <= 700_000)).all()
+    assert (inside == (n <= 1_600_000)).all()
     for i in np.flatnonzero(inside & (n > 1e4))[::20]:
         at = int(np.searchsorted(steps, n[i]))
         pair = losses[:, at - 1 : at + 1]
@@ -192,7 +192,7 @@ def test_sgd_frontier_holds_runs_and_their_law() -> None:
     law = sgd_law(problem, eta, t_max=2e7 / 8 * eta, draws=32, seed=1)
     # rows are interpolated in t, their mean in ln L: a time step of 1.2 %
     np.testing.assert_allclose(found["law"][1], 2 * law.loss_at(eta * n), rtol=2e-3)
-    assert found["survival"] <= law.survival_at(7e5 * eta) and found["survival"] > 0.999 and found["lost"] == 0
+    assert found["survival"] <= law.survival_at(1.6e6 * eta) and found["survival"] > 0.999 and found["lost"] == 0
     np.testing.assert_allclose(found["predicted"], [-0.6 / 1.8, -0.6 / 2], rtol=1e-12)  # rounding
 
 
