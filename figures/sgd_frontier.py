@@ -68,12 +68,12 @@ SIZES: dict[str, dict[str, Any]] = {
         "levels": [0.5, 0.3, 0.2, 0.12, 0.07, 0.04],
     },
     "quick": {
-        "beta": 0.8, "P": 32, "d": 128, "share": 0.3, "draws": 32, "compute": 5e8,
+        "beta": 0.8, "P": 32, "d": 128, "share": 0.3, "draws": 32, "compute": 2e9,
         "runs": {"widths": [4, 8, 16], "samples": [4e6, 5e6, 6e6], "seeds": 6, "records": 100},
-        "widths": [4, 8, 16, 32], "step_sizes": [0.3, 0.9], "levels": [0.5, 0.35, 0.25],
+        "widths": [4, 8, 16, 32, 64], "step_sizes": [0.3, 0.9], "levels": [0.5, 0.35, 0.25],
     },
 }  # fmt: skip
-SECONDS = {"full": 420.0, "quick": 15.0}
+SECONDS = {"full": 420.0, "quick": 20.0}
 POINTS, DECADES = 241, 6  # of a curve, which spans that many decades of compute
 PREDICTED = ("compute_width_time", "compute_width_samples_best_step")  # at one step size m n ∝ m t
 BEGUN = 0.9  # share of the loss from which on widths differ
@@ -325,7 +325,7 @@ def _found(data: dict[str, Array]) -> str:
     value, low, high = data["ratio"].reshape(3, -1)[:, np.isfinite(data["ratio"][0]).ravel()]
     if not value.size:
         return "the runs come to none of the losses at which they are held against the law"
-    hold, levels = int(((low <= 1) & (high >= 1)).sum()), data["levels"]
+    hold, levels = int(((low <= 1) & (high >= 1)).sum()), data["levels"][np.isfinite(data["ratio"][0]).any(axis=0)]
     return (
         f"samples that SGD takes over those of its law, {data['run_widths'].size} widths to losses {levels[0]:g} … "
         f"{levels[-1]:g}: median {np.median(value):.2f}, {value.min():.2f} … {value.max():.2f}, "
