@@ -49,6 +49,7 @@ NAMES = (
     "sample_scaling",
     "width_scaling",
     "compute_frontier",
+    "sgd_frontier",
     "dimension",
     "phase_diagram",
     "calibration",

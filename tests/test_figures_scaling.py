@@ -18,13 +18,15 @@ from matplotlib.text import Text
 
 from emergence._types import Array
 from emergence.compare.exponent_fit import fit_exponent
-from emergence.figures import compute_frontier
+from emergence.figures import compute_frontier, sgd_frontier
 from emergence.figures.catalogue import recipe
 from emergence.figures.style import WIDTHS, save
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem.seeds import DIRECTIONS, seed_stream
-from emergence.theory import finite_law, flow
+from emergence.simulate import Leap, sgd
+from emergence.theory import finite_law, flow, sgd_law
 from emergence.theory.finite_size_law import law_of_starts
+from emergence.theory.gradient_noise import ceiling
 from emergence.theory.resource_curves import samples_horizon_step
 
 LAW = {"P": 300, "m": 600, "d": 100_000, "draws": 8}
@@ -45,6 +47,11 @@ TINY: dict[str, dict[str, Any]] = {
     "compute_frontier": {
         "beta": 0.8, "P": 40, "d": 256, "widths": [4, 8, 16, 32, 64], "compute": 16e3, "seeds": 6, "draws": 32,
         "larger": [{"P": 200, "d": 400, "widths": 9, "draws": 8}, {"P": 400, "d": 800, "widths": 9, "draws": 8}],
+    },
+    "sgd_frontier": {
+        "beta": 0.8, "P": 8, "d": 48, "share": 0.3, "draws": 32, "compute": 2e7,
+        "runs": {"widths": [4, 8], "samples": [6e5, 1.6e6], "seeds": 6, "records": 60},
+        "widths": [4, 8, 16], "step_sizes": [0.3, 0.8], "levels": [0.8, 0.7, 1e-9],
     },
     "dimension": {
         "m": 8, "d": [64, 1024, 16384], "draws": 100,
@@ -166,6 +173,61 @@ def test_compute_frontier_sets_the_law_of_the_same_starts_beside_the_flows() -> 
     assert (found["slope_expected"] < -1 / 3).all(), "the tail and the logarithm steepen the slope"
 
 
+def test_sgd_frontier_holds_runs_and_their_law() -> None:
+    found, d = data("sgd_frontier"), 48
+    problem = Problem(Activation("h4"), Teacher.power_law(8, 0.8), d=d, m=4)
+    eta = 0.3 * ceiling(problem)
+    assert found["run_step_size"] == pytest.approx(eta, rel=1e-12)  # rounding
+    n = found["x"] * d / 4
+    run = sgd(problem, eta, 600_000, seeds=6, seed=1, sampler=Leap(), records=60, spacing="log")
+    steps, losses = run.run.recorded(), 2 * run.loss
+    inside = np.isfinite(found["mean"][0])
+    assert (inside == (n <= 600_000)).all()
+    for i in np.flatnonzero(inside & (n > 1e4))[::20]:
+        at = int(np.searchsorted(steps, n[i]))
+        pair = losses[:, at - 1 : at + 1]
+        for name, of in (("mean", np.mean), ("low", np.min), ("high", np.max)):
+            ends = of(pair, axis=0)
+            assert ends.min() - 1e-9 <= found[name][0][i] <= ends.max() + 1e-9  # rounding
+    law = sgd_law(problem, eta, t_max=2e7 / 4 * eta, draws=32, seed=1)
+    # rows are interpolated in t, their mean in ln L: a time step of 1.2 %
+    np.testing.assert_allclose(found["law"][0], 2 * law.loss_at(eta * n), rtol=2e-3)
+    assert found["survival"] <= law.survival_at(6e5 * eta) and found["survival"] > 0.999 and found["lost"] == 0
+    np.testing.assert_allclose(found["predicted"], [-0.6 / 1.8, -0.6 / 2], rtol=1e-12)  # rounding
+
+
+def test_sgd_frontier_counts_compute_to_losses_and_its_envelopes_are_the_least() -> None:
+    found = data("sgd_frontier")
+    x, value = found["x"], found["ratio"][0]
+    for i, (mean, law) in enumerate(zip(found["mean"], found["law"], strict=False)):
+        for j, level in enumerate((0.8, 0.7)):
+            first, expected = (
+                np.interp(-level, -np.minimum.accumulate(row[np.isfinite(row)]), x[np.isfinite(row)])
+                for row in (mean, law)
+            )
+            assert value[i, j] == pytest.approx(first / expected, rel=0.02)  # points of the grid are 6 % apart
+    assert np.isnan(found["ratio"][:, :, 2]).all(), "nobody comes to 1e-9"
+    _, low, high = found["ratio"][:, :, :2]
+    assert (low < value[:, :2]).all() and (value[:, :2] < high).all()
+    # a run may end before, so that what fluctuates counts at its least
+    np.testing.assert_allclose(found["fixed"], found["law"].min(axis=0), rtol=1e-9)
+    assert (found["best"] <= found["fixed"] * (1 + 1e-3)).all() and (found["best"] < 0.8 * found["fixed"]).any()
+    assert set(found["best_step"]) == {0.3, 0.8}
+    last = found["sgd_x"].size
+    falling = np.flatnonzero(found["fixed"] < 0.9)
+    wide = falling[found["fixed_width"][falling] > 8]
+    assert last == min(wide[0], np.isfinite(found["mean"]).any(axis=0).sum()), "no wider network is better before"
+    least = np.nanmin(found["mean"][:, :last], axis=0)
+    np.testing.assert_allclose(found["sgd"], np.minimum.accumulate(least), rtol=1e-9)
+    near = np.abs(np.log10(found["sgd_x"] / found["slope_sgd"][0, 3])) < 0.2501
+    slope = np.polyfit(*np.log([found["sgd_x"][near], found["sgd"][near]]), 1)[0]
+    # end points of the window weigh half there
+    assert found["slope_sgd"][1, 3] == pytest.approx(slope, abs=0.02)
+    assert (found["slope_sgd"][2] < found["slope_sgd"][1]).all() and (
+        found["slope_sgd"][1] < found["slope_sgd"][3]
+    ).all()
+
+
 @pytest.mark.slow
 def test_dimension_has_the_medians_and_exponents_of_the_law() -> None:
     found = data("dimension")
@@ -211,6 +273,10 @@ def test_curves_are_the_data() -> None:
             assert any(curve.shape == y.shape and np.array_equal(curve, y, equal_nan=True) for y in shown)
     lines = {tuple(np.asarray(line.get_ydata())) for line in panels(drawn("compute_frontier", "text"))[0].lines}
     assert tuple(data("compute_frontier")["best"]) in lines
+    found, top = data("sgd_frontier"), panels(drawn("sgd_frontier", "text"))[0]
+    shown = [np.asarray(line.get_ydata()) for line in top.lines]
+    for curve in (*found["mean"], *found["law"], found["fixed"], found["best"], found["sgd"]):
+        assert any(curve.shape == y.shape and np.array_equal(curve, y, equal_nan=True) for y in shown)
     axis = panels(drawn("width_scaling", "text"))[0]
     means = {tuple(data("width_scaling")[f"mean{i}"]) for i in range(2)}
     assert means <= {tuple(line.get_ydata()) for line in axis.lines}
@@ -242,6 +308,21 @@ def test_the_fits_of_the_frontier_go_through_the_envelope() -> None:
         assert f"{found[key][0]:.3f}".replace("-", "−") in str(line.get_label())
         off = np.log(y / np.interp(t, found["x"], found["best"]) / compute_frontier.LOWERED)
         assert abs(off.mean()) < 1e-9 and np.abs(off).max() < 0.5  # rounding; steps of 64 students
+
+
+def test_sgd_frontier_says_how_far_the_runs_are_from_their_law() -> None:
+    found, figure = data("sgd_frontier"), drawn("sgd_frontier", "text")
+    value, low, high = (part[np.isfinite(part)] for part in found["ratio"])
+    hold = int(((low <= 1) & (high >= 1)).sum())
+    stated = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+    assert f"median {np.median(value):.2f}, {value.min():.2f} … {value.max():.2f}, {hold} of 4 intervals" in stated
+    assert "0.3 of the ceiling" in stated and "no label noise" in stated and "$m=4$ … $8$" in stated
+    assert "almost surely" in stated and "have lost" not in stated
+    risky = found | {"survival": np.array(0.4321), "lost": np.array(3)}
+    text = str(sgd_frontier.draw(risky).get_suptitle()).replace("\n", " ")
+    assert "with probability 0.432" in text and "lost 3 of the runs" in text
+    none = found | {"ratio": np.full_like(found["ratio"], np.nan)}
+    assert "none of the losses" in panels(sgd_frontier.draw(none))[0].get_title(loc="left")
 
 
 @pytest.mark.parametrize("name", [name for name in TINY if name != "dimension"])
