@@ -49,10 +49,24 @@ def processes(count: int) -> Executor | None:
     except ImportError:
         return None
     environment = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
-    with held_back():
+    with held_back(), _silent_tracker():
         return get_reusable_executor(
             max_workers=count, initializer=_deaf, initargs=(os.getpid(),), env=environment, timeout=60
         )
+
+
+@contextmanager
+def _silent_tracker() -> Iterator[None]:
+    """The process that loky starts to remove semaphores does so without a warning when a command ends at once."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _deaf(parent: int) -> None:

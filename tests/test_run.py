@@ -8,6 +8,8 @@ import math
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -167,6 +169,15 @@ def test_one_of_executor_and_workers() -> None:
 
 def _unsendable(s: np.ndarray) -> np.ndarray:
     return np.full(np.shape(s), 1e-4)
+
+
+def test_a_command_that_ends_at_once_leaves_no_warning_of_its_processes() -> None:
+    pytest.importorskip("loky")
+    lines = (
+        "import os; from emergence.simulate.workers import processes; processes(2).submit(int).result(); os._exit(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (3, "")
 
 
 def test_a_callable_step_size_works_with_workers_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
