@@ -381,7 +381,7 @@ def _curves(axis: Axes, data: dict[str, Array], room: float) -> None:
     axis.plot(x, data["fixed"], color="black", linewidth=points(1.4), linestyle=SAME,
               label=r"envelope of the law, same $\eta$")  # fmt: skip
     axis.plot(x, data["best"], color="black", linewidth=points(1.4), linestyle=BEST,
-              label=rf"envelope of the law, best $\eta$, {_best_steps(data)} of the ceiling")  # fmt: skip
+              label=wrapped(rf"envelope of the law, best $\eta$, {_best_steps(data)} of the ceiling", room))  # fmt: skip
     start, stop = data["window"]
     exponent, end = data["sgd_fit"][0], float(data["fit_end"])
     t = np.geomspace(start, stop, 100)
