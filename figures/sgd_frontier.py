@@ -380,8 +380,8 @@ def _curves(axis: Axes, data: dict[str, Array], room: float) -> None:
     axis.plot(data["sgd_x"], data["sgd"], color="black", linewidth=points(2.0), label="envelope of SGD")
     axis.plot(x, data["fixed"], color="black", linewidth=points(1.4), linestyle=SAME,
               label=r"envelope of the law, same $\eta$")  # fmt: skip
-    axis.plot(x, data["best"], color="black", linewidth=points(1.4), linestyle=BEST,
-              label=wrapped(rf"envelope of the law, best $\eta$, {_best_steps(data)} of the ceiling", room))  # fmt: skip
+    best = rf"envelope of the law, best $\eta$, {_best_steps(data)} of the ceiling"
+    axis.plot(x, data["best"], color="black", linewidth=points(1.4), linestyle=BEST, label=wrapped(best, room))
     start, stop = data["window"]
     exponent, end = data["sgd_fit"][0], float(data["fit_end"])
     t = np.geomspace(start, stop, 100)
