@@ -14,9 +14,8 @@ that grows as ln m, so that without noise the slope of the first is
 
     −(2β − 1)/[(1 + β − 1/ln m)(1 − (q/P)^{2β−1})],
 
-−0.44 at m = 16 and q = 10 of P = 1024, and steeper from there on (``figures.compute_frontier`` has the gradient flow and
-larger P).  SGD's is flatter than the flow's, presumably as noise, which falls with
-the loss, delays the first directions most.
+−0.44 at m = 16 and q = 10 of P = 1024, and steeper from there on (``figures.compute_frontier``: gradient flow, larger
+P).  SGD's is flatter than the flow's, presumably as noise, which falls with the loss, delays the first directions most.
 
 Above: runs of SGD by leap at each width (solid, mean and range over seeds; none is cut when its loss has fallen), the
 law of SGD (``theory.finite_step_law``: mean over random starts) at the same widths and step size (dashed, same colour),
@@ -31,9 +30,9 @@ from the law.  Leap does not see the single samples that end runs; the law's pro
 that is shown, and whether the runs say so too (``Simulation.valid_until``), stand in the picture.  Both are estimates,
 calibrated at d ≤ 512.
 
-Sizes: h4, β = 0.8, P = 1024, d = 2048, as in a plot of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, that is known at
-second hand; η = 0.3 of the ceiling, widths 8 … 128 by six seeds each, the law at 4 … 4096.  A run takes 4 s at m = 8, 24 s
-at m = 64 and 45 s at m = 128, a law 2.5 s.  Run time: twelve minutes of processor time.
+Sizes: h4, β = 0.8, P = 1024, d = 2048, as in a plot of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, that is known
+at second hand; η = 0.3 of the ceiling, widths 8 … 128 by six seeds each, the law at 4 … 4096.  Run time: twelve minutes
+of processor time, a law 2.5 s of it.
 Command: ``emergence figures sgd_frontier``.
 """
 
@@ -82,6 +81,8 @@ POINTS, DECADES = 241, 6  # of a curve, which spans that many decades of compute
 PREDICTED = ("compute_width_time", "compute_width_samples_best_step")  # at one step size m n ∝ m t
 BEGUN = 0.9  # share of the loss from which on widths differ
 SLOPE_DECADES = 0.5
+SAME: Any = (0, (4, 1.5))  # dashes
+BEST: Any = (0, (1, 1.2))
 LOWERED = 0.4  # the fit, so that it does not hide the envelope
 
 
@@ -365,7 +366,7 @@ def _curves(axis: Axes, data: dict[str, Array], room: float) -> None:
     for m, law in sorted(zip(data["m"].tolist(), data["law"], strict=True), key=lambda each: each[0] not in runs):
         color = series(runs.index(m))["color"] if m in runs else "0.6"
         axis.plot(x, law, color=color, linestyle="--", linewidth=points(0.7))
-        if all(abs(np.log(law[-1] / other)) > 0.11 * np.log(1 / low) * 0.5 for other in labelled):
+        if all(abs(np.log(law[-1] / other)) > 0.055 * np.log(1 / low) for other in labelled):
             labelled.append(float(law[-1]))
             text = f"$m={m}$" if m == runs[0] else f"${m}$"
             label_at(axis, text, (x[-1], law[-1]), (3, 0), color=color if m in runs else "0.35")
@@ -373,14 +374,14 @@ def _curves(axis: Axes, data: dict[str, Array], room: float) -> None:
         color = series(i)["color"]
         axis.fill_between(x, least, most, color=color, alpha=0.15, linewidth=0)
         axis.plot(x, mean, color=color, linewidth=points(1.0))
-    one = {"color": "0.35", "linewidth": points(0.9)}
+    one: dict[str, Any] = {"color": "0.35", "linewidth": points(0.9)}
     axis.plot([], [], **one, label="SGD at one width, mean and range")
     axis.plot([], [], **one, linestyle="--", label="law of SGD at one width")
     axis.plot(data["sgd_x"], data["sgd"], color="black", linewidth=points(2.0), label="envelope of SGD")
-    axis.plot(x, data["fixed"], color="black", linewidth=points(1.4), linestyle=(0, (4, 1.5)),
+    axis.plot(x, data["fixed"], color="black", linewidth=points(1.4), linestyle=SAME,
               label=r"envelope of the law, same $\eta$")  # fmt: skip
-    axis.plot(x, data["best"], color="black", linewidth=points(1.4), linestyle=(0, (1, 1.2)),
-              label=rf"envelope of the law, best $\eta$, {_best_steps(data)} of the ceiling")  # fmt: skip
+    best = rf"envelope of the law, best $\eta$, {_best_steps(data)} of the ceiling"
+    axis.plot(x, data["best"], color="black", linewidth=points(1.4), linestyle=BEST, label=wrapped(best, room))
     start, stop = data["window"]
     exponent, end = data["sgd_fit"][0], float(data["fit_end"])
     t = np.geomspace(start, stop, 100)
@@ -404,14 +405,12 @@ def _slope_panel(axis: Axes, data: dict[str, Array], columns: int) -> None:
     sgd = series(0)["color"]
     axis.fill_between(x, low, high, color=sgd, alpha=0.25, linewidth=0)
     axis.plot(x, value, color=sgd, label="envelope of SGD, 95 %")
-    for name, dashes, text in (("fixed", (0, (4, 1.5)), "same"), ("best", (0, (1, 1.2)), "best")):
+    for name, dashes, text in (("fixed", SAME, "same"), ("best", BEST, "best")):
         axis.plot(*data[f"slope_{name}"], color="black", linestyle=dashes, linewidth=points(1.2),
                   label=rf"envelope of the law, {text} $\eta$")  # fmt: skip
-    for value_, color, dashes, text in zip(
-        data["predicted"], ("0.25", "0.5"), ("-", (0, (1, 1.2))), ("one", "the best"), strict=True
-    ):
-        label = rf"of many directions, {text} $\eta$: {value_:.3f}".replace("-", "−")
-        axis.axhline(value_, color=color, linestyle=dashes, linewidth=points(0.7), label=label)
+    for limit, dashes, text in zip(data["predicted"], ("-", BEST), ("one", "the best"), strict=True):
+        label = rf"of many directions, {text} $\eta$: {limit:.3f}".replace("-", "−")
+        axis.axhline(limit, color="0.4", linestyle=dashes, linewidth=points(0.7), label=label)
     shown = np.concatenate([value, data["slope_fixed"][1], data["slope_best"][1], data["predicted"]])
     least, most = shown.min(), shown.max()
     axis.set_ylim(least - 0.05 * (most - least), most + 0.1 * (most - least))
