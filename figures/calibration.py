@@ -138,7 +138,7 @@ def _times(axis: Axes, data: dict[str, Array]) -> None:
             )  # fmt: skip
     axis.axhline(t_end, color="0.4", linestyle=(0, (2, 2)), linewidth=points(0.8))
     axis.set(yscale="log", ylim=(low, high), xlim=(0.5, P + 0.5), xlabel="direction $p$")
-    axis.set_xticks(range(1, P + 1))
+    axis.set_xticks(range(1, P + 1, 1 + P // 9))
     axis.set_ylabel("flow time of transition")
     handles: list[Any] = [Patch(color=SHADE, linewidth=0, label="law of SGD, density of ln $t$"),
                Line2D([], [], color="black", linewidth=points(1), label="its median")]  # fmt: skip
