@@ -12,9 +12,9 @@ the direction is ½ φ(1) (a_p − n)²:
 T_p the recovery time, inf for a direction without a student: those are the floor that the width leaves.
 Not in it: how much more one student is pulled by others than the next, students that are free again when the direction
 that they went to is recovered by another, and gradient noise.  Gradient flow learns some more directions (at P = m =
-256, d = 1024, β = 0.8 190 to 206 in three starts, this law 180 to 196); at P = 256,
-β = 0.8 its exponents are the law's within 0.002 ± 0.001 in flow time, 0.005 ± 0.010 in width, 0.004 ± 0.003 in
-students × time.  Valid for n_0 = init_scale² ≪ a_p.
+256, d = 1024, β = 0.8 190 to 206 in three starts, this law 180 to 196); at P = 256, β = 0.8
+its exponents are the law's within 0.002 ± 0.001 in flow time, 0.005 ± 0.010 in width, 0.004 ± 0.003 in students × time.
+Valid for n_0 = init_scale² ≪ a_p.
 Unit: flow time.
 """
 

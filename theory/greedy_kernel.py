@@ -26,7 +26,7 @@ def reached(theta, clock, exponent, shut, closed, pull):  # type: ignore[no-unty
     while True:
         drag = clock[3] - clock[4] / clock[3] if clock[4] < clock[3] ** 2 else 0.0
         now = 1 + exponent * clock[2]
-        rate = drag * now ** (-2 / exponent)  # of θ, by the time that the next θ takes
+        rate = drag * now ** (-2 / exponent)  # exponent times that is d ln(1 + k* S)/dθ
         left = theta - clock[0]
         if rate * left > 1e-9:
             wait = now * math.expm1(0.5 * exponent * math.log1p(2 * rate * left)) / (exponent * drag)

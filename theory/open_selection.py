@@ -87,14 +87,9 @@ def kernel() -> Any:
 def pulls(activation: Activation, a: Array, d: int, m: int) -> Array:
     """Part κ a_q of each direction in the drag on a student that is the best of m for another, shape (P,)."""
     degrees = np.arange(2, len(activation.coefficients), 2)
-    at_start = float(np.sum(degrees * activation.coefficients[degrees] ** 2 * _moments(d, degrees.size)))
-    return a * at_start * _grown((activation.information_exponent or 2), d, m)
-
-
-def _moments(d: int, count: int) -> Array:
-    """E r², E r⁴, … of a coordinate on the sphere."""
-    degrees = 2 * np.arange(1, count + 1)
-    return np.cumprod((degrees - 1) / (d + degrees - 2))
+    moments = np.cumprod((degrees - 1) / (d + degrees - 2))  # E r², E r⁴, … of a coordinate on the sphere
+    at_start = float(np.sum(degrees * activation.coefficients[degrees] ** 2 * moments))
+    return a * at_start * _grown(activation.information_exponent or 2, d, m)
 
 
 @lru_cache(maxsize=256)
