@@ -221,6 +221,11 @@ class LeapRun:
         sigma = run.problem.activation
         # Variance that a tilted sample has beyond 1: |g|² grows with the mean degree of σ.
         self._tilt = max(1.0, 2 * sigma.slope_second_moment / sigma.second_moment - 1)
+        chances = np.cumsum(run.problem.a**2)
+        self._chances = chances / chances[-1]  # of the directions to be tilted towards, summed up
+        # Columns of the remainders of virtual samples, and where their triangle is below the diagonal.
+        self._beyond = min(control.virtual, run.problem.d - start.shape[1])
+        self._below = np.tril_indices(control.virtual, -1, self._beyond)
         # Noise seen in the last macro-step: mean square turn of a direction per η² and step, over the students.
         self._turn = 0.0
 
@@ -273,9 +278,8 @@ class LeapRun:
         stream, tilted = self._generator, slice(B // 2, B)
         J = B - B // 2
         students = stream.integers(0, problem.m, J)
-        directions = stream.choice(problem.P, J, p=problem.a**2)
-        beyond = min(B, problem.d - width)  # columns of the remainders
-        X = np.zeros((B, width + beyond))
+        directions = self._chances.searchsorted(stream.random(J), side="right")
+        X = np.zeros((B, width + self._beyond))
         X[:, :width] = stream.standard_normal((B, width))
         push = math.sqrt(self._tilt) * stream.standard_normal((2, J))
         X[np.arange(B)[tilted], directions] += push[0]
@@ -286,9 +290,9 @@ class LeapRun:
         s, t = X[:, directions], X[:, :width] @ unit[students].T  # (B, J)
         form = self._tilt * (diagonal * (s**2 + t**2) - 2 * self._tilt * r * s * t) / determinant
         mixture = (B // 2 + (np.exp(np.minimum(0.5 * form, 700)) / np.sqrt(determinant)).sum(axis=1)) / B
-        rows, columns = np.tril_indices(B, -1, beyond)
+        rows, columns = self._below
         X[rows, width + columns] = stream.standard_normal(rows.size)
-        corner = np.arange(beyond)
+        corner = np.arange(self._beyond)
         X[corner, width + corner] = np.sqrt(stream.chisquare(problem.d - width - corner))
         noise = self.run.label_noise * stream.standard_normal(B)
         signs = 2.0 * stream.integers(0, 2, B) - 1.0
