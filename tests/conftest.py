@@ -24,8 +24,9 @@ from hypothesis import settings
 
 from emergence.cli import main
 from emergence.compare import Comparison, overlay
+from emergence.compare.runs import SAMPLERS
 from emergence.problem import Activation, Problem, Teacher
-from emergence.simulate import Direct, Divergence, Simulation, execution, sgd
+from emergence.simulate import Direct, Divergence, Leap, Simulation, execution, sgd
 from emergence.theory import LEVELS, Prediction, predict
 
 matplotlib.use("Agg")
@@ -58,6 +59,14 @@ def _no_processes() -> Iterator[None]:
     """No run starts processes, unless a test is about them: the workers of the suite have all cores."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execution, "PATIENCE", math.inf)
+        yield
+
+
+@pytest.fixture(scope="module")
+def coarse_leap() -> Iterator[None]:
+    """Experiments by leap in macro-steps twice as long: half the time, for files that ask what is made of the runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SAMPLERS, "leap", Leap(accuracy=0.2))
         yield
 
 

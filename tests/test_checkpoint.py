@@ -29,9 +29,9 @@ RUNS: dict[str, Any] = {
     "direct torch": {"sampler": Direct("torch", "cpu"), "samples": 6_000, "batch": 8, "label_noise": 0.1},
     "reduced": {"sampler": Reduced(), "samples": 40_000, "label_noise": 0.1},
     "reduced batch": {"sampler": Reduced(), "samples": 40_000, "batch": 4},
-    "leap": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 40_000},
-    "leap, three dimensions beside": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 40_000, "d": 9},
-    "leap in all of R^d": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 40_000, "d": 5},
+    "leap": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 16_000},
+    "leap, three dimensions beside": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 16_000, "d": 9},
+    "leap in all of R^d": {"sampler": Leap(virtual=8, macro_samples=100), "samples": 16_000, "d": 5},
 }
 CASES = [
     pytest.param(

@@ -251,7 +251,7 @@ def test_width_document(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_step_size_document(cli: Cli, tmp_path: Path) -> None:
-    words = ["step-size", *SMALL, "--learn", "1", "--quantiles", "0.5,0.9"]
+    words = ["step-size", *SMALL, "--P", "1", "--m", "2", "--learn", "1", "--quantiles", "0.5,0.9"]
     document = json.loads(cli(*words, "--json", "--out", str(tmp_path)).out)
     found = {rule: one.as_dict() for rule, one in load(tmp_path).items()}
     assert json.loads(commands.json_text(found)) == {rule: document[rule] for rule in found}

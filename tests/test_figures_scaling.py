@@ -29,6 +29,7 @@ from emergence.theory.finite_size_law import law_of_starts
 from emergence.theory.gradient_noise import ceiling
 from emergence.theory.resource_curves import samples_horizon_step
 
+pytestmark = pytest.mark.usefixtures("coarse_leap")
 LAW = {"P": 300, "m": 600, "d": 100_000, "draws": 8}
 RUN = {"P": 4, "d": 1024}
 TINY: dict[str, dict[str, Any]] = {
@@ -41,12 +42,12 @@ TINY: dict[str, dict[str, Any]] = {
         ],
     },
     "width_scaling": {
-        "beta": 0.8, "P": [200, 400], "d": 100_000, "draws": 8, "smallest": 1 / 16, "widths": 12,
+        "beta": 0.8, "P": [200, 400], "d": 100_000, "draws": 8, "smallest": 1 / 16, "widths": 8,
         "run": {"P": 6, "d": 1024, "seeds": 6, "widths": [1, 3, 12]},
     },
     "compute_frontier": {
-        "beta": 0.8, "P": 40, "d": 256, "widths": [4, 8, 16, 32, 64], "compute": 16e3, "seeds": 6, "draws": 32,
-        "larger": [{"P": 200, "d": 400, "widths": 9, "draws": 8}, {"P": 400, "d": 800, "widths": 9, "draws": 8}],
+        "beta": 0.8, "P": 24, "d": 128, "widths": [4, 8, 16, 32], "compute": 8e3, "seeds": 6, "draws": 32,
+        "larger": [{"P": 100, "d": 200, "widths": 6, "draws": 8}, {"P": 200, "d": 400, "widths": 6, "draws": 8}],
     },
     "sgd_frontier": {
         "beta": 0.8, "P": 8, "d": 48, "share": 0.3, "draws": 32, "compute": 2e7,
@@ -133,13 +134,13 @@ def test_width_scaling_is_the_sum_over_directions_without_a_student() -> None:
 
 
 def frontier_starts(m: int) -> tuple[Problem, list[Array]]:
-    problem = Problem(Activation("h4"), Teacher.power_law(40, 0.8), d=256, m=m)
+    problem = Problem(Activation("h4"), Teacher.power_law(24, 0.8), d=128, m=m)
     return problem, [problem.initial_coordinates(seed_stream(1, i, DIRECTIONS)) for i in range(6)]
 
 
 def test_compute_frontier_is_the_lower_envelope_of_flows() -> None:
     found = data("compute_frontier")
-    compute = found["x"] * 256
+    compute = found["x"] * 128
     for curve in found["curves"]:
         assert (found["best"] <= curve * (1 + 1e-12)).all()
     best = np.take_along_axis(found["curves"], np.searchsorted(found["m"], found["width"])[None], axis=0)[0]
@@ -149,7 +150,7 @@ def test_compute_frontier_is_the_lower_envelope_of_flows() -> None:
     at = int(np.argmin(np.abs(found["curves"][1] - 0.5)))
     t = compute[at] / 8
     losses = [2 * flow(problem, rows, t_max=t, method="exact", rtol=1e-5).loss[-1] for rows in starts]
-    # the diagonal flow's times are off by 1e-3 here (n_0/a_P = 3e-5, d = 256), and the loss moves no faster than e⁴
+    # the diagonal flow's times are off by 2e-4 here (n_0/a_P = 2e-5, d = 128), and the loss moves no faster than e⁴
     assert found["curves"][1][at] == pytest.approx(np.mean(losses), rel=5e-3)
 
 
@@ -160,7 +161,7 @@ def test_compute_frontier_sets_the_law_of_the_same_starts_beside_the_flows() -> 
     for m in found["m"]:
         problem, starts = frontier_starts(int(m))
         T = law_of_starts(problem, np.stack(starts)).recovery
-        late = np.exp(np.minimum(4 * problem.a * (found["x"][at] * 256 / m - T), 300))
+        late = np.exp(np.minimum(4 * problem.a * (found["x"][at] * 128 / m - T), 300))
         laws.append((problem.a**2 * (1 + late) ** -2).sum(axis=1).mean())
     assert found["law"][at] == pytest.approx(min(laws), rel=1e-6)  # leaves out what is over to 4e-9
     near = np.abs(np.log10(found["x"] / found["slope_x"][3])) < 0.2501

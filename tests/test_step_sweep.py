@@ -10,6 +10,7 @@ from emergence.compare.step_sweep import learned, step_sizes_of, sweep
 from emergence.theory.gradient_noise import ceiling
 from emergence.theory.sample_curves import lost
 
+pytestmark = pytest.mark.usefixtures("coarse_leap")
 SMALL = {"P": 4, "m": 8, "d": 128, "beta": 0.8, "seeds": 6}
 
 
