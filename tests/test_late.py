@@ -7,19 +7,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import NUMBA
 from scipy.optimize import brentq
 from scipy.stats import beta as beta_law
 from scipy.stats import binom
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.problem.seeds import DIRECTIONS, seed_stream
+from emergence.simulate import Leap, Reduced, sgd
 from emergence.theory import RequiredWidth, flow, predict, required_width, width_advice
 from emergence.theory.decoupled import alignment_time, recovery_time
+from emergence.theory.gradient_noise import ceiling
 from emergence.theory.greedy_selection import assign, student_overlaps
 from emergence.theory.late_directions import LATE, MISSED, competing_times, late_probability, probability_of
 
 H3, H4, H6 = (Activation(text) for text in ("h3", "h4", "h6"))
 FALSE_ALARM = 1e-9  # of each statistical test below
+STARTS = 100  # at which an advised width is tried
+COMPILED = pytest.mark.skipif(not NUMBA, reason="an hour without numba")
 TORN = [[0.60, 0.05], [0.40, 0.36], [0.02, 0.15]]  # student 2 suits both directions
 
 
@@ -98,7 +103,7 @@ def test_labels_draws_and_directions_of_no_strength_do_not_matter() -> None:
 def test_random_starts_against_the_flow(sigma: Activation, d: int, starts: int) -> None:
     problem = Problem(sigma, Teacher.power_law(3, 0.3), d, 6)
     errors, late, said = [], [], []
-    for i in range(starts):
+    for i in range(STARTS):
         rows = problem.initial_coordinates(seed_stream(1, i, DIRECTIONS))
         overlaps = rows[:, :3]
         alone = alignment_time(sigma, problem.a, student_overlaps(assign(sigma, problem.a, overlaps), overlaps))
@@ -237,16 +242,44 @@ def test_the_advised_width_is_what_the_flow_needs(problem: Problem, learn: int, 
     """Starts of their own: 0.9 at the advised m within what 100 flows and 400 draws allow, and far less at half."""
     found = required_width(problem, learn, t)
     assert found.m is not None
-    starts, hits = 100, {}
+    hits = {}
     for m in (found.m, found.m // 2):
         wide, until = replace(problem, m=m), np.arange(problem.P) < learn
         hits[m] = 0
-        for i in range(starts):
+        for i in range(STARTS):
             rows = wide.initial_coordinates(seed_stream(77, i, DIRECTIONS))
             solution = flow(wide, rows, t_max=t, until=until, rtol=1e-5)
             hits[m] += bool(np.isfinite(solution.recovery[:learn]).all())
+    assert_advice_holds(found, hits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("problem", "learn", "t", "share", "sampler"),
+    [
+        pytest.param(Problem(H4, Teacher.power_law(4, 1.0), 64, 1), 2, 20.0, 0.3, Reduced(), marks=COMPILED),
+        (Problem(H4, Teacher.power_law(6, 0.8), 256, 1), 4, 110.0, 0.3, Leap()),
+    ],
+    ids=["d64", "d256"],
+)
+def test_the_advised_width_is_what_sgd_needs(
+    problem: Problem, learn: int, t: float, share: float, sampler: Reduced | Leap
+) -> None:
+    """The same at a finite step size, a share of the ceiling."""
+    eta = share * ceiling(problem)
+    found = required_width(problem, learn, t, step_size=eta)
+    assert found.m is not None and found.valid
+    hits = {}
+    for m in (found.m, found.m // 2):
+        run = sgd(replace(problem, m=m), eta, int(np.ceil(t / eta)), seeds=STARTS, seed=77, sampler=sampler, records=2)
+        hits[m] = int((run.recovery[:, :learn] <= t).all(axis=1).sum())
+    assert_advice_holds(found, hits)
+
+
+def assert_advice_holds(found: RequiredWidth, hits: dict[int, int]) -> None:
     print(f"m = {found.m}: {hits}, stated {found.reached}")
-    # 0.9 is known to ± 6 × 0.015 by the draws, and n = 100 flows: two-sided 1e-9
-    low, high = binom.ppf(FALSE_ALARM, starts, 0.9 - 0.09), binom.ppf(1 - FALSE_ALARM, starts, min(0.9 + 0.09, 1))
+    assert found.m is not None
+    # 0.9 is known to ± 6 × 0.015 by the draws, and n = 100 runs: two-sided 1e-9
+    low, high = binom.ppf(FALSE_ALARM, STARTS, 0.9 - 0.09), binom.ppf(1 - FALSE_ALARM, STARTS, min(0.9 + 0.09, 1))
     assert low <= hits[found.m] <= high
     assert hits[found.m // 2] < hits[found.m] - 10
