@@ -72,6 +72,8 @@ def predict(flags: dict[str, Any]) -> int:
         noise["step_size"] = build_schedule(values)
     elif values["schedule"] != "constant":
         raise ValueError("`schedule` needs a `step_size`")
+    elif not {"batch", "label_noise"}.isdisjoint(flags):
+        raise ValueError("`batch` and `label_noise` need a `step_size`: gradient flow knows neither")
     place, _ = results_of(flags, values, given)
     prediction = predict_from(problem, rows, t_max=values["t_max"], flow_method=values["flow_method"])
     results: dict[str, Any] = {"predict": prediction}
@@ -140,7 +142,7 @@ def _sgd(
 
 def law(flags: dict[str, Any]) -> int:
     """``emergence law RESOURCE``."""
-    from ..theory.laws import law_of
+    from ..theory.laws import DIMENSION, law_of
 
     values = resolve(flags, names("problem", "quantiles", "noise"))
     problem, noise = build_problem(values), _noise(values)
@@ -154,7 +156,8 @@ def law(flags: dict[str, Any]) -> int:
     )  # fmt: skip
     place, _ = results_of(flags, values, directions)
     document = {"problem": problem.as_dict(), **curve.as_dict()}
-    lines = [str(curve)] + [
+    middle = "median" if flags["resource"] in DIMENSION else "mean"
+    lines = [str(curve), f"{'x':>12} {middle:>12}   {levels[0]:.0%} … {levels[-1]:.0%} of starts"] + [
         f"{x:>12.4g} {value:>12.4g}   {band[0]:.4g} … {band[-1]:.4g}"
         for x, value, band in list(zip(curve.x, curve.value, curve.bands.T, strict=True))[:: max(1, curve.x.size // 20)]
     ]

@@ -81,11 +81,12 @@ class Verdict(Card):
         if experiment.kind == "constant":
             predicted = f"predicted {claim.formula}, ln(measured/predicted)"
         measured = f"{number_text(self.measured, '+.4f')} {interval_text(self.interval, '+.4f')}"
-        finds = number_text(self.finds, ".3f")
+        # of an error that was found anyway, maybe a smaller one, by luck, it would say nothing
+        finds = "" if self.verdict == "refuted" else f"finds errors from {number_text(self.finds, '.3f')} on; "
         return (
             f"{self.verdict:>12}  {claim.name}\n"
             f"{'':14}{experiment.quantity} by {experiment.method}: {predicted} {measured}\n"
-            f"{'':14}allowance {claim.allowance:g}, finds errors from {finds} on; {self.reason}"
+            f"{'':14}allowance {claim.allowance:g}, {finds}{self.reason}"
         )
 
 

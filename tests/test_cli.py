@@ -180,6 +180,8 @@ def test_a_schedule_of_predict_is_read_before_any_work(cli: Cli) -> None:
     unread = cli("predict", *SMALL, "--step-size", "1e-5", "--schedule", "cosine")
     assert (without.code, unread.code, without.out, unread.out) == (2, 2, "", "")
     assert "needs a `step_size`" in without.err and "cannot read the schedule" in unread.err
+    for words in (("--batch", "2"), ("--label-noise", "1")):
+        assert "need a `step_size`" in cli("predict", *SMALL, *words).err
 
 
 @pytest.mark.parametrize(("method", "words"), [("foo", "must be one of"), ("diagonal", "does not hold")])

@@ -24,6 +24,7 @@ from emergence.theory import resource_curves as curves
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
 from emergence.theory.finite_size_law import FiniteLaw, finite_law, law_of_starts
 from emergence.theory.gradient_flow import flow
+from emergence.theory.gradient_noise import ceiling
 from emergence.theory.greedy_chain import greedy_overlaps
 from emergence.theory.greedy_selection import assign
 from emergence.theory.open_selection import among_open, pulls
@@ -346,6 +347,20 @@ def test_small_fixed_steps_are_the_flow_and_large_ones_learn_nothing(law: Finite
     small = curves.samples_sufficient_step(law, 1e-20, times / 1e-20)
     np.testing.assert_allclose(small.value, curves.flow_time(law, times).value, rtol=1e-9)  # x·η rounds
     assert curves.samples_sufficient_step(law, 1.0, [1e6]).value[0] == pytest.approx(0.5, rel=1e-14)  # rounding
+
+
+def test_curves_by_the_rule_say_where_it_asks_for_more_than_the_ceiling(law: FiniteLaw) -> None:
+    top = ceiling(law.problem)
+    assert curves.samples_sufficient_step(law, 0.99 * top, [1.0]).note == ""
+    assert "up to 1.01 of the ceiling (at 7)" in curves.samples_sufficient_step(law, 1.01 * top, [7.0]).note
+    small = finite_law(Problem(law.problem.activation, Teacher([0.8, 0.6]), d=64, m=8), draws=20)
+    horizon = curves.samples_horizon_step(small)
+    largest = horizon.choice["step_size"].max() / ceiling(small.problem)
+    assert largest > 5 and f"up to {largest:.3g} of the ceiling" in horizon.note and horizon.note in str(horizon)
+    assert curves.compute_width_samples(small).as_dict()["note"]
+    # the rule's η falls as d^{1−k*}, the ceiling as 1/d
+    by_d = curves.dimension_samples(small, [64, 200_000])
+    assert "(at 64)" in by_d.note and curves.dimension_samples(small, [200_000]).note == ""
 
 
 def test_a_batch_allows_steps_larger_by_itself(law: FiniteLaw) -> None:

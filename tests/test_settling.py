@@ -151,6 +151,13 @@ def test_where_longer_runs_are_no_help(make: Make) -> None:
     assert both is not None and (both.seeds, both.flow_time) == (24, pytest.approx(5.5))
 
 
+def test_runs_of_which_half_diverged_need_a_smaller_step_size(make: Make) -> None:
+    """Their medians are infinite, and more of them would not change that."""
+    nine = np.vstack([ONE, ONE])[:9]
+    assert "fewer than half of the runs diverge" in make(nine[:8], nine[:8], diverged=(0, 2, 4, 5)).settled_by.text
+    assert "half" not in make(nine[:8], nine[:8], diverged=(0, 2, 4)).settled_by.text
+
+
 def test_runs_that_all_diverged_need_a_smaller_step_size(make: Make) -> None:
     found = make(ONE[:4], ONE[:4], diverged=(0, 1, 2, 3)).settled_by
     assert found is not None and found.seeds is None and "a smaller step size" in found.text

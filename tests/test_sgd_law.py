@@ -22,7 +22,7 @@ from emergence.simulate import Direct, Leap, Reduced, sgd
 from emergence.theory import finite_law, predict, sample_curves, step_advice
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
 from emergence.theory.decoupled import alignment_time
-from emergence.theory.finite_step_law import SgdLaw, _Race, sgd_law
+from emergence.theory.finite_step_law import SgdLaw, _Race, sgd_law, validity
 from emergence.theory.first_passage import FirstPassage
 from emergence.theory.gradient_noise import ceiling, jitter_share, noise_moments, overlap_noise
 from emergence.theory.sample_curves import (
@@ -258,6 +258,8 @@ def test_it_says_where_it_stops() -> None:
     problem = Problem(H4, Teacher.power_law(4, 0.8), d=256, m=16)
     above = sgd_law(problem, 1.5 * ceiling(problem), draws=20, t_max=20.0)
     assert not above.valid and "1.5 of the ceiling" in above.reason
+    assert (above.survival[1:] == 0).all()
+    assert "diverges above the ceiling" in str(above) and "probability" not in str(above)
     stray = sgd_law(problem, 0.8 * ceiling(problem), label_noise=8.0, draws=20, t_max=20.0)
     assert not stray.valid and "strays" in stray.reason
     large = sgd_law(Problem(H4, Teacher([1.0]), d=64, m=4, init_scale=0.5), 1e-6, draws=20, t_max=20.0)
@@ -454,8 +456,17 @@ def test_advice_is_the_fewest_samples_and_knows_the_rule_s_limits() -> None:
             assert best.samples[2] <= median / eta * 1.05
     assert best.valid and best.divergence_probability <= 0.1
     assert rule.step_size == pytest.approx(drift_dominated_step_sizes(SMALL)[2]) and not rule.valid
+    assert rule.divergence_probability == 1 and "diverges above the ceiling" in str(rule)
     with pytest.raises(ValueError, match="`learn` must be at most the 4"):
         advise(SMALL, 7)
+
+
+def test_the_largest_step_size_of_the_lattice_is_valid() -> None:
+    """It is made as a share of the ceiling, which does not come back from the division to the last digit."""
+    for d in (32, 64, 128, 512):
+        problem = Problem(H4, Teacher([1.0]), d=d, m=8)
+        assert validity(problem, float(step_size_lattice(problem)[-1]), 1, 0.0)[0]
+        assert not validity(problem, float(step_size_lattice(problem)[-1]) * 1.001, 1, 0.0)[0]
 
 
 def test_a_schedule_is_followed_in_flow_time() -> None:

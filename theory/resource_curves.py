@@ -12,6 +12,8 @@ One function a resource, each returning a ``Curve`` over the draws of a ``theory
     dimension_samples       median T_p/η_p against d
 
 Noise enters through one rule, that of the paper's horizon; what SGD really needs is in ``theory.sample_curves``.
+The rule knows no ceiling (``theory.gradient_noise``): where it asks for step sizes above that, as at small d, SGD
+diverges and no run needs so few samples.  The curve's ``note`` says so.
 At step size η a direction is learned only if the drift of its
 student's initial overlap beats the shrinkage by gradient noise, η ≤ η_p
 (``theory.critical_step_size``), and then at its flow time T_p.  That is sharp where
@@ -40,6 +42,7 @@ from ..problem.checks import nonnegative_integer, positive_integer, positive_num
 from ..problem.tables import Columns, Tabulated, checked_kind
 from .critical_step_size import drift_dominated_step_size
 from .finite_size_law import FiniteLaw, finite_law, law_of_starts
+from .gradient_noise import ceiling
 
 RATIO = 10 ** (1 / 20)  # of neighbouring points of the lattice
 
@@ -62,6 +65,8 @@ class Curve(Tabulated):
         Levels (Q,) and the quantiles over the draws, shape (Q, X).
     choice
         Best ``width`` or ``step_size`` at each x, shape (X,), where they are chosen.
+    note
+        Where the curve is not of runs that could be.
     """
 
     resource: str
@@ -71,6 +76,7 @@ class Curve(Tabulated):
     quantiles: tuple[float, ...]
     bands: Array
     choice: dict[str, Array] = field(default_factory=dict)
+    note: str = ""
 
     def columns(self, kind: str = "curves") -> Columns:
         """The only table: a row for each x."""
@@ -91,12 +97,13 @@ class Curve(Tabulated):
             "quantiles": list(self.quantiles),
             "bands": self.bands.tolist(),
             "choice": {name: chosen.tolist() for name, chosen in self.choice.items()},
+            "note": self.note,
         }
 
     def __str__(self) -> str:
         return (
             f"{self.resource}: {self.x.size} points from {self.x[0]:.4g} to {self.x[-1]:.4g}, "
-            f"value {self.value[0]:.4g} to {self.value[-1]:.4g}"
+            f"value {self.value[0]:.4g} to {self.value[-1]:.4g}" + (f"\n  {self.note}" if self.note else "")
         )
 
 
@@ -115,14 +122,15 @@ def samples_sufficient_step(
     x = lattice(*_span(law.recovery / scale)) if samples is None else axis("samples", samples)
     learned = (_thresholds(law) >= scale).astype(int)
     loss = law.remaining(np.concatenate([[-np.inf], x * scale]), learned, 2)
-    return _curve("samples_sufficient_step", x, loss[:, 0, :1] + loss[:, 1, 1:], law)
+    curve = _curve("samples_sufficient_step", x, loss[:, 0, :1] + loss[:, 1, 1:], law)
+    return _noted(curve, np.full(x.size, scale / ceiling(law.problem)))
 
 
 def samples_horizon_step(law: FiniteLaw) -> Curve:
     """Loss against samples, for each the step size of least expected loss."""
     x = lattice(*_span(_samples(law)))
     loss, choice = _best_step(law, x)
-    return _curve("samples_horizon_step", x, loss, law, choice)
+    return _noted(_curve("samples_horizon_step", x, loss, law, choice), choice["step_size"] / ceiling(law.problem))
 
 
 def width(law: FiniteLaw, widths: Iterable[int] | None = None) -> Curve:
@@ -143,7 +151,8 @@ def compute_width_samples(law: FiniteLaw, widths: Iterable[int] | None = None) -
     """Loss against width × samples, for each the width and the step size of least expected loss."""
     first, last = _span(_samples(law))
     x = lattice(first, law.problem.m * last)
-    return _frontier("compute_width_samples", law, x, widths, _best_step)
+    curve = _frontier("compute_width_samples", law, x, widths, _best_step)
+    return _noted(curve, curve.choice["step_size"] / ceiling(law.problem))
 
 
 def dimension_time(law: FiniteLaw, dimensions: Iterable[int], *, direction: int = 0, event: str = "recovery") -> Curve:
@@ -155,7 +164,23 @@ def dimension_time(law: FiniteLaw, dimensions: Iterable[int], *, direction: int 
 
 def dimension_samples(law: FiniteLaw, dimensions: Iterable[int], *, direction: int = 0) -> Curve:
     """Median samples to recovery of one direction at its own largest step size, against the input dimension."""
-    return _against_dimension("dimension_samples", law, dimensions, direction, _samples)
+    curve = _against_dimension("dimension_samples", law, dimensions, direction, _samples)
+    others = [_again(law, d=int(d)) for d in curve.x]
+    shares = [_quantile(_thresholds(other)[:, direction], 0.5) / ceiling(other.problem) for other in others]
+    return _noted(curve, np.array(shares))
+
+
+def _noted(curve: Curve, shares: Array) -> Curve:
+    """The curve, with a note where its step sizes (X,), as shares of the ceiling, are above that."""
+    above = curve.x[shares > 1]
+    if not above.size:
+        return curve
+    where = f"from {above[0]:.4g} to {above[-1]:.4g}" if above.size > 1 else f"at {above[0]:.4g}"
+    return replace(
+        curve,
+        note=f"the rule's step sizes are up to {shares.max():.3g} of the ceiling ({where}), above which SGD diverges: "
+        "it needs more samples than that",
+    )
 
 
 def _against_dimension(
