@@ -313,7 +313,6 @@ def simulate(flags: dict[str, Any]) -> int:
         if flags["check_step"]:
             found["step_check"] = _step_check(found["simulate"], values["workers"])
         place.save(found)
-        _clear_checkpoints(place.directory, "simulate")
     result = found["simulate"]
     document, card = result.as_dict(), str(result)
     if "step_check" in found:
@@ -321,7 +320,6 @@ def simulate(flags: dict[str, Any]) -> int:
         card += f"\n{found['step_check']}"
     tables = [columns_text(result.columns(kind)) for kind in ("times", "curves")]
     _finish(flags, place.directory, "simulate", document, card, *tables)
-    # what an attempt left that was killed while it wrote these
     _clear_checkpoints(place.directory, "simulate")
     return 0
 
@@ -345,7 +343,6 @@ def compare(flags: dict[str, Any]) -> int:
         if flags["check_step"]:
             found["step_check"] = _step_check(result, values["workers"])
         place.save(found)
-        _clear_checkpoints(place.directory, "compare", "overlay")
     comparison, step_check = found["compare"], None
     document, card = comparison.as_dict(), str(comparison)
     if "step_check" in found:
