@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -286,11 +287,18 @@ def figures(flags: dict[str, Any]) -> int:
         raise ValueError(f"the figure {still} does not move, so that there is no gif of it")
     own = read_settings(flags["config"], flags["set"] or [])
     recipes = [item.changed(size, own) for item in recipes]
-    cache = prepare_directory(flags["cache"] or str(default_cache()), "--cache")
-    out = prepare_directory(flags["out"])
+    places = {"--cache": flags["cache"] or str(default_cache()), "--out": flags["out"]}
+    made = [place for place in map(Path, places.values()) if not place.exists()]
+    cache, out = (prepare_directory(path, flag) for flag, path in places.items())
     for i, item in enumerate(recipes):
         tell(f"[{i + 1}/{len(recipes)}] {item.name}: about {item.seconds[size]:.0f} s unless it is there")
-        data = item.data(size, seed, cache)
+        try:
+            data = item.data(size, seed, cache)
+        except ValueError:  # numbers of one's own that its runs refuse
+            for place in made:
+                with suppress(OSError):  # other figures are there
+                    place.rmdir()
+            raise
         for width in widths:
             for kind in kinds:
                 path = out / f"{item.name}{'' if width == 'text' else f'-{width}'}.{kind}"
