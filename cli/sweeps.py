@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .grid import read_grid
-from .output import columns_text, prepare_directory, prepare_file, write_text
+from .output import columns_text, json_text, prepare_directory, prepare_file, write_text
 from .progress import sweep_progress
 from .terminal import show, tell
 
@@ -50,7 +50,11 @@ def sweep(flags: dict[str, Any]) -> int:
     if table is not None:
         write_text(table, columns_text(found.columns(flags["table"])))
         tell(f"wrote {table}")
-    show("\n".join([str(found), *listed("left out", grid.refused)]))
+    if flags["json"]:
+        left_out = [{"point": label, "reason": reason} for label, reason in grid.refused]
+        show(json_text(found.as_dict() | {"left_out": left_out}))
+    else:
+        show("\n".join([str(found), *listed("left out", grid.refused)]))
     return 1 if found.failed else 0
 
 
