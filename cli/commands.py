@@ -389,16 +389,16 @@ def _simulate(run: Run, out: Path | None, values: dict[str, Any], flags: dict[st
     from ..simulate import execute
     from ..simulate.checkpoint import files
 
-    with progress(run.samples * run.seeds, "SGD", "samples") as report:
-        try:
+    try:
+        with progress(run.samples * run.seeds, "SGD", "samples") as report:
             return execute(
                 run, workers=values["workers"], out=out, resume=flags["resume"],
                 checkpoint_seconds=values["checkpoint_seconds"], progress=report,
             )  # fmt: skip
-        except KeyboardInterrupt:
-            if out is not None and files(out):
-                tell(f"checkpoints written to {out}; the same command with --resume goes on from there")
-            raise
+    except KeyboardInterrupt:  # when the bar is gone
+        if out is not None and files(out):
+            tell(f"checkpoints written to {out}; the same command with --resume goes on from there")
+        raise
 
 
 def _step_check(result: Simulation, workers: int | None) -> StepCheck:

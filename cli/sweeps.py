@@ -32,21 +32,23 @@ def sweep(flags: dict[str, Any]) -> int:
     from ..compare import sweep as compute
     from ..compare.sweeps.result import listed
 
-    with _executor(dask) as executor, sweep_progress() as report:
-        out, told = prepare_directory(flags["out"]), [0, 0, 0]
+    out, told = "", [0, 0, 0]
+    try:
+        with _executor(dask) as executor, sweep_progress() as report:
+            out = str(prepare_directory(flags["out"]))
 
-        def progress(*counts: int) -> None:
-            told[:] = counts
-            if report is not None:
-                report(*counts)
+            def progress(*counts: int) -> None:
+                told[:] = counts
+                if report is not None:
+                    report(*counts)
 
-        try:
             found = compute(
                 grid.points, out, executor=executor, workers=workers, progress=progress, command=flags["stated"]
             )
-        except KeyboardInterrupt:
+    except KeyboardInterrupt:  # when the bar is gone
+        if out:
             tell(f"{told[0]} of {told[2]} missing points are now in {out}; the same command goes on")
-            raise
+        raise
     if table is not None:
         write_text(table, columns_text(found.columns(flags["table"])))
         tell(f"wrote {table}")
