@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -289,11 +290,18 @@ def figures(flags: dict[str, Any]) -> int:
         raise ValueError(f"the figure {still} does not move, so that there is no gif of it")
     own = read_settings(flags["config"], flags["set"] or [])
     recipes = [item.changed(size, own) for item in recipes]
-    cache = prepare_directory(flags["cache"] or str(default_cache()), "--cache")
-    out = prepare_directory(flags["out"])
+    places = {"--cache": flags["cache"] or str(default_cache()), "--out": flags["out"]}
+    made = [place for place in map(Path, places.values()) if not place.exists()]
+    cache, out = (prepare_directory(path, flag) for flag, path in places.items())
     for i, item in enumerate(recipes):
         tell(f"[{i + 1}/{len(recipes)}] {item.name}: about {item.seconds[size]:.0f} s unless it is there")
-        data = item.data(size, seed, cache)
+        try:
+            data = item.data(size, seed, cache)
+        except ValueError:  # numbers of one's own that its runs refuse
+            for place in made:
+                with suppress(OSError):  # other figures are there
+                    place.rmdir()
+            raise
         for width in widths:
             for kind in kinds:
                 path = out / f"{item.name}{'' if width == 'text' else f'-{width}'}.{kind}"
@@ -316,7 +324,6 @@ def simulate(flags: dict[str, Any]) -> int:
         if flags["check_step"]:
             found["step_check"] = _step_check(found["simulate"], values["workers"])
         place.save(found)
-        _clear_checkpoints(place.directory, "simulate")
     result = found["simulate"]
     document, card = result.as_dict(), str(result)
     if "step_check" in found:
@@ -324,7 +331,6 @@ def simulate(flags: dict[str, Any]) -> int:
         card += f"\n{found['step_check']}"
     tables = [columns_text(result.columns(kind)) for kind in ("times", "curves")]
     _finish(flags, place.directory, "simulate", document, card, *tables)
-    # what an attempt left that was killed while it wrote these
     _clear_checkpoints(place.directory, "simulate")
     return 0
 
@@ -348,7 +354,6 @@ def compare(flags: dict[str, Any]) -> int:
         if flags["check_step"]:
             found["step_check"] = _step_check(result, values["workers"])
         place.save(found)
-        _clear_checkpoints(place.directory, "compare", "overlay")
     comparison, step_check = found["compare"], None
     document, card = comparison.as_dict(), str(comparison)
     if "step_check" in found:
@@ -387,16 +392,16 @@ def _simulate(run: Run, out: Path | None, values: dict[str, Any], flags: dict[st
     from ..simulate import execute
     from ..simulate.checkpoint import files
 
-    with progress(run.samples * run.seeds, "SGD", "samples") as report:
-        try:
+    try:
+        with progress(run.samples * run.seeds, "SGD", "samples") as report:
             return execute(
                 run, workers=values["workers"], out=out, resume=flags["resume"],
                 checkpoint_seconds=values["checkpoint_seconds"], progress=report,
             )  # fmt: skip
-        except KeyboardInterrupt:
-            if out is not None and files(out):
-                tell(f"checkpoints written to {out}; the same command with --resume goes on from there")
-            raise
+    except KeyboardInterrupt:  # when the bar is gone
+        if out is not None and files(out):
+            tell(f"checkpoints written to {out}; the same command with --resume goes on from there")
+        raise
 
 
 def _step_check(result: Simulation, workers: int | None) -> StepCheck:

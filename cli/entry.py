@@ -145,6 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
     sweep = commands.add_parser("sweep", help="many points, kept one by one: what is there is not computed again")
     sweep.add_argument("grid", metavar="GRID.toml", help="the points: what is fixed, what varies")
     sweep.add_argument("--out", metavar="DIR", default="results/sweep", help="where to (default results/sweep)")
+    sweep.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     sweep.add_argument("--csv", metavar="FILE", help="write a table of all points here")
     sweep.add_argument("--table", metavar="KIND", default="points", help="points, times or curves (default points)")
     sweep.add_argument("--workers", type=integer, metavar="N", help="processes here (default one per core)")

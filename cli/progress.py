@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from .terminal import tell
@@ -20,15 +20,22 @@ def progress(total: int, label: str, unit: str) -> Iterator[Callable[[int], None
 @contextmanager
 def sweep_progress() -> Iterator[Callable[[int, int, int], None] | None]:
     """Yield a callback that takes how many points are done, failed, and to be computed; None without a terminal."""
-    with _bar(0, "sweep", "points") as bar:
+    with ExitStack() as stack:
+        bars: list[Any] = []
 
         def report(done: int, failed: int, missing: int) -> None:
-            bar.total = missing
-            if failed:
-                bar.set_postfix_str(f"{failed} failed", refresh=False)
-            bar.update(done + failed - bar.n)
+            if not missing:
+                return
+            if not bars:  # how many are missing is known with the first call
+                bars.append(stack.enter_context(_bar(missing, "sweep", "point")))
+            (bar,) = bars
+            if bar is not None:
+                if failed:
+                    bar.set_postfix_str(f"{failed} failed", refresh=False)
+                bar.n = done + failed
+                bar.refresh()
 
-        yield None if bar is None else report
+        yield report if sys.stderr.isatty() else None
 
 
 @contextmanager

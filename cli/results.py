@@ -8,7 +8,6 @@ settings, another version) are left alone unless ``--overwrite`` is given, and s
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shlex
 from dataclasses import dataclass
@@ -114,6 +113,8 @@ def results_of(flags: dict[str, Any], values: dict[str, Any], directions: Any = 
     ValueError
         The directory cannot be written to, or holds the results of another run, or damaged ones.
     """
+    from ..problem.files import rows_digest
+
     resume, overwrite = flags.get("resume", False), flags["overwrite"]
     name = flags["command"].replace("_", "-")
     if flags["out"] is None:
@@ -122,7 +123,7 @@ def results_of(flags: dict[str, Any], values: dict[str, Any], directions: Any = 
         return Results(None, name, flags["stated"], {}), {}
     settings = {key: value for key, value in (flags | values).items() if key not in ASIDE | {"config", "directions"}}
     if directions is not None:
-        settings["directions"] = hashlib.sha256(directions.tobytes()).hexdigest()
+        settings["directions"] = rows_digest(directions)
     settings = json.loads(json.dumps(settings, sort_keys=True))
     place = Results(prepare_directory(flags["out"]), name, flags["stated"], settings)
     try:

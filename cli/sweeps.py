@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .grid import read_grid
-from .output import columns_text, prepare_directory, prepare_file, write_text
+from .output import columns_text, json_text, prepare_directory, prepare_file, write_text
 from .progress import sweep_progress
 from .terminal import show, tell
 
@@ -32,25 +32,31 @@ def sweep(flags: dict[str, Any]) -> int:
     from ..compare import sweep as compute
     from ..compare.sweeps.result import listed
 
-    with _executor(dask) as executor, sweep_progress() as report:
-        out, told = prepare_directory(flags["out"]), [0, 0, 0]
+    out, told = "", [0, 0, 0]
+    try:
+        with _executor(dask) as executor, sweep_progress() as report:
+            out = str(prepare_directory(flags["out"]))
 
-        def progress(*counts: int) -> None:
-            told[:] = counts
-            if report is not None:
-                report(*counts)
+            def progress(*counts: int) -> None:
+                told[:] = counts
+                if report is not None:
+                    report(*counts)
 
-        try:
             found = compute(
                 grid.points, out, executor=executor, workers=workers, progress=progress, command=flags["stated"]
             )
-        except KeyboardInterrupt:
+    except KeyboardInterrupt:  # when the bar is gone
+        if out:
             tell(f"{told[0]} of {told[2]} missing points are now in {out}; the same command goes on")
-            raise
+        raise
     if table is not None:
         write_text(table, columns_text(found.columns(flags["table"])))
         tell(f"wrote {table}")
-    show("\n".join([str(found), *listed("left out", grid.refused)]))
+    if flags["json"]:
+        left_out = [{"point": label, "reason": reason} for label, reason in grid.refused]
+        show(json_text(found.as_dict() | {"left_out": left_out}))
+    else:
+        show("\n".join([str(found), *listed("left out", grid.refused)]))
     return 1 if found.failed else 0
 
 

@@ -40,7 +40,7 @@ from ..problem.checks import positive_number
 from ..problem.toml_file import read_toml
 from ..theory.exponent_table import exponents
 from .default_sizes import DEFAULTS
-from .experiment import UNSET, Experiment
+from .experiment import LAWS, UNSET, Experiment
 from .formula import evaluate
 
 NAMES = {"exponent": ("beta", "k"), "constant": ("beta", "k", "a", "s0", "n0", "c", "I")}
@@ -105,7 +105,7 @@ class Claim:
             raise ValueError(f"claim {self.name!r}: {error}") from None
 
     def _check_finite_size(self) -> None:
-        if self.experiment.method in ("finite_law", "sgd_law"):
+        if self.experiment.method in LAWS:
             raise ValueError("`finite_size` compares a simulation with a law, not the law with itself")
         if self.experiment.kind == "constant":
             raise ValueError("`finite_size` is for exponents")

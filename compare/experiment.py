@@ -26,8 +26,10 @@ from typing import Any
 
 from ..problem import Activation, Problem, Teacher
 from ..problem.checks import nonnegative_number, positive_integer, positive_number
+from ..simulate import Leap, Run
 from ..theory.finite_step_law import VALID
 from ..theory.greedy_chain import greedy_refusal
+from ..theory.random_init import table_refusal
 from .default_sizes import DEFAULTS, methods
 
 CONSTANTS = ("alignment", "recovery_delay")
@@ -38,6 +40,7 @@ RESOURCE = {
 }  # fmt: skip
 NOISY = ("samples_fixed_step", *CONSTANTS)  # at one step size, by SGD
 BEST = ("samples_best_step", "dimension_samples")  # at the best of several
+LAWS = ("finite_law", "sgd_law")  # methods without dynamics
 SETTLED = (20, 500)  # directions learned: where the law at the best step size is read, past its first logarithms
 MIN_SEEDS = 6  # the fewest with a 95 % interval of their median
 UNSET: Any = None  # the default of the quantity and the method, ``compare.default_sizes``
@@ -117,6 +120,14 @@ class Experiment:
             raise ValueError(refusal)
         object.__setattr__(self, "problem", problem)
         self._check_room()
+        refusal = table_refusal(self.seeds, self.P)
+        if self.method not in LAWS:
+            largest = replace(problem, m=max(self.widths, default=self.m), d=max(self.dimensions, default=self.d))
+            refusal = refusal or largest.room_refusal(self.seeds)
+        if refusal is not None:
+            raise ValueError(refusal)
+        if self.method in ("leap", "reduced"):  # what a run of that size would refuse, by whichever of them
+            Run(largest, 1.0, self.batch, batch=self.batch, seeds=self.seeds, sampler=Leap())
         for P in self.sizes:
             self.at(P)
         if self.widths:

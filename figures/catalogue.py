@@ -35,7 +35,7 @@ from .._version import __version__
 from ..problem.checks import nonnegative_integer
 from ..problem.files import code_digest, kept
 from .fingerprint import numbers_source
-from .settings import with_settings
+from .settings import check_room, with_settings
 from .style import WIDTHS, house_style, points
 
 Data = dict[str, Array]
@@ -82,9 +82,10 @@ class Recipe:
         Raises
         ------
         ValueError
-            A setting that the figure does not have, or that its theory does not hold for.
+            A setting that the figure does not have, that its theory does not hold for, or too large for memory.
         """
         sizes = with_settings(self.name, self.sizes[size], given)
+        check_room(sizes)
         self.check(sizes)
         return replace(self, sizes=self.sizes | {size: sizes})
 

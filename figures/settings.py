@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ..problem import Activation, Problem, Teacher
+from ..problem.problem import MAX_NUMBERS
 from ..problem.toml_file import LARGEST, read_toml
+from ..theory.random_init import table_refusal
 
 Settings = dict[str, Any]
+MOST = 10**6  # of what a figure counts one by one
+FREE = ("d", "dimension", "dimensions", "cost_d", "samples")  # samplers and laws whose cost does not grow with them
 
 
 def read_settings(path: str | None, assignments: Iterable[str]) -> Settings:
@@ -108,6 +112,32 @@ def _entry(owner: str, key: str, known: Any, value: Any) -> Any:
     if number != int(number) or not 0 < number < LARGEST:
         raise ValueError(f"`{key}` must be a positive whole number, but is {value!r}")
     return int(number)
+
+
+def check_room(sizes: Mapping[str, Any]) -> None:
+    """Refuse a table, or one within it, whose students, starts or frames cannot be held, whatever is made of them.
+
+    Raises
+    ------
+    ValueError
+        A count above ``MOST``, dimensions and samples aside; more students, starts or frames than fit in memory.
+    """
+    for table in (sizes, *({**sizes, **part} for part in sizes.values() if isinstance(part, dict))):
+        numbers = {name: value if isinstance(value, list | tuple) else [value] for name, value in table.items()}
+        largest = {name: max(found) for name, found in numbers.items() if all(type(n) is int for n in found)}
+        for name, value in largest.items():
+            if name not in FREE and value > MOST:
+                raise ValueError(f"`{name}` must be at most {MOST}, but is {value}")
+        for cost in ("", "cost_"):
+            P, seeds, draws = (largest.get(cost + name, 1) for name in ("P", "seeds", "draws"))
+            m = max(largest.get(cost + "m", 1), 1 if cost else largest.get("widths", 1))
+            if m * (P + m) > MAX_NUMBERS or max(seeds, largest.get("frames", 1)) * m * P > MAX_NUMBERS:
+                raise ValueError(
+                    f"m = {m} students of P = {P} directions, or so many records of them, do not fit in memory"
+                )
+            refusal = table_refusal(max(seeds, draws), P)
+            if refusal is not None:
+                raise ValueError(refusal)
 
 
 def problem_of(sizes: Mapping[str, Any]) -> Problem:

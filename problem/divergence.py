@@ -29,6 +29,7 @@ from scipy.optimize import brentq
 
 from .._types import Array
 from .activation import Activation
+from .hermite_coefficients import panel_rule
 from .problem import Problem
 
 LOST = 0.3  # squared angle from which a student does not return
@@ -37,6 +38,8 @@ RISK = 0.1  # probability of divergence above which a run is not counted on
 _STEEPEST = 60.0  # s beyond which no run is lost
 _KNOTS = 9  # of ln K, where s is solved for, and of η/B under a schedule
 _MAX_STRENGTHS = 6
+_MISSED = 1e-4  # share of E σ'², far below what the calibration is sure of
+_NARROWEST = 0.02  # panels, as in ``problem.hermite_coefficients``
 
 
 def divergence_rates(problem: Problem, scales: Array, error: Array, learned: Array) -> Array:
@@ -111,9 +114,20 @@ def tail_exponent(activation: Activation, step: float, d: int, ratio: float) -> 
 
 @lru_cache(maxsize=8)
 def _samples(activation: Activation) -> tuple[Array, Array, Array]:
-    """σ'(z)², the weights (w, z) of a trapezoidal rule to 7.5 standard deviations, and w."""
+    """σ'(z)², the weights (w, z), and w, to 7.5 standard deviations.
+
+    Both rules are trapezoidal.  Where that in z misses a share of E σ'², which is known, as at a kink or a steep place
+    between its points, it gives way to panels that end at the break points of σ, halved until they do not.
+    """
     z, w = np.linspace(-7.5, 7.5, 401), np.linspace(0, 7.5, 101)
-    along, across = np.exp(-0.5 * z**2), np.exp(-0.5 * w**2)
+    along, across, width = np.exp(-0.5 * z**2), np.exp(-0.5 * w**2), 1.0
     across[0] *= 0.5
-    slope = np.nan_to_num(activation.derivative(z)) ** 2
-    return slope, np.multiply.outer(across / across.sum(), along / along.sum()), w
+    while True:
+        slope, along = np.nan_to_num(activation.derivative(z)) ** 2, along / along.sum()
+        missed = abs(float(np.sum(along * slope)) / activation.slope_second_moment - 1)
+        if activation.is_polynomial or missed <= _MISSED or width < _NARROWEST:
+            return slope, np.multiply.outer(across / across.sum(), along), w
+        z, panels = panel_rule(activation.breaks, width)
+        inside = np.abs(z) <= 7.5
+        z, width = z[inside], width / 2
+        along = panels[inside] * np.exp(-0.5 * z**2)

@@ -96,6 +96,11 @@ def array_digest(members: dict[str, Array]) -> str:
     return found.hexdigest()
 
 
+def rows_digest(rows: Array | None) -> str | None:
+    """SHA-256 of the numbers of given initial directions, in C order: what a run is known by; None of random ones."""
+    return None if rows is None else hashlib.sha256(rows.tobytes()).hexdigest()
+
+
 def kept_path(directory: Path, name: str, facts: Any) -> Path:
     """The archive of the numbers that JSON-ready ``facts`` define."""
     return directory / f"{name}-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]}.npz"

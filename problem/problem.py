@@ -101,7 +101,13 @@ class Problem:
         return self.teacher.a
 
     def initial_directions(self, seed: int | SeedSequence | np.random.Generator) -> Array:
-        """m independent directions uniform on the unit sphere of R^d, shape (m, d)."""
+        """m independent directions uniform on the unit sphere of R^d, shape (m, d).
+
+        Raises
+        ------
+        ValueError
+            They do not fit in memory.
+        """
         if self.m * self.d > MAX_NUMBERS:
             raise ValueError(f"m × d = {self.m} × {self.d} numbers of initial directions do not fit in memory")
         rows = generator(seed).standard_normal((self.m, self.d))
@@ -113,14 +119,30 @@ class Problem:
         Up to m × d = 2·10⁷ they are those of ``initial_directions(seed)``.  Beyond, the rows are not
         drawn: the part outside the teacher's span is its Bartlett factor (lower triangular, normals
         below a χ diagonal of d − P − i degrees of freedom), which has the same law.
+
+        Raises
+        ------
+        ValueError
+            They do not fit in memory.
         """
         if self.m * self.d <= DRAWN_WHOLE or self.d <= self.P + self.m:
             return self.coordinates(self.initial_directions(seed))
+        refusal = self.room_refusal()
+        if refusal is not None:
+            raise ValueError(refusal)
         stream = generator(seed)
         beside = np.tril(stream.standard_normal((self.m, self.m)), -1)
         beside += np.diag(np.sqrt(stream.chisquare(self.d - self.P - np.arange(self.m))))
         rows = np.hstack([stream.standard_normal((self.m, self.P)), beside])
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def room_refusal(self, starts: int = 1) -> str | None:
+        """Why the ``coordinates`` of so many starts cannot be held; None where they can."""
+        width = min(self.d, self.P + self.m)
+        if starts * self.m * width <= MAX_NUMBERS:
+            return None
+        several = f"{starts} starts of " if starts > 1 else ""
+        return f"{several}m = {self.m} students in {width} coordinates do not fit in memory"
 
     def coordinates(self, directions: Array) -> Array:
         """Directions in an orthonormal basis of span(V*, V): shape (m, min(d, P + m)).

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from .._types import Array
 from .checks import is_real_number, positive_integer
 
-MAX_P = 10**7  # strengths that are kept as a tuple
+MAX_P = 10**6  # strengths that are kept as a tuple
 
 
 @dataclass(frozen=True, repr=False)

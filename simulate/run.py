@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from .._types import Array
 from .._version import __version__
 from ..problem.checks import nonnegative_integer, nonnegative_number, positive_integer
+from ..problem.files import rows_digest
 from ..problem.population_loss import pairs_refusal
 from ..problem.problem import Problem
 from ..problem.schedule import Schedule, StepSize, as_schedule
@@ -129,11 +130,10 @@ class Run:
         columns = 0 if given is None else np.atleast_1d(given).shape[-1]
         if chosen.whole and columns == problem.P + problem.m != problem.d:
             raise ValueError(f"the direct sampler needs all d = {problem.d} coordinates of the directions")
-        digest = None if given is None else hashlib.sha256(given.tobytes()).hexdigest()
         values = {
             "problem": problem, "step_size": schedule, "samples": samples, "batch": batch, "label_noise": label_noise,
             "seeds": seeds, "seed": nonnegative_integer("seed", seed), "records": records, "spacing": spacing,
-            "sampler": chosen, "directions": given, "reason": reason, "directions_digest": digest,
+            "sampler": chosen, "directions": given, "reason": reason, "directions_digest": rows_digest(given),
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)

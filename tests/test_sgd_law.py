@@ -330,6 +330,35 @@ def test_quantiles_are_those_of_the_reduced_sampler() -> None:
 # --- divergence -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("text", "cut", "step", "ratio"),
+    [
+        ("h4", 0, 2.5e-5, 1e3),
+        ("abs(x)", 4, 0.03, 100.0),
+        ("h4 + tanh(200*(x - 1.013))/10", 1, 2e-5, 1e3),  # steep between the points of a grid
+        ("h4 + tanh(500*(x - 0.02))/20", 1, 2e-5, 1e3),
+    ],
+)
+def test_the_tail_exponent_sees_kinks_and_steep_places(text: str, cut: int, step: float, ratio: float) -> None:
+    """At the root E[min(A, ratio)^s] = 1, here by sums over a grid 50 times as dense, which lies elsewhere."""
+    sigma, d = Activation(text, cut), 64
+    s = tail_exponent(sigma, step, d, ratio)
+    assert 0.01 < s < 50, "neither end of where it is looked for"
+    z, w = np.linspace(-7.5, 7.5, 20_012), np.linspace(-7.5, 7.5, 202)
+    kick = step * sigma.derivative(z)[None] ** 2 * w[:, None]
+    factor = np.minimum(1 + d * kick**2 - 2 * w[:, None] * kick, ratio)
+    density = np.exp(-0.5 * (z[None] ** 2 + w[:, None] ** 2))
+    # E[A^s] − 1 beside what it is at twice s: a hundredth of an error of s
+    at, beyond = (float(np.sum(density * (factor**power - 1)) / np.sum(density)) for power in (s, 1.01 * s))
+    assert abs(at) < 0.5 * abs(beyond)
+
+
+def test_no_run_is_lost_is_not_said_of_a_step_between_grid_points() -> None:
+    """σ' reaches 500 within 0.002 of x = 0.02, and 3e-5 at the nearest multiples of 0.0375."""
+    steep = tail_exponent(Activation("tanh(500*(x - 0.02))", 1), 1e-5, 64, 100.0)
+    assert steep == pytest.approx(tail_exponent(Activation("tanh(500*x)"), 1e-5, 64, 100.0), rel=0.01) and steep < 50
+
+
 def learned_rows() -> list[dict[str, Any]]:
     table = DIRECT["learned"]
     return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]

@@ -506,6 +506,38 @@ def test_a_sweep_as_a_data_frame(whole: Sweep) -> None:
     pandas.testing.assert_frame_equal(whole.to_dataframe(), pandas.DataFrame(whole.columns("points")))
 
 
+def test_a_full_grid_as_a_dataset(spoilt: Spoilt, tmp_path: Path) -> None:
+    pytest.importorskip("xarray")
+    made = {(d, seed): Spoilt(replace(PROBLEM, d=d), seed, t_max=0.2) for d in (17, 16) for seed in (5, 3, 4)}
+    spoilt.errors.append(RuntimeError("lost"))
+    points = [made[key] for key in ((17, 5), (16, 3), (16, 5), (17, 3), (17, 4), (16, 4))]
+    found = sweep(points, tmp_path, workers=1)
+    data = found.to_xarray()
+    assert dict(data.sizes) == {"d": 2, "seed": 3} and data.d.values.tolist() == [17, 16]
+    assert data.seed.values.tolist() == [5, 3, 4] and data.attrs["m"] == 4 and "directions" not in data.attrs
+    assert [failure.point for failure in found.failed] == points[:1] and np.isnan(data.final_loss.sel(d=17, seed=5))
+    for (d, seed), point in made.items():
+        if point != points[0]:
+            assert float(data.final_loss.sel(d=d, seed=seed)) == brief(found.result(point))["final_loss"]
+
+
+def test_other_points_as_a_dataset(whole: Sweep) -> None:
+    """Predictions and simulations have different settings, so that there is no grid."""
+    pytest.importorskip("xarray")
+    data, table = whole.to_xarray(), whole.columns("points")
+    assert dict(data.sizes) == {"point": 7} and data.point.values.tolist() == [point.name for point in POINTS]
+    for name in ("quantity", "seed", "learned", "final_loss", "samples", "diverged"):
+        np.testing.assert_array_equal(data[name].values, table[name])
+    assert {"quantity", "seed", "samples"} <= set(data.coords) and {"learned", "diverged"} <= set(data.data_vars)
+    assert data.attrs["d"] == 16 and "samples" not in data.attrs
+
+
+def test_a_dataset_needs_the_extra(whole: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(ImportError, match=r"`to_xarray` needs xarray; install sgd-emergence\[data\]"):
+        whole.to_xarray()
+
+
 def test_lists_and_settings_that_only_some_have_fit_in_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x, bands = np.array([1.0, 2.0]), np.ones((3, 2))
     curve = Curve("flow_time", x, bands, 3 / x, (0.1, 0.5, 0.9), bands, {"step_size": 1e-3 * x})
@@ -718,6 +750,13 @@ def test_the_command_leaves_points_and_a_table(grid: Any, tmp_path: Path, cli: C
     assert rows[0].startswith("point,quantity,activation") and len(rows) == 3 and len(arrays(out)) == 2
     again = cli(*words, "--table", "times")
     assert "2 stored, 2 of them before" in again.out and len(table.read_text().splitlines()) == 1 + 2 * 2
+    document = cli(*words, "--json").document
+    assert [(row["status"], row["settings"]["seed"], row["reason"]) for row in document["points"]] == [
+        ("stored", 0, None), ("stored", 1, None),
+    ]  # fmt: skip
+    assert document["points"][0]["outcome"] == brief(load(out / document["points"][0]["point"]))
+    assert (document["failed"], document["before"]) == (0, 2)
+    assert document["left_out"][0] == {"point": "d = 1, seed = 0", "reason": "`d` must be at least P = 2, but is 1"}
     sidecar = next(out.glob("*.json"))
     assert provenance(sidecar).command == "emergence sweep grid.toml", "as it can be given anywhere"
 
@@ -740,6 +779,9 @@ def test_failures_and_interrupts_on_the_command_line(
     assert outcome == (
         130, "", f"1 of 3 missing points are now in {out}; the same command goes on\nemergence: interrupted\n"
     )  # fmt: skip
+    errors += [RuntimeError("lost")]
+    row = cli(*words, "--json").document["points"][1]
+    assert (row["status"], row["outcome"], row["reason"]) == ("failed", None, "RuntimeError: lost")
     outcome = cli(*words)
     assert outcome.code == 1 and outcome.out.splitlines()[-2:] == [
         "  failed: predict, seed = 1",

@@ -34,6 +34,7 @@ from ..problem.tables import Columns, Tabulated, checked_kind, crossed
 from . import decoupled
 from .greedy_chain import greedy_overlaps, greedy_refusal
 from .open_selection import among_open, selected_times
+from .random_init import table_refusal
 from .transition_times import transition_times
 
 _SATURATED = 20.0  # beyond ± this in the exponent a transition is 0 or 1 to 4e-9
@@ -150,12 +151,16 @@ def finite_law(
     Raises
     ------
     ValueError
-        An activation outside the regime, quantiles outside (0, 1), a draw count or seed that is none.
+        An activation outside the regime, quantiles outside (0, 1), a draw count or seed that is none, more draws than
+        fit in memory.
     """
     refusal = greedy_refusal(problem.activation)
     if refusal is not None:
         raise ValueError(refusal)
     draws, seed = positive_integer("draws", draws), nonnegative_integer("seed", seed)
+    refusal = table_refusal(draws, problem.P)
+    if refusal is not None:
+        raise ValueError(refusal)
     levels = tuple(float(q) for q in quantiles)
     if not levels or not all(0 < q < 1 for q in levels):
         raise ValueError(f"`quantiles` must lie strictly between 0 and 1, but are {list(levels)}")

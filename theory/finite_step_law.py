@@ -45,7 +45,7 @@ from . import decoupled
 from .first_passage import FirstPassage
 from .gradient_noise import ceiling, jitter_share
 from .open_selection import pulls
-from .random_init import best_overlap
+from .random_init import POINTS, best_overlap, table_refusal
 
 VALID = 0.9  # of the ceiling
 BEYOND = 100.0  # ceilings: no step size is taken as larger than that, nothing is learned there
@@ -228,7 +228,10 @@ def sgd_law(
         raise ValueError(f"`label_noise` must be at most {LOUD:g} for the law of SGD, but is {tau:g}")
     rows = None if directions is None else problem.checked_directions(directions)
     count = int(np.clip(32_000 // problem.P, 8, 1000 if rows is None else 200)) if draws is None else draws
-    race = _Race(problem, schedule, size, tau, rows, positive_integer("draws", count), seed)
+    refusal = table_refusal(positive_integer("draws", count), problem.P)
+    if refusal is not None:
+        raise ValueError(refusal)
+    race = _Race(problem, schedule, size, tau, rows, count, seed)
     race.run(t_max)
     samples, scales = size * np.array(race.steps), np.array(race.scales)
     lost = divergence_rates(problem, scales, np.array(race.rest), np.array(race.aligned))
@@ -247,7 +250,7 @@ def sgd_law_refusal(problem: Problem) -> str | None:
     """Why there is no law of SGD for a problem; None where there is."""
     if problem.activation.parity != "even" or (problem.activation.information_exponent or 0) < 4:
         return "the law of SGD needs an even activation of information exponent ≥ 4"
-    return None
+    return table_refusal(POINTS, problem.P)
 
 
 def validity(problem: Problem, step_size: float, batch: int, label_noise: float) -> tuple[bool, str]:

@@ -24,6 +24,7 @@ from .diagonal_flow import diagonal_flow, diagonal_refusal
 from .exact_flow import exact_flow
 from .flow_result import Flow
 from .noisy_flow import NoisyFlow
+from .random_init import POINTS, table_refusal
 
 METHODS = ("auto", "exact", "diagonal")
 RTOL = 1e-7
@@ -100,7 +101,8 @@ def choose_method(problem: Problem, method: str, rtol: float = RTOL, step_size: 
     Raises
     ------
     ValueError
-        No such method; the diagonal flow where it does not hold, the exact one of too many students.
+        No such method; the diagonal flow where it does not hold, the exact one of too many students; more
+        overlaps or strengths over time than fit in memory.
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}, but is {method!r}")
@@ -118,4 +120,7 @@ def choose_method(problem: Problem, method: str, rtol: float = RTOL, step_size: 
     too_many = pairs_refusal(problem)
     if chosen == "exact" and too_many is not None:
         raise ValueError(f"{too_many}, and the gradient flow is the exact one ({reason})")
+    too_large = problem.room_refusal() or table_refusal(POINTS, problem.P)
+    if too_large is not None:
+        raise ValueError(too_large)
     return chosen, reason

@@ -15,6 +15,7 @@ from . import resource_curves, sample_curves
 from .finite_size_law import finite_law, law_of_starts
 from .finite_step_law import sgd_law_refusal
 from .greedy_chain import greedy_refusal
+from .random_init import table_refusal
 from .resource_curves import Curve
 
 NOISELESS = ("flow_time", "samples_horizon_step", "width", "compute_width_time", "compute_width_samples")
@@ -85,8 +86,8 @@ def check_request(resource: str, problem: Problem, directions: Array | None, giv
             raise ValueError(refusal)
         return
     if directions is None:
-        positive_integer("draws", given.get("draws", _DRAWS))
         refusal = greedy_refusal(problem.activation)
+        refusal = refusal or table_refusal(positive_integer("draws", given.get("draws", _DRAWS)), problem.P)
         if refusal is not None:
             raise ValueError(refusal)
     elif "draws" in given:
@@ -94,3 +95,5 @@ def check_request(resource: str, problem: Problem, directions: Array | None, giv
     wanted = given.get("dimensions", [])
     if any(d != int(d) for d in wanted):
         raise ValueError(f"`dimensions` must be whole numbers, but are {wanted}")
+    for d in wanted:
+        replace(problem, d=int(d))  # refuses what is none

@@ -29,6 +29,9 @@ from .decoupled import decoupled_refusal
 from .greedy_selection import selected_overlaps
 from .transition_times import transition_times
 
+MAX_TABLE = 10**8  # numbers of a table over draws: 0.8 GB
+POINTS = 1000  # of a curve, about as many as there are
+
 
 @dataclass(frozen=True, repr=False)
 class InitQuantiles(Card):
@@ -71,6 +74,13 @@ class InitQuantiles(Card):
         return "\n".join([*lines, *(f"  note: {reason}" for reason in self.notes.values())])
 
 
+def table_refusal(draws: int, P: int) -> str | None:
+    """Why times of P directions, or curves, over so many draws or records cannot be held; None where they can."""
+    if draws * max(P, POINTS) <= MAX_TABLE:
+        return None
+    return f"the times and curves of {draws} draws or records of P = {P} directions do not fit in memory"
+
+
 def best_overlap(problem: Problem, quantile: ArrayLike) -> Array:
     """Quantile of max_k r_kp(0)² over m free students: the root of F^m = q, exactly."""
     q = np.asarray(quantile, dtype=float)
@@ -100,13 +110,16 @@ def init_quantiles(
     Raises
     ------
     ValueError
-        Quantiles outside (0, 1) or fewer than 20 draws.
+        Quantiles outside (0, 1), fewer than 20 draws, or more overlaps and times than fit in memory.
     """
     q = np.atleast_1d(np.asarray(quantiles, dtype=float))
     if q.ndim != 1 or not ((q > 0) & (q < 1)).all():
         raise ValueError(f"`quantiles` must lie strictly between 0 and 1, but are {q.tolist()}")
     if positive_integer("draws", draws) < 20:
         raise ValueError(f"`draws` must be at least 20, but is {draws}")
+    refusal = table_refusal(draws, problem.P) or problem.room_refusal()
+    if refusal is not None:
+        raise ValueError(refusal)
     stream = generator(seed)
     starts = (draw_overlaps(problem, stream) for _ in range(draws))
     chosen = selected_overlaps(problem.activation, problem.a, starts)

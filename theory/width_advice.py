@@ -33,7 +33,7 @@ from ..problem.seeds import DIRECTIONS, generator, seed_stream
 from . import decoupled
 from .finite_step_law import sgd_law, sgd_law_refusal, validity
 from .late_directions import competing_times
-from .random_init import draw_overlaps
+from .random_init import draw_overlaps, table_refusal
 from .step_advice import strongest
 
 LARGEST = 1024  # width that is tried
@@ -146,6 +146,7 @@ def required_width(
     seed = nonnegative_integer("seed", seed)
     eta = None if step_size is None else positive_number("step_size", step_size)
     refusal = decoupled.decoupled_refusal(problem) if eta is None else sgd_law_refusal(problem)
+    refusal = refusal or table_refusal(max(draws, LARGEST), problem.P)
     if refusal is not None:
         raise ValueError(refusal)
 

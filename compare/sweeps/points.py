@@ -18,12 +18,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._types import Array
 from ...problem.checks import nonnegative_integer, nonnegative_number, positive_integer, positive_number
-from ...problem.files import source_digest
+from ...problem.files import rows_digest, source_digest
 from ...problem.problem import Problem
 from ...problem.schedule import Constant, Schedule, StepSize, as_schedule
 from ...problem.seeds import DIRECTIONS, seed_stream
@@ -345,9 +344,7 @@ def _of_schedule(schedule: Schedule) -> dict[str, Any]:
 
 
 def _of_starts(point: PredictPoint | SgdLawPoint) -> dict[str, Any]:
-    rows = point.directions
-    digest = None if rows is None else hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
-    return {"seed": point.seed, "directions": digest}
+    return {"seed": point.seed, "directions": rows_digest(point.directions)}
 
 
 def _as_json(document: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ points, whoever computed them and when.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,6 +98,61 @@ class Sweep(Tabulated):
         """A table as a pandas data frame (extra ``data``)."""
         return super().to_dataframe(kind)
 
+    def to_xarray(self) -> Any:
+        """What the points come to (``brief``) as an xarray dataset (extra ``data``).
+
+        Its dimensions are the settings that vary, ``quantity`` with them, where the points are every combination of
+        their values, and otherwise the one dimension ``point``; along it the settings are coordinates.  A point that
+        failed is NaN, among texts None.  Settings that are the same for all are attributes.
+
+        Raises
+        ------
+        ValueError
+            A stored result is damaged; the message names the file.
+        ImportError
+            xarray is missing.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise ImportError("`to_xarray` needs xarray; install sgd-emergence[data]") from None
+        found = {point: brief(result) for point, result in self.results()}
+        rows = [found.get(point, {}) for point in self.points]
+        heads = [{"quantity": point.quantity, **point.settings()} for point in self.points]
+        settings, outcomes = _columns(heads), _columns(rows)
+        some = {name for name in settings if name in self._varied or any(name not in head for head in heads)}
+        facts = {
+            name: settings[name].tolist()[0]
+            for name, value in heads[0].items()
+            if name not in some and value is not None
+        }
+        varied = {name: column for name, column in settings.items() if name in some}
+        texts = {name: [str(head.get(name)) for head in heads] for name in varied}
+        places = list(zip(*texts.values(), strict=True))
+        axes = {name: list(dict.fromkeys(column)) for name, column in texts.items()}
+        if len(set(places)) < math.prod(map(len, axes.values())):
+            names = ("point", [point.name for point in self.points])
+            along = {name: ("point", column) for name, column in varied.items()}
+            return xarray.Dataset({k: ("point", v) for k, v in outcomes.items()}, {"point": names, **along}, facts)
+        cell = np.zeros([len(axis) for axis in axes.values()], dtype=int)
+        for i, place in enumerate(places):
+            cell[tuple(axis.index(text) for axis, text in zip(axes.values(), place, strict=True))] = i
+        values = {name: varied[name][[texts[name].index(text) for text in axis]] for name, axis in axes.items()}
+        return xarray.Dataset({k: (list(axes), v[cell]) for k, v in outcomes.items()}, values, facts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form: each point with its settings, its ``status`` and outcome (``brief``) or reason."""
+        reasons = {failure.point: failure.reason for failure in self.failed}
+        points = []
+        for point in self.points:
+            row: dict[str, Any] = {"point": point.name, "quantity": point.quantity, "settings": point.settings()}
+            if point in reasons:
+                row |= {"status": "failed", "outcome": None, "reason": reasons[point]}
+            else:
+                row |= {"status": "stored", "outcome": brief(self.result(point)), "reason": None}
+            points.append(row)
+        return {"points": points, "failed": len(self.failed), "before": self.before}
+
     def label(self, point: Point) -> str:
         """A point by its quantity and those of its settings that are not the same for all."""
         said = (f"{name} = {value}" for name, value in point.settings().items() if name in self._varied)
@@ -104,9 +160,10 @@ class Sweep(Tabulated):
 
     @cached_property
     def _varied(self) -> set[str]:
+        """Names of what is not the same for all that have it, ``quantity`` among them."""
         values: dict[str, set[str]] = {}
         for point in self.points:
-            for name, value in point.settings().items():
+            for name, value in {"quantity": point.quantity, **point.settings()}.items():
                 values.setdefault(name, set()).add(str(value))
         return {name for name, found in values.items() if len(found) > 1}
 
@@ -130,6 +187,12 @@ def listed(word: str, points: Iterable[tuple[str, str]]) -> list[str]:
         lines += [f"  {word}: {len(found) - SHOWN} more"] * (len(found) > SHOWN)
         lines.append(f"    {reason}")
     return lines
+
+
+def _columns(rows: list[dict[str, Any]]) -> Columns:
+    """Rows as columns; what a row lacks as in ``_stacked``."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: _stacked([row.get(name) for row in rows], [1] * len(rows)) for name in names}
 
 
 def _stacked(parts: list[Any], sizes: list[int]) -> Array:
