@@ -258,8 +258,7 @@ def test_it_says_where_it_stops() -> None:
     problem = Problem(H4, Teacher.power_law(4, 0.8), d=256, m=16)
     above = sgd_law(problem, 1.5 * ceiling(problem), draws=20, t_max=20.0)
     assert not above.valid and "1.5 of the ceiling" in above.reason
-    assert (above.survival[1:] == 0).all()
-    assert "diverges above the ceiling" in str(above) and "probability" not in str(above)
+    assert (above.survival[1:] == 0).all() and "diverges by then with probability 1 " in str(above)
     stray = sgd_law(problem, 0.8 * ceiling(problem), label_noise=8.0, draws=20, t_max=20.0)
     assert not stray.valid and "strays" in stray.reason
     large = sgd_law(Problem(H4, Teacher([1.0]), d=64, m=4, init_scale=0.5), 1e-6, draws=20, t_max=20.0)
@@ -485,7 +484,7 @@ def test_advice_is_the_fewest_samples_and_knows_the_rule_s_limits() -> None:
             assert best.samples[2] <= median / eta * 1.05
     assert best.valid and best.divergence_probability <= 0.1
     assert rule.step_size == pytest.approx(drift_dominated_step_sizes(SMALL)[2]) and not rule.valid
-    assert rule.divergence_probability == 1 and "diverges above the ceiling" in str(rule)
+    assert rule.divergence_probability == 1
     with pytest.raises(ValueError, match="`learn` must be at most the 4"):
         advise(SMALL, 7)
 

@@ -173,15 +173,8 @@ class SgdLaw(Tabulated):
         for p in range(self.problem.P):
             cells = [f"q{level:g}: " + _text(table[i, p]) for i, level in enumerate(q)]
             lines.append(f"  p = {p + 1}:  " + "   ".join(cells) + f"   recovered {probability[p]:.0%}")
-        lines.append(f"  direct SGD {divergence_text(float(1 - self.survival[-1]), 'by then')}")
+        lines.append(f"  direct SGD diverges by then with probability {1 - self.survival[-1]:.2g} (estimated)")
         return "\n".join([*lines, "  " + ("valid: " if self.valid else "not valid: ") + self.reason])
-
-
-def divergence_text(probability: float, when: str) -> str:
-    """What is said of the probability of divergence by some time."""
-    if probability == 1:
-        return "diverges above the ceiling, soon after it has learned a direction"
-    return f"diverges {when} with probability {probability:.2g} (estimated)"
 
 
 def sgd_law(

@@ -20,7 +20,7 @@ from ..problem.checks import nonnegative_number, positive_integer
 from ..problem.divergence import RISK
 from ..problem.problem import Problem
 from .critical_step_size import drift_dominated_step_sizes
-from .finite_step_law import LEVELS, SgdLaw, divergence_text, sgd_law
+from .finite_step_law import LEVELS, SgdLaw, sgd_law
 from .gradient_noise import ceiling
 from .sample_curves import RATIO, step_size_lattice
 
@@ -63,10 +63,10 @@ class StepSize(Card):
     def __str__(self) -> str:
         cells = [f"q{q:g}: {n:.3g}" for q, n in zip(self.levels, self.samples, strict=True)]
         state = "" if self.valid else f"\n    not valid: {self.reason}"
-        chance = divergence_text(self.divergence_probability, "by the median")
         return (
             f"  {self.rule}: step size {self.step_size:.4g}, {self.step_size / self.ceiling:.3g} of the ceiling\n"
-            f"    samples {'  '.join(cells)}; {chance}{state}"
+            f"    samples {'  '.join(cells)}; diverges by the median with probability "
+            f"{self.divergence_probability:.2g}{state}"
         )
 
 
