@@ -349,6 +349,12 @@ def test_small_fixed_steps_are_the_flow_and_large_ones_learn_nothing(law: Finite
     assert curves.samples_sufficient_step(law, 1.0, [1e6]).value[0] == pytest.approx(0.5, rel=1e-14)  # rounding
 
 
+def test_norms_that_start_above_the_strengths_make_no_noise() -> None:
+    """Outside the regime, and yet no warning (which would reach stderr) and no NaN."""
+    law = finite_law(Problem(H4, Teacher.power_law(40, 6.0), d=1000, m=80), draws=3)
+    assert not np.isnan(law.alignment).any() and not np.isnan(law.loss_at(np.array([1.0, 1e30]))).any()
+
+
 def test_curves_by_the_rule_say_where_it_asks_for_more_than_the_ceiling(law: FiniteLaw) -> None:
     top = ceiling(law.problem)
     assert curves.samples_sufficient_step(law, 0.99 * top, [1.0]).note == ""

@@ -35,7 +35,7 @@ from .._types import Array
 from ..problem.activation import Activation
 from ..problem.checks import nonnegative_integer, positive_integer
 from ..problem.seeds import DIRECTIONS, generator, seed_stream
-from .open_selection import kernel, pulls
+from .open_selection import kernel, pulls, waits
 from .transition_times import transition_times
 
 STRENGTHS = 32  # values of ln a in the table of waits
@@ -128,4 +128,4 @@ def _waits(activation: Activation, a: Array, table: Array, n0: float) -> tuple[A
     grid = np.linspace(np.log(a.min()) - 1e-9, np.log(a.max()) + 1e-9, STRENGTHS)
     r, strength = _knots(table)[::THIN], np.exp(grid)[:, None]
     alignment, recovery = transition_times(activation, strength, np.broadcast_to(r, (STRENGTHS, r.size)), n0)
-    return grid, strength * (recovery - alignment)
+    return grid, strength * waits(alignment, recovery)

@@ -113,6 +113,12 @@ def _grown(exponent: int, d: int, m: int) -> float:
     return float(np.sum(weight * 2 * (1 - y) * room ** (exponent / 2) * felt) * np.exp(-moment))
 
 
+def waits(alignment: Array, recovery: Array) -> Array:
+    """From alignment to recovery; none where there is no alignment, or where the norm starts above the strength."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(alignment), np.maximum(recovery - alignment, 0.0), 0.0)
+
+
 def among_open(
     problem: Problem, student: Array, direction: Array, alignment: Array, recovery: Array
 ) -> tuple[Array, Array, Array]:
@@ -127,8 +133,7 @@ def among_open(
     """
     exponent = float(problem.activation.information_exponent or 2)
     pull = pulls(problem.activation, problem.a, problem.d, problem.m)
-    with np.errstate(invalid="ignore"):  # inf − inf where there is no time
-        wait = recovery - alignment
+    wait = waits(alignment, recovery)
     order = np.argsort(alignment, kind="stable")
     order = order[np.isfinite(alignment[order])]
     m = int(student.max(initial=0)) + 1
