@@ -201,6 +201,12 @@ def _points(times: Array, marker: str, color: str) -> dict[str, Any]:
 
 def _staircases(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
     start, end = data["window"]
+    handles = [
+        Line2D([], [], color="0.2", label="gradient flow"),
+        Line2D([], [], label="SGD", **_points(np.zeros(0), "o", "0.2")),
+    ]
+    if ((start < data["closed_form"]) & (data["closed_form"] < end)).any():
+        handles.append(Line2D([], [], color="0.2", label="closed form of ½", **CLOSED))
     for i in range(len(data["direction"])):
         look, closed = series(i), data["closed_form"][i]
         axis.plot(
@@ -218,11 +224,8 @@ def _staircases(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
     axis.set_ylabel(r"strength $\sum_k n_k r_{kp}^2\,/\,a_p$")
     axis.tick_params(labelbottom=False)
     axis.set_title("first seed: directions $p$ one after another", loc="left", pad=points(15))
-    flow = Line2D([], [], color="0.2", label="gradient flow")
-    sgd = Line2D([], [], label="SGD", **_points(np.zeros(0), "o", "0.2"))
-    closed_form = Line2D([], [], color="0.2", label="closed form of ½", **CLOSED)
     axis.legend(
-        handles=[flow, sgd, closed_form], loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1,
+        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1,
         handlelength=1.5, columnspacing=1.0, borderpad=0.1,
     )  # fmt: skip
 
@@ -331,8 +334,9 @@ def _passages(axis: Axes, data: dict[str, Array]) -> None:
     handles: list[Any] = [
         Patch(color=LAW, alpha=0.5, linewidth=0, label=f"law of SGD, {data['law_start']} start, 5–95 %"),
         Patch(color=LAW, linewidth=0, label="its quartiles"),
-        Line2D([], [], color="black", linewidth=points(1), label="its median"),
     ]
+    if (data["law_quantiles"][2] < high).any():
+        handles.append(Line2D([], [], color="black", linewidth=points(1), label="its median"))
     for event, face in (("SGD, alignment", "0.3"), ("SGD, recovery", "white")):
         handles.append(Line2D([], [], linestyle="none", marker="o", color="0.3", markerfacecolor=face, label=event))
     axis.legend(handles=handles, loc="lower right", handlelength=1.2)
