@@ -270,7 +270,8 @@ def _times(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
         handles.append(Line2D([], [], label=f"$p={p}$, $a_p={data['a'][i]:.2f}$", **look))
     events = [
         Line2D([], [], linestyle="none", marker="o", color="0.3", markerfacecolor=face, label=event)
-        for event, face in (("alignment", "0.3"), ("recovery", "white"))
+        for event, face, times in zip(EVENTS, ("0.3", "white"), data["predicted"], strict=True)
+        if not np.isnan(times).all()
     ]
     axis.set_xscale("log")
     axis.set_yscale("log")
@@ -293,7 +294,8 @@ def _times(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
         return
     below = np.log(t_end / low) / np.log(high / low)  # the end of the run: what was not reached is above
     axis.add_artist(axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, below), **setting))
-    axis.legend(handles=events, loc="lower right", **setting)
+    if events:
+        axis.legend(handles=events, loc="lower right", **setting)
 
 
 def _percent(middle: float, low: float, high: float) -> str:
