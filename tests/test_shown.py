@@ -190,6 +190,7 @@ def test_a_high_pass_and_label_noise_are_said_where_they_are(monkeypatch: pytest
         assert sigma.label in str(card).splitlines()[0]
     assert "batch 2, label noise 0.5, flow time" in str(comparison)
     assert "engine numpy (compiled takes batch 1, not 2), float64" in str(comparison)
+    assert "0 of 2 diverged (later than every time); median final loss 0." in str(comparison)
     heading = run_text(data_of(comparison))
     assert "$h_{4} + h_{6}/2$ from degree 5," in heading and "$B=2$, label noise 0.5, 2 seeds" in heading
     monkeypatch.setattr("emergence.cli.report.inline_svg", lambda figure, name, title, described: title)
