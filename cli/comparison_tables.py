@@ -8,8 +8,8 @@ import numpy as np
 
 from ..compare.comparison import Comparison, comparison_rows, tested_errors
 from ..compare.loss_distance import LOSS_FLOOR
-from ..compare.statistics import MedianEstimate, SeedMean, middle
-from ..problem.events import EVENTS
+from ..compare.statistics import MedianEstimate, SeedMean
+from ..problem.events import EVENTS, middle
 from ..theory.prediction import LEVELS
 from .tables import Cell, Shown, table, yes
 from .typography import interval, number, prose

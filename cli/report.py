@@ -55,7 +55,7 @@ def page(
         What ``compare.check_step`` found, where it was asked.
     """
     problem, verdict = comparison.problem, comparison.agreement.verdict
-    title = f"Theory and SGD: {problem.activation.name}, d = {problem.d}, P = {problem.P}, m = {problem.m}"
+    title = f"Theory and SGD: {problem.activation.label}, d = {problem.d}, P = {problem.P}, m = {problem.m}"
     check = "" if step_check is None else _section("Step check", f"<pre>{prose(step_check)}</pre>")
     address = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(csv.encode()).decode()}"
     download = (
@@ -197,7 +197,7 @@ def _pictures(comparison: Comparison) -> str:
     from ..figures.overlay import data_of, draw
 
     data = data_of(comparison)
-    title = f"Theory over simulation, {comparison.problem.activation.name}: {comparison.agreement.verdict}"
+    title = f"Theory over simulation, {comparison.problem.activation.label}: {comparison.agreement.verdict}"
     times = "measured against predicted transition times" if comparison.law is None else (
         "measured transition times on the bands of the law of SGD"
     )  # fmt: skip

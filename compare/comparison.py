@@ -22,7 +22,7 @@ import numpy as np
 
 from .._types import Array
 from ..problem.checks import positive_number
-from ..problem.events import EVENTS
+from ..problem.events import EVENTS, middle
 from ..problem.problem import Problem
 from ..problem.tables import Columns, Tabulated, checked_kind, numbered
 from ..simulate import Leap, Simulation
@@ -32,7 +32,7 @@ from .calibration import Calibration, calibrate, calibration_refusal, idle_event
 from .loss_distance import loss_distance, shift_distance
 from .noise_scale import NoiseScale, noise_scale
 from .settling import Settling, settling_by_flow, settling_by_law
-from .statistics import MedianEstimate, median_estimate, middle
+from .statistics import MedianEstimate, median_estimate
 from .texts import estimate_text, number_text
 from .verdicts import agreement, calibration_verdict
 
@@ -313,8 +313,8 @@ def seed_medians(table: Array) -> Array:
 def _quartiles(values: Array) -> tuple[float, float, float]:
     if not values.size:
         return (np.nan, np.nan, np.nan)
-    low, mid, high = np.quantile(values, [0.25, 0.5, 0.75], method="inverted_cdf")
-    return float(low), float(mid), float(high)
+    low, high = np.quantile(values, [0.25, 0.75], method="inverted_cdf")
+    return float(low), middle(values), float(high)
 
 
 def _law_absent(simulation: Simulation, calibration: Calibration | None, scale: NoiseScale) -> str:

@@ -19,6 +19,7 @@ from scipy.stats import binom
 from scipy.stats import t as student
 
 from .._types import Array
+from ..problem.events import middle
 
 CONFIDENCE = 0.95
 
@@ -75,13 +76,6 @@ def interval_rank(n: int, confidence: float = CONFIDENCE) -> int:
 def _coverage(ranks: Any, n: int) -> Any:
     """Probability that the median lies between the values of a rank from either end; it falls with the rank."""
     return 1 - 2 * binom.cdf(ranks - 1, n, 0.5)
-
-
-def middle(values: ArrayLike) -> float:
-    """Median that counts inf as later than every time (the mean of 1 and inf is inf)."""
-    ordered = np.sort(np.asarray(values, dtype=float).ravel())
-    low, high = ordered[(ordered.size - 1) // 2], ordered[ordered.size // 2]
-    return float(low) if low == high else float(0.5 * (low + high))
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,15 @@ from .style import power_text
 
 def run_facts(run: Run, prefix: str = "run") -> dict[str, Array]:
     """Facts of a run, each an array () under ``{prefix}_`` and its name."""
+    noise = {f"{prefix}_label_noise": np.array(run.label_noise)} if run.label_noise else {}
     return {f"{prefix}_sampler": np.array(run.sampler.name), f"{prefix}_step_size": np.array(run.step_size.initial),
-            f"{prefix}_batch": np.array(run.batch), f"{prefix}_seeds": np.array(run.seeds)} | problem_facts(
+            f"{prefix}_batch": np.array(run.batch), f"{prefix}_seeds": np.array(run.seeds)} | noise | problem_facts(
         run.problem, prefix)  # fmt: skip
 
 
 def problem_facts(problem: Problem, prefix: str) -> dict[str, Array]:
     """Facts of a problem, likewise."""
-    values = {"activation": problem.activation.name, "P": problem.P, "d": problem.d, "m": problem.m}
+    values = {"activation": problem.activation.label, "P": problem.P, "d": problem.d, "m": problem.m}
     return {f"{prefix}_{name}": np.array(value) for name, value in values.items()}
 
 
@@ -39,7 +40,7 @@ def quiet_facts(experiment: Experiment, prefix: str = "run") -> dict[str, Array]
 
 
 def run_text(data: dict[str, Array], prefix: str = "run", **changed: str) -> str:
-    """``SGD (leap), $h_4$, $P=8$, …``: what is known of sampler, σ, P, d, m, η, B and seeds.
+    """``SGD (leap), $h_4$, $P=8$, …``: what is known of sampler, σ, P, d, m, η, B, noise and seeds.
 
     η_P is the step size up to which drift beats noise for every direction (``theory.critical_step_size``).  ``changed``
     are texts that stand for a fact, ``""`` leaves it out.
@@ -49,11 +50,14 @@ def run_text(data: dict[str, Array], prefix: str = "run", **changed: str) -> str
     return ", ".join(part for part in parts if part)
 
 
-def activation_text(name: str) -> str:
+def activation_text(label: str) -> str:
     """An activation as mathtext: ``h4 + h6/2`` as $h_4 + h_6/2$; what is more than Hermite polynomials as it is."""
+    name, *high_pass = re.split("(?= from degree )", label)
     if re.fullmatch(r"[h\d+\-*/. ]+", name):
-        return "$" + re.sub(r"h(\d+)", r"h_{\1}", name).replace("*", "") + "$"
-    return name.replace("$", "")
+        name = "$" + re.sub(r"h(\d+)", r"h_{\1}", name).replace("*", "") + "$"
+    else:
+        name = name.replace("$", "")
+    return "".join([name, *high_pass])
 
 
 def count_text(value: int) -> str:
@@ -80,5 +84,6 @@ _NAMES: dict[str, Any] = {
     "step_size": lambda eta: rf"$\eta={power_text(eta)}$",
     "share": lambda share: rf"$\eta={power_text(share)}\,\eta_P$",
     "batch": lambda size: "" if size == 1 else f"$B={int(size)}$",
+    "label_noise": lambda tau: f"label noise {tau:g}",
     "seeds": lambda count: "1 seed" if count == 1 else f"{int(count)} seeds",
 }

@@ -201,6 +201,12 @@ def _points(times: Array, marker: str, color: str) -> dict[str, Any]:
 
 def _staircases(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
     start, end = data["window"]
+    handles = [
+        Line2D([], [], color="0.2", label="gradient flow"),
+        Line2D([], [], label="SGD", **_points(np.zeros(0), "o", "0.2")),
+    ]
+    if ((start < data["closed_form"]) & (data["closed_form"] < end)).any():
+        handles.append(Line2D([], [], color="0.2", label="closed form of ½", **CLOSED))
     for i in range(len(data["direction"])):
         look, closed = series(i), data["closed_form"][i]
         axis.plot(
@@ -218,11 +224,8 @@ def _staircases(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
     axis.set_ylabel(r"strength $\sum_k n_k r_{kp}^2\,/\,a_p$")
     axis.tick_params(labelbottom=False)
     axis.set_title("first seed: directions $p$ one after another", loc="left", pad=points(15))
-    flow = Line2D([], [], color="0.2", label="gradient flow")
-    sgd = Line2D([], [], label="SGD", **_points(np.zeros(0), "o", "0.2"))
-    closed_form = Line2D([], [], color="0.2", label="closed form of ½", **CLOSED)
     axis.legend(
-        handles=[flow, sgd, closed_form], loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1,
+        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1,
         handlelength=1.5, columnspacing=1.0, borderpad=0.1,
     )  # fmt: skip
 
@@ -267,7 +270,8 @@ def _times(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
         handles.append(Line2D([], [], label=f"$p={p}$, $a_p={data['a'][i]:.2f}$", **look))
     events = [
         Line2D([], [], linestyle="none", marker="o", color="0.3", markerfacecolor=face, label=event)
-        for event, face in (("alignment", "0.3"), ("recovery", "white"))
+        for event, face, times in zip(EVENTS, ("0.3", "white"), data["predicted"], strict=True)
+        if not np.isnan(times).all()
     ]
     axis.set_xscale("log")
     axis.set_yscale("log")
@@ -290,7 +294,8 @@ def _times(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
         return
     below = np.log(t_end / low) / np.log(high / low)  # the end of the run: what was not reached is above
     axis.add_artist(axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, below), **setting))
-    axis.legend(handles=events, loc="lower right", **setting)
+    if events:
+        axis.legend(handles=events, loc="lower right", **setting)
 
 
 def _percent(middle: float, low: float, high: float) -> str:
@@ -331,8 +336,9 @@ def _passages(axis: Axes, data: dict[str, Array]) -> None:
     handles: list[Any] = [
         Patch(color=LAW, alpha=0.5, linewidth=0, label=f"law of SGD, {data['law_start']} start, 5–95 %"),
         Patch(color=LAW, linewidth=0, label="its quartiles"),
-        Line2D([], [], color="black", linewidth=points(1), label="its median"),
     ]
+    if (data["law_quantiles"][2] < high).any():
+        handles.append(Line2D([], [], color="black", linewidth=points(1), label="its median"))
     for event, face in (("SGD, alignment", "0.3"), ("SGD, recovery", "white")):
         handles.append(Line2D([], [], linestyle="none", marker="o", color="0.3", markerfacecolor=face, label=event))
     axis.legend(handles=handles, loc="lower right", handlelength=1.2)

@@ -82,13 +82,14 @@ def _(result: Flow, width: str) -> Figure:
 def _(result: Prediction, width: str) -> Figure:
     figure = _drawn(result.flow, width)
     axis, (start, end) = figure.axes[0], figure.axes[0].get_xlim()
-    for i, p in enumerate(shown_directions(result.problem.a)):
-        time = result.alignment["closed_form"][p]
-        if start < time < end:
-            axis.plot(time, 1.13, marker="v", color=series(i)["color"], clip_on=False, linestyle="none")
-    mark = Line2D([], [], color="0.2", marker="v", linestyle="none", label="alignment, closed form")
-    axis.set_ylim(top=1.4)
-    axis.legend(handles=[mark], loc="upper left", handlelength=1.0, borderaxespad=0.1)
+    times = result.alignment["closed_form"][shown_directions(result.problem.a)]
+    drawn = (start < times) & (times < end)
+    for i in np.flatnonzero(drawn):
+        axis.plot(times[i], 1.13, marker="v", color=series(int(i))["color"], clip_on=False, linestyle="none")
+    if drawn.any():
+        mark = Line2D([], [], color="0.2", marker="v", linestyle="none", label="alignment, closed form")
+        axis.set_ylim(top=1.4)
+        axis.legend(handles=[mark], loc="upper left", handlelength=1.0, borderaxespad=0.1)
     return figure
 
 

@@ -70,6 +70,11 @@ class Activation:
     def __repr__(self) -> str:
         return f"Activation({self.name!r}, cut={self.cut})" if self.cut else f"Activation({self.name!r})"
 
+    @property
+    def label(self) -> str:
+        """What a reader is told: ``name``, with a high-pass as ``cos(x) from degree 4``."""
+        return f"{self.name} from degree {self.cut}" if self.cut else self.name
+
     def __getstate__(self) -> dict[str, Any]:
         """What pickling keeps: everything but the compiled functions, which are made again on use."""
         return {key: value for key, value in self.__dict__.items() if key != "_numeric"}

@@ -10,6 +10,7 @@ With both sides of the comparison asking here, a measured and a predicted time a
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._types import Array
 
@@ -21,6 +22,13 @@ RECOVERED = 0.5  # the share of a_p of recovery
 def strengths(n: Array, overlaps: Array) -> Array:
     """Learned strengths ``Σ_k n_k r_kp²``, shape (…, P), from squared norms (…, m) and overlaps (…, m, P)."""
     return np.einsum("...k,...kp->...p", n, overlaps**2)
+
+
+def middle(values: ArrayLike) -> float:
+    """Median that counts inf as later than every time (the mean of 1 and inf is inf)."""
+    ordered = np.sort(np.asarray(values, dtype=float).ravel())
+    low, high = ordered[(ordered.size - 1) // 2], ordered[ordered.size // 2]
+    return float(low) if low == high else float(0.5 * (low + high))
 
 
 def excess(a: Array, n: Array, overlaps: Array) -> Array:

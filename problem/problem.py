@@ -78,9 +78,9 @@ class Problem:
             raise ValueError(f"`d` must be at least P = {self.P}, but is {self.d}")
         sigma = self.activation
         if sigma.second_moment > 0 and sigma.information_exponent is None and sigma.irregularity is not None:
-            raise ValueError(f"the activation {sigma.name!r} cannot be trained: {sigma.irregularity}")
+            raise ValueError(f"the activation {sigma.label!r} cannot be trained: {sigma.irregularity}")
         if sigma.second_moment <= 0 or sigma.information_exponent is None:
-            raise ValueError(f"the activation {sigma.name!r} has no Hermite component of degree ≥ 1 to learn")
+            raise ValueError(f"the activation {sigma.label!r} has no Hermite component of degree ≥ 1 to learn")
         mean = sigma.coefficients[0]
         if abs(mean) > ZERO * np.sqrt(sigma.second_moment):
             raise ValueError(
@@ -88,7 +88,7 @@ class Problem:
                 "centre it: remove degree 0 by a high-pass of 1, Activation(…).high_pass(1)"
             )
         if sigma.irregularity is not None:
-            raise ValueError(f"the activation {sigma.name!r} cannot be trained: {sigma.irregularity}")
+            raise ValueError(f"the activation {sigma.label!r} cannot be trained: {sigma.irregularity}")
 
     @property
     def P(self) -> int:

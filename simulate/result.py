@@ -11,7 +11,7 @@ from scipy.integrate import cumulative_trapezoid
 
 from .._types import Array
 from ..problem.divergence import RISK, divergence_rates
-from ..problem.events import strengths
+from ..problem.events import middle, strengths
 from ..problem.problem import Problem
 from ..problem.tables import Columns, Tabulated, checked_kind, crossed, numbered
 from .dataset import dataset
@@ -228,15 +228,19 @@ class Simulation(Tabulated):
         ended = f"{int(self.diverged.sum())} of {self.seeds} diverged (later than every time)"
         finite = self.loss[~self.diverged, -1]
         final = f"{np.median(finite):.4g}" if finite.size else "—"
-        sampler = self.run.sampler
+        if 0 < finite.size < self.seeds:
+            final = f"of the {finite.size} others {final}"
+        sampler, noise = self.run.sampler, self.run.label_noise
         engine = sampler.engine if sampler.device is None else f"{sampler.engine} on {sampler.device}"
+        engine += f" ({self.run.engine_reason})" if self.run.engine_reason else ""
         alignment, recovery = self.first_passages("alignment"), self.first_passages("recovery")
         reached = np.isfinite(recovery).sum(axis=0)
         lines = [
-            f"online SGD, {self.problem.activation.name}: d = {self.problem.d}, P = {self.problem.P}, "
+            f"online SGD, {self.problem.activation.label}: d = {self.problem.d}, P = {self.problem.P}, "
             f"m = {self.problem.m}, {self.seeds} seeds",
             f"  {self.run.samples:.3g} samples a seed, step size {self.step_size:g}, batch {self.run.batch}, "
-            f"flow time {self.t_end:.6g}",
+            + (f"label noise {noise:g}, " if noise else "")
+            + f"flow time {self.t_end:.6g}",
             f"  method {self.run.sampler.name} ({self.run.reason})",
             f"  engine {engine}, {sampler.dtype}: {self.samples_per_second:.3g} samples/s, {self.wall_time:.1f} s",
             f"  {ended}; median final loss {final}",
@@ -244,7 +248,7 @@ class Simulation(Tabulated):
         lines += [f"  seed {i}: {item}" for i, item in enumerate(self.divergence) if item is not None]
         lines.append(f"  {'p':>4} {'a_p':>8} {'median alignment':>17} {'median recovery':>16} {'recovered in':>13}")
         for p in range(self.problem.P):
-            align, recover = (_median(table[:, p]) for table in (alignment, recovery))
+            align, recover = (_time_text(middle(table[:, p])) for table in (alignment, recovery))
             lines.append(
                 f"  {p + 1:>4} {self.problem.a[p]:>8.4f} {align:>17} {recover:>16} {f'{reached[p]}/{self.seeds}':>13}"
             )
@@ -264,7 +268,5 @@ class Simulation(Tabulated):
         return "\n".join(lines)
 
 
-def _median(times: Array) -> str:
-    """Median over seeds with unreached ones later than every time."""
-    value = np.quantile(times, 0.5, method="inverted_cdf")
+def _time_text(value: float) -> str:
     return f"{value:.4g}" if np.isfinite(value) else "—"

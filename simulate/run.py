@@ -22,7 +22,8 @@ from ..problem.population_loss import pairs_refusal
 from ..problem.problem import Problem
 from ..problem.schedule import Schedule, StepSize, as_schedule
 from ..problem.seeds import DATA, DIRECTIONS, seed_stream
-from .samplers import AnySampler, Sampler, settled
+from .samplers import AnySampler, Direct, Sampler, settled
+from .samplers.direct import uncompiled
 from .samplers.stack import Stack
 from .stops import SPACINGS, Steps, record_steps
 
@@ -142,6 +143,12 @@ class Run:
     def steps(self) -> int:
         """Steps a seed."""
         return self.samples // self.batch
+
+    @property
+    def engine_reason(self) -> str:
+        """What keeps a direct run on NumPy from being compiled; empty where nothing does, and for other runs."""
+        on_numpy = isinstance(self.sampler, Direct) and self.sampler.engine == "numpy"
+        return uncompiled(self.problem, self.batch) if on_numpy else ""
 
     def recorded(self) -> Steps:
         """Steps at which records are taken."""

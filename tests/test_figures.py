@@ -302,6 +302,25 @@ def test_bands_of_the_law_of_sgd_lie_behind_those_of_the_runs(noisy: Comparison)
     assert noisy.agreement.verdict in axis.get_title(loc="left")
     legend = axis.get_legend()
     assert legend is not None and f"{law.start} start, 5–95 %" in legend.get_texts()[0].get_text()
+    assert "its median" in legend_texts(axis)
+
+
+def test_legends_hold_what_is_drawn(small_comparison: Comparison) -> None:
+    data, steps = data_of(small_comparison), ["gradient flow", "SGD"]
+    both = panels(picture.draw(data))
+    assert legend_texts(both["steps"]) == [*steps, "closed form of ½"]
+    assert {"alignment", "recovery"} < set(legend_texts(both["times"]))
+    data["closed_form"], data["predicted"][1] = np.full(2, np.inf), np.nan
+    less = panels(picture.draw(data))
+    assert legend_texts(less["steps"]) == steps
+    assert "alignment" in legend_texts(less["times"]) and "recovery" not in legend_texts(less["times"])
+
+
+def test_a_median_of_the_law_beyond_the_panel_is_in_no_legend(noisy: Comparison) -> None:
+    data = data_of(noisy)
+    data["law_quantiles"][2:] = np.inf
+    texts = legend_texts(panels(picture.draw(data))["times"])
+    assert "its quartiles" in texts and "its median" not in texts
 
 
 def test_without_the_law_in_the_verdict_there_are_no_bands_of_it(

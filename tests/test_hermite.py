@@ -435,6 +435,11 @@ class TestResult:
         assert "Parseval gap beyond k = 20" in card
         assert max(map(len, card.splitlines())) <= 100
 
+    def test_eulers_number_is_written_as_a_function(self) -> None:
+        found = expansion("exp(sqrt(2)*x)", 0, 1)
+        assert found.as_dict()["coefficients"][1]["exact"] == "sqrt(2)*exp(1)"
+        assert "1  sqrt(2)*exp(1) " in str(found)
+
     def test_card_of_a_numerical_one(self) -> None:
         card = str(expansion("gelu(x)", 0, 1))
         assert "numerical" in card and "exactly 0" not in card and "parity none" in card

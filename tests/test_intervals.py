@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from emergence.compare import check_step, fit_exponent, median_estimate, verdicts
-from emergence.compare.statistics import CONFIDENCE, middle
+from emergence.compare.statistics import CONFIDENCE
 from emergence.compare.texts import estimate_text, interval_text, number_text
 from emergence.compare.verdicts import judgement
 from emergence.problem import Activation, Problem, Teacher
+from emergence.problem.events import middle
 from emergence.simulate import Direct, Simulation, sgd
 from emergence.theory.random_init import _interval
 

@@ -29,10 +29,13 @@ from emergence import (
     save,
     transition_law,
 )
+from emergence.cli.report import page
+from emergence.figures.captions import run_facts, run_text
+from emergence.figures.overlay import data_of
 from emergence.figures.style import WIDTHS
 from emergence.problem.cards import Card
 from emergence.problem.tables import Tabulated
-from emergence.theory.finite_size_law import law_of_starts
+from emergence.theory.finite_size_law import finite_law, law_of_starts
 
 PROBLEM = Problem(Activation("h4"), Teacher([0.8, 0.6, 0.0]), d=9, m=4, init_scale=0.1)
 WITH_DATA = pytest.mark.skipif(
@@ -172,6 +175,34 @@ def test_paths_of_a_simulation_and_of_the_flow(results: dict[str, Any]) -> None:
     marks = [line.get_xdata()[0] for line in first.lines if line.get_marker() == "v"]
     closed = results["prediction"].alignment["closed_form"]
     assert sorted(marks) == sorted(t for t in closed if first.get_xlim()[0] < t < first.get_xlim()[1])
+    assert first.get_legend() is not None
+    alone = results["prediction"].alignment | {"closed_form": np.full(3, np.inf)}
+    assert plot(replace(results["prediction"], alignment=alone)).axes[0].get_legend() is None
+
+
+def test_a_high_pass_and_label_noise_are_said_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    sigma = Activation("h4 + h6/2", 5)
+    assert (sigma.name, sigma.label, Activation("cos(x)").label) == ("h4 + h6/2", "h4 + h6/2 from degree 5", "cos(x)")
+    problem = Problem(sigma, Teacher([1.0]), d=9, m=2)
+    run = Run(problem, 1e-4, 8, batch=2, label_noise=0.5, seeds=2, records=2, sampler=Direct("numpy"))
+    comparison = overlay(problem, execute(run, workers=1))
+    for card in (comparison, comparison.predictions[0], finite_law(problem, draws=2), transition_law(sigma)):
+        assert sigma.label in str(card).splitlines()[0]
+    assert "batch 2, label noise 0.5, flow time" in str(comparison)
+    assert "engine numpy (compiled takes batch 1, not 2), float64" in str(comparison)
+    assert "0 of 2 diverged (later than every time); median final loss 0." in str(comparison)
+    heading = run_text(data_of(comparison))
+    assert "$h_{4} + h_{6}/2$ from degree 5," in heading and "$B=2$, label noise 0.5, 2 seeds" in heading
+    monkeypatch.setattr("emergence.cli.report.inline_svg", lambda figure, name, title, described: title)
+    report = page(comparison, command="", settings={}, csv="", created="2026-01-01T00:00:00+00:00")
+    assert report.count(f"{sigma.label}, d = 9") == 2 and report.count(f"simulation, {sigma.label}: ") == 2
+    quiet = run_facts(Run(PROBLEM, 1e-4, 8, sampler=Direct("numpy")))
+    assert set(quiet) == {
+        f"run_{name}" for name in ("sampler", "step_size", "batch", "seeds", "activation", "P", "d", "m")
+    }
+    assert quiet["run_activation"] == "h4" and "noise" not in str(
+        execute(Run(PROBLEM, 1e-4, 8, sampler=Direct("numpy")), workers=1)
+    )
 
 
 def test_laws_and_curves(results: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import mpmath
 import numpy as np
@@ -116,6 +117,17 @@ def test_what_is_numerical_is_named() -> None:
     assert named["tanh(x)**2"] == ("c", "phi(1)", "phi'(1)", "K")
     assert transition_law(Activation("abs(x)", 4)).formula("alignment").startswith("4.71238898")  # 3π/2
     assert "numerical: K" in str(transition_law(Activation("abs(x)", 4)))
+
+
+def test_a_card_names_the_constants_that_stand_in_it_and_no_symbol_besides() -> None:
+    law = transition_law(Activation("cos(x)", 1))  # c² = 1/(2 e)
+    assert "T_align = -exp(1)*log(s0)/(2*a) to" in law.summary and "numerical: K = 0.0390060\n" in law.summary
+    assert "T_recover - T_align = K/a + log(a/n0)/(" in law.summary
+    assert law.as_dict()["alignment"] == "-exp(1)*log(s0)/(2*a)"
+    assert str(law).startswith("transition law of cos(x) from degree 1: k* = 2")
+    numbers, exact = transition_law(Activation("tanh(x)**2", 3)).summary, transition_law(Activation("h4")).summary
+    assert "constants numerical" in numbers and "constants exact" in exact
+    assert not re.search(r"\b(K|c|phi)\b", numbers + exact)
 
 
 def test_delay_of_two_terms_by_mpmath() -> None:

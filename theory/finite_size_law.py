@@ -129,7 +129,7 @@ class FiniteLaw(Tabulated):
         learned = T[np.isfinite(T)]
         span = f"{learned.min():.4g} to {learned.max():.4g}" if learned.size else "none"
         return (
-            f"finite law of {problem.activation.name}: P = {problem.P}, d = {problem.d}, m = {problem.m}, "
+            f"finite law of {problem.activation.label}: P = {problem.P}, d = {problem.d}, m = {problem.m}, "
             f"{self.draws} draws\n"
             f"  median recovery times {span} for {learned.size} directions\n"
             f"  loss {start:.4g} at the start, {end:.4g} after all time"

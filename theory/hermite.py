@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 from .._types import Array
 from ..problem.activation import Activation
 from ..problem.cards import Card
+from .formula_text import formula_text
 from .gaussian_integrals import ClosedForm, NoClosedForm, closed_form
 from .hermite_numerical import DIGITS, Moments, forbids, numerical_moments, parity_of, real_function
 
@@ -221,11 +222,11 @@ def _zero(k: int) -> Coefficient:
 
 
 def _text(exact: sympy.Expr | None) -> str | None:
-    return None if exact is None else str(exact)
+    return None if exact is None else formula_text(exact)
 
 
 def _shortened(exact: sympy.Expr | None, width: int = 44) -> str:
-    text = "numerical" if exact is None else str(exact)
+    text = "numerical" if exact is None else formula_text(exact)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

@@ -106,7 +106,7 @@ class Prediction(Tabulated):
 
     def __str__(self) -> str:
         lines = [
-            f"prediction for {self.problem.activation.name}: d = {self.problem.d}, P = {self.problem.P}, "
+            f"prediction for {self.problem.activation.label}: d = {self.problem.d}, P = {self.problem.P}, "
             f"m = {self.problem.m} (flow times)",
             f"{'p':>4} {'a_p':>8} {'student':>7} | {'alignment':^32} | {'recovery':^32} | status",
             f"{'':>21} | {'closed form':>11} {'decoupled':>10} {'flow':>9} "

@@ -43,6 +43,7 @@ from ..problem.activation import Activation
 from ..problem.cards import Card
 from ..problem.problem import Problem
 from . import decoupled
+from .formula_text import formula_text
 from .gaussian_integrals import NoClosedForm, closed_form
 
 KINDS = {"alignment": "T_align", "recovery_delay": "T_recover - T_align", "recovery": "T_recover", "step_size": "eta"}
@@ -69,7 +70,7 @@ class Formula:
     @property
     def text(self) -> str:
         """The leading order in numbers, names, ``+ - * / **``, ``log`` and ``sqrt``."""
-        return str(_in_numbers(self.leading, _DOUBLE, _is_elementary))
+        return formula_text(_in_numbers(self.leading, _DOUBLE, _is_elementary))
 
     @cached_property
     def function(self) -> Any:
@@ -138,18 +139,19 @@ class TransitionLaw(Card):
 
     @property
     def summary(self) -> str:
-        """Two lines: the leading order of alignment, and the delay of recovery."""
-        numbers = f"numerical: {', '.join(self.numerical)}" if self.numerical else "constants exact"
+        """Two lines: the leading order of alignment, and the delay of recovery, with K where it alone is numerical."""
+        numbers, later = "constants numerical" if self.numerical else "constants exact", self.recovery_delay.leading
+        if self.numerical == ("K",):
+            numbers, later = f"numerical: K = {_card(self.delay)}", _recovery_delay().subs(_PHI_ONE, self.second_moment)
         return (
             f"law: {KINDS['alignment']} = {_card(self.alignment.leading)} to leading order in s0 = r0**2; {numbers}\n"
-            f"     {KINDS['recovery_delay']} = {_card(self.recovery_delay.leading)} for n0 << a"
+            f"     {KINDS['recovery_delay']} = {_card(later)} for n0 << a"
         )
 
     def __str__(self) -> str:
-        name = self.activation.name + (f", high-pass {self.activation.cut}" if self.activation.cut else "")
-        exact = "left to quadrature" if self.alignment.exact is None else str(self.alignment.exact)
+        exact = "left to quadrature" if self.alignment.exact is None else formula_text(self.alignment.exact)
         return (
-            f"transition law of {name}: k* = {2 * self.order}, c = {_card(self.c)}, "
+            f"transition law of {self.activation.label}: k* = {2 * self.order}, c = {_card(self.c)}, "
             f"phi(1) = {_card(self.second_moment)}, phi'(1) = {_card(self.slope_second_moment)}\n"
             f"{self.summary}\n"
             f"     {KINDS['step_size']} < {_card(self.step_size.leading)} for drift to beat noise\n"
@@ -160,11 +162,11 @@ class TransitionLaw(Card):
         """JSON-ready: every formula as text, with ``_exact`` beside those that have a closed form."""
         constants = {"c": self.c, "phi_1": self.second_moment, "phi_slope_1": self.slope_second_moment, "K": self.delay}
         out: dict[str, Any] = {"information_exponent": 2 * self.order, "constants_exact": self.is_exact}
-        out |= {name: str(value) for name, value in constants.items()} | {"numerical": list(self.numerical)}
+        out |= {name: formula_text(value) for name, value in constants.items()} | {"numerical": list(self.numerical)}
         for kind in KINDS:
             formula = self._of(kind)
-            out[kind] = str(formula.leading)
-            out |= {} if formula.exact is None else {f"{kind}_exact": str(formula.exact)}
+            out[kind] = formula_text(formula.leading)
+            out |= {} if formula.exact is None else {f"{kind}_exact": formula_text(formula.exact)}
         return out
 
     def latex(self) -> str:
@@ -186,7 +188,7 @@ def law_refusal(problem: Problem) -> str | None:
 
 def _refusal(activation: Activation) -> str | None:
     if activation.information_exponent is None:
-        return f"the activation {activation.name!r} has no Hermite component of degree ≥ 1 to learn"
+        return f"the activation {activation.label!r} has no Hermite component of degree ≥ 1 to learn"
     if activation.parity != "even":
         return "the transition law needs an even activation: for others r and −r differ"
     return None
@@ -314,5 +316,7 @@ def _is_elementary(constant: sympy.Expr) -> bool:
 
 def _card(expression: sympy.Expr) -> str:
     """As text, with rounded constants where that would be too long."""
-    text = str(expression)
-    return text if len(text) <= _WIDE and "." not in text else str(_in_numbers(expression, _ROUNDED, lambda _: False))
+    text = formula_text(expression)
+    if len(text) <= _WIDE and "." not in text:
+        return text
+    return formula_text(_in_numbers(expression, _ROUNDED, lambda _: False))

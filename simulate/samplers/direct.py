@@ -41,6 +41,13 @@ def checked_engine(engine: str) -> None:
         raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, but is {engine!r}")
 
 
+def uncompiled(problem: Problem, batch: int) -> str:
+    """Why the compiled engine cannot run this; empty where it can."""
+    if problem.activation.overflows:
+        return f"compiled {OVERFLOWS}"
+    return "" if batch == 1 else f"compiled takes batch 1, not {batch}"
+
+
 @dataclass(frozen=True)
 class Direct:
     """The literal algorithm, O(m d) a sample.
@@ -107,7 +114,7 @@ class Direct:
         if self.engine == "compiled" and batch != 1:
             raise ValueError(f"the compiled direct engine takes batch 1, but `batch` is {batch}; use engine numpy")
         if self.engine == "auto":
-            compiled = numba_available() and batch == 1 and not problem.activation.overflows
+            compiled = numba_available() and not uncompiled(problem, batch)
             return replace(self, engine="compiled" if compiled else "numpy")
         return self
 
