@@ -159,13 +159,12 @@ def dimension_time(law: FiniteLaw, dimensions: Iterable[int], *, direction: int 
     """Median flow time of one direction's ``alignment`` or ``recovery`` against the input dimension."""
     if event not in ("alignment", "recovery"):
         raise ValueError(f'`event` must be "alignment" or "recovery", but is {event!r}')
-    return _against_dimension("dimension_time", law, dimensions, direction, lambda other: getattr(other, event))
+    return _against_dimension("dimension_time", law, dimensions, direction, lambda other: getattr(other, event))[0]
 
 
 def dimension_samples(law: FiniteLaw, dimensions: Iterable[int], *, direction: int = 0) -> Curve:
     """Median samples to recovery of one direction at its own largest step size, against the input dimension."""
-    curve = _against_dimension("dimension_samples", law, dimensions, direction, _samples)
-    others = [_again(law, d=int(d)) for d in curve.x]
+    curve, others = _against_dimension("dimension_samples", law, dimensions, direction, _samples)
     shares = [_quantile(_thresholds(other)[:, direction], 0.5) / ceiling(other.problem) for other in others]
     return _noted(curve, np.array(shares))
 
@@ -185,12 +184,14 @@ def _noted(curve: Curve, shares: Array) -> Curve:
 
 def _against_dimension(
     resource: str, law: FiniteLaw, dimensions: Iterable[int], direction: int, quantity: Callable[[FiniteLaw], Array]
-) -> Curve:
+) -> tuple[Curve, list[FiniteLaw]]:
+    """The curve, and the law at each dimension."""
     if nonnegative_integer("direction", direction) >= law.problem.P:
         raise ValueError(f"`direction` must be below P = {law.problem.P}, but is {direction}")
     x = [positive_integer("dimensions", d) for d in dimensions]
-    values = np.stack([quantity(_again(law, d=d))[:, direction] for d in x], axis=1)
-    return replace(_curve(resource, axis("dimensions", x), values, law), value=_quantile(values, 0.5))
+    laws = [_again(law, d=d) for d in x]
+    values = np.stack([quantity(other)[:, direction] for other in laws], axis=1)
+    return replace(_curve(resource, axis("dimensions", x), values, law), value=_quantile(values, 0.5)), laws
 
 
 def _frontier(
