@@ -158,7 +158,7 @@ def law(flags: dict[str, Any]) -> int:
     place, _ = results_of(flags, values, directions)
     document = {"problem": problem.as_dict(), **curve.as_dict()}
     middle = "median" if flags["resource"] in DIMENSION else "mean"
-    lines = [str(curve), f"{'x':>12} {middle:>12}   {levels[0]:.0%} … {levels[-1]:.0%} of starts"] + [
+    lines = [str(curve), f"{'x':>12} {middle:>12}   {levels[0]:.0%} … {levels[-1]:.0%} of draws"] + [
         f"{x:>12.4g} {value:>12.4g}   {band[0]:.4g} … {band[-1]:.4g}"
         for x, value, band in list(zip(curve.x, curve.value, curve.bands.T, strict=True))[:: max(1, curve.x.size // 20)]
     ]
