@@ -25,10 +25,10 @@ def visible_texts(figure: Figure) -> list[tuple[Text, Bbox]]:
     return [(text, Text.get_window_extent(text)) for text in found]
 
 
-def assert_readable(figure: Figure, *, slack: float = 0.0, crowded: Collection[Text] = ()) -> None:
+def assert_readable(figure: Figure, *, slack: float = 0.0, crowded: Collection[Text] = ()) -> list[tuple[Text, Bbox]]:
     """No text is clipped by the page, but for ``slack`` pixels; none lies on another or on data but ``crowded`` ones.
 
-    Data are lines and markers; bands are there to be written on.
+    Data are lines and markers; bands are there to be written on.  Returns every text that is drawn, with its place.
     """
     texts, page = visible_texts(figure), figure.bbox.padded(slack)
     for text, box in texts:
@@ -48,6 +48,7 @@ def assert_readable(figure: Figure, *, slack: float = 0.0, crowded: Collection[T
                 seen = Bbox.intersection(box.padded(margin), axis.bbox) if line.get_clip_on() else box.padded(margin)
                 if seen is not None and line.get_visible() and len(path.vertices):
                     assert not _touches(line, path, seen), f"{text.get_text()!r} lies on {line.get_label()!r}"
+    return texts
 
 
 def _touches(line: Line2D, path: Path, box: Bbox) -> bool:

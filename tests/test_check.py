@@ -83,16 +83,13 @@ def assert_errors_are_found(report: Report, out: Path, monkeypatch: pytest.Monke
     return len(able)
 
 
-@pytest.mark.parametrize(
-    "methods", [("finite_law", "leap"), pytest.param(("flow",), marks=pytest.mark.slow)], ids=" and ".join
-)
-def test_the_quick_suite_upholds_its_claims_and_finds_errors(
-    methods: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick = [claim for claim in read_claims() if claim.quick and claim.experiment.method in methods]
+def test_quick_claims_are_upheld_and_find_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of each quantity; flows take longest."""
+    found = [claim for claim in read_claims() if claim.quick and claim.experiment.method != "flow"]
+    quick = list({claim.experiment.quantity: claim for claim in reversed(found)}.values())
     report = check(quick, out=tmp_path)
     assert report.exit_code == 0 and {v.verdict for v in report.verdicts} == {"upheld"}, str(report)
-    assert assert_errors_are_found(report, tmp_path, monkeypatch) == len(quick)  # every quick claim is that sharp
+    assert assert_errors_are_found(report, tmp_path, monkeypatch) == len(quick) >= 4  # every quick claim is that sharp
 
 
 @pytest.mark.slow

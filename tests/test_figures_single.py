@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from figure_texts import assert_readable, visible_texts
+from figure_texts import assert_readable
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -47,8 +47,7 @@ def test_size_and_room_for_text(name: str, width: str) -> None:
     figure = drawn(name, width)
     assert figure.get_figwidth() == WIDTHS[width]
     assert "SGD (leap)" in figure.get_suptitle() and "seed" in figure.get_suptitle()
-    assert len(visible_texts(figure)) > 12
-    assert_readable(figure, slack=1)  # pixel: hinting at the edge of the page
+    assert len(assert_readable(figure, slack=1)) > 12  # pixel: hinting at the edge of the page
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from figure_texts import assert_readable, visible_texts
+from figure_texts import assert_readable
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -135,10 +135,9 @@ def test_size_scales_labels_and_room(name: str, width: str) -> None:
     scales = {"emergence": ["linear", "log"], "transition_times": ["log", *["linear"] * 3]}[name]
     assert sorted(axis.get_yscale() for axis in figure.axes) == sorted(scales)
     assert any("flow time" in axis.get_xlabel() for axis in figure.axes)
-    texts = visible_texts(figure)
+    texts = assert_readable(figure)
     size = 8 * (SLIDE if width == "slide" else 1)
     assert {text.get_fontsize() for text, _ in texts} <= {size, 7 / 8 * size}, "text, and that of legends"
-    assert_readable(figure)
 
 
 def test_emergence_draws_every_direction_of_its_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import tempfile
 from collections import Counter
@@ -55,3 +56,9 @@ def test_the_fuzzer_sees_what_is_wrong(
     monkeypatch.setattr("emergence.cli.commands.hermite", space["hermite"])
     with pytest.raises(Wrong, match=fault.replace("[", r"\[")):
         fed(["hermite", "h4"], tmp_path, seconds=0.01 if "sleep" in program else 20)
+
+
+def test_the_fuzzer_sees_a_refusal_that_took_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("fuzzing.time.process_time", itertools.count(0.0, 21.0).__next__)
+    with pytest.raises(Wrong, match=r"refused after 21\.0 s"):
+        fed(["hermite", "x +"], tmp_path)
