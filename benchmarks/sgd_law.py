@@ -8,6 +8,9 @@ of the law's starts align within the run; its standard error is over resampled r
 the directions that half of the law's starts align, and of all runs, that lie inside the predicted 5–95 % band; what is
 later than the run is inside where the band is not over by then.  Its standard error is over runs, whose directions are
 not independent.  The length of the runs is a number of samples, not taken from the law.
+
+Loss: mean over the runs, over the law's, when so many directions are learned by the runs' mean, ± standard error; and
+the exponent of a straight line between one and half of the directions learned, beside the law's in the same window.
 """
 
 from __future__ import annotations
@@ -21,11 +24,13 @@ for library in ("OPENBLAS", "OMP", "MKL"):
 
 import numpy as np
 
-from emergence import Activation, Leap, Problem, Reduced, Teacher, sgd, sgd_law
+from emergence import Activation, Leap, Problem, Reduced, SgdLaw, Simulation, Teacher, sgd, sgd_law
+from emergence.compare import fit_exponent
+from emergence.compare.step_sweep import learned
 from emergence.theory.gradient_noise import ceiling
 
 SAMPLERS = {"reduced": Reduced(), "leap": Leap()}
-RESAMPLES = 400
+RESAMPLES, RECORDS = 400, 200
 
 
 def centre(times: np.ndarray, expected: np.ndarray) -> float:
@@ -35,8 +40,33 @@ def centre(times: np.ndarray, expected: np.ndarray) -> float:
     return float(np.mean(np.log(medians[both] / expected[both])))
 
 
+def losses(run: Simulation, law: SgdLaw, lived: np.ndarray) -> str:
+    """The lines about the loss; none where half of the directions are not learned."""
+    times, half = np.geomspace(run.times[1], run.times[-1], RECORDS), run.problem.P // 2
+    if half < 2:
+        return ""
+    rows = np.array(
+        [np.exp(np.interp(np.log(times), np.log(run.times[1:]), np.log(row[1:]))) for row in run.loss[lived]]
+    )
+    mean, expected = rows.mean(axis=0), law.loss_at(times)
+    try:
+        window = learned(run.problem, times, mean, 1, half)
+    except ValueError:
+        return ""
+    ratios = []
+    for q in 2 ** np.arange(int(np.log2(half)) + 1):
+        at = np.searchsorted(times, learned(run.problem, times, mean, 1, int(q))[1])
+        error = rows[:, at].std(ddof=1) / np.sqrt(len(rows))
+        ratios.append(f"{mean[at] / expected[at]:.3f} ± {error / expected[at]:.3f} (q = {q})")
+    ours, other = (fit_exponent(times, table, tail="none", window=window) for table in (rows, expected[None]))
+    return (
+        f"  loss over the law's: {', '.join(ratios)}\n"
+        f"  exponent {ours.exponent:.3f} ± {ours.standard_error:.3f}, law {other.exponent:.3f}\n"
+    )
+
+
 def main() -> None:
-    """Run one problem and print its line."""
+    """Run one problem and print what is found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--activation", default="h4")
     parser.add_argument("--high-pass", type=int, default=0)
@@ -58,7 +88,7 @@ def main() -> None:
     began = time.process_time()
     run = sgd(
         problem, eta, int(flags.samples) // flags.batch * flags.batch, batch=flags.batch, label_noise=flags.label_noise,
-        seeds=flags.runs, seed=flags.seed, sampler=SAMPLERS[flags.method], records=2,
+        seeds=flags.runs, seed=flags.seed, sampler=SAMPLERS[flags.method], records=RECORDS,
     )  # fmt: skip
     took = time.process_time() - began
     law = sgd_law(problem, eta, batch=flags.batch, label_noise=flags.label_noise, t_max=run.t_end)
@@ -78,6 +108,7 @@ def main() -> None:
         f"aligned in the runs {np.isfinite(times).mean():.3f}, by the law {np.isfinite(law.alignment).mean():.3f}\n"
         f"  ratio of medians {ratio:.3f} ± {ratio * np.std(draws):.3f}, coverage {inside.mean():.3f} ± "
         f"{inside.mean(axis=1).std(ddof=1) / np.sqrt(len(times)):.3f}\n"
+        f"{losses(run, law, lived)}"
         f"  diverged {int((~lived).sum())}, expected {flags.runs * (1 - law.survival[-1]):.2g}; "
         f"{took:.0f} s of processor time"
     )
