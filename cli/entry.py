@@ -151,7 +151,7 @@ def build_parser() -> argparse.ArgumentParser:
     sweep.add_argument("--workers", type=integer, metavar="N", help="processes here (default one per core)")
     sweep.add_argument("--dask", metavar="ADDRESS", help="workers of the Dask scheduler at this address instead")
 
-    figures = commands.add_parser("figures", help="the paper's figures, computed once and drawn at any width")
+    figures = commands.add_parser("figures", help="the figures of the gallery, computed once and drawn at any width")
     figures.add_argument("names", nargs="*", metavar="NAME", help="which ones (--list shows them)")
     figures.add_argument("--all", action="store_true", help="all of them")
     figures.add_argument("--list", action="store_true", help="list the figures with their run times")
