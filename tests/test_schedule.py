@@ -85,6 +85,19 @@ def test_bad_callables(bad) -> None:  # type: ignore[no-untyped-def]
         as_schedule(bad)
 
 
+@pytest.mark.parametrize("step", [2.9, "7", True, math.inf, math.nan, None, 1j, 2**1030], ids=lambda s: str(s)[:5])
+def test_steps_of_pieces_are_whole_numbers(step) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="steps are whole numbers, but one is"):
+        Piecewise([(0, 1e-5), (step, 1e-6)])
+    assert Piecewise([(0.0, 1e-5), (1e6, 1e-6), (np.int64(10**7), 1e-7)]).pieces[1:] == ((10**6, 1e-6), (10**7, 1e-7))
+
+
+@pytest.mark.parametrize("pieces", [[1, 2], [(0, 1e-5, 3)], 7, "0:1", [None]])
+def test_pieces_are_pairs(pieces) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="is made of pairs of a step and a step size"):
+        Piecewise(pieces)
+
+
 @pytest.mark.parametrize("name", ["power 1/2", "piecewise", "callable"])
 def test_runs_use_the_rate_of_each_step(name: str) -> None:
     """Engines agree and records carry the flow time; scaled so that nothing explodes."""
