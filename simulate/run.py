@@ -131,6 +131,8 @@ class Run:
         columns = 0 if given is None else np.atleast_1d(given).shape[-1]
         if chosen.whole and columns == problem.P + problem.m != problem.d:
             raise ValueError(f"the direct sampler needs all d = {problem.d} coordinates of the directions")
+        for one in () if given is None else given if given.ndim == 3 else (given,):
+            problem.checked_directions(one)
         values = {
             "problem": problem, "step_size": schedule, "samples": samples, "batch": batch, "label_noise": label_noise,
             "seeds": seeds, "seed": nonnegative_integer("seed", seed), "records": records, "spacing": spacing,
@@ -155,13 +157,7 @@ class Run:
         return record_steps(self.steps, self.records, self.spacing)
 
     def starts(self) -> Array:
-        """Initial unit rows of every seed, (S, m, d); (S, m, min(d, P + m)) coordinates where the sampler takes those.
-
-        Raises
-        ------
-        ValueError
-            Given directions that are of a wrong shape, not finite, or zero.
-        """
+        """Initial unit rows of every seed, (S, m, d), or (S, m, min(d, P + m)) coordinates as the sampler takes."""
         problem = self.problem
         if self.directions is None:
             draw = problem.initial_directions if self.sampler.whole else problem.initial_coordinates

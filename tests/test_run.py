@@ -76,6 +76,21 @@ def test_given_directions_are_part_of_the_run() -> None:
     assert one.starts()[0, 0, 0] == 1
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.ones((3, 20)), r"must have shape \(m, d\) = \(4, 20\), but has \(3, 20\)"),
+        (np.stack([np.eye(4, 20), 0 * np.eye(4, 20), np.eye(4, 20)]), "row 0 of `directions` is zero"),
+        (np.where(np.eye(4, 20) > 0, np.inf, 1), "`directions` must be finite"),
+        (np.full((4, 20), "a"), "`directions` must be an array of numbers"),
+        (3.0, r"but has \(\)"),
+    ],
+)
+def test_directions_are_checked_as_the_run_is_made(rows: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(Leap(), directions=rows)
+
+
 def test_a_run_can_be_varied() -> None:
     one = run(Leap())
     finer = dataclasses.replace(one, sampler=Leap().finer(), seed=1)
