@@ -175,12 +175,23 @@ class Custom(Schedule):
         with suppress(Exception):  # of one step: what it does with an array is its own affair
             first = np.asarray(self.function(steps), dtype=float)
         object.__setattr__(self, "one_by_one", first is None or first.shape != steps.shape)
+        self.check(steps)
+
+    def check(self, s: Array) -> Array:
+        """The rates at an array of steps, positive and finite.
+
+        Raises
+        ------
+        ValueError
+            One is not, or is no number.
+        """
         try:
-            first = self.rate(steps)
+            rates = self.rate(s)
         except (TypeError, ValueError):
-            first = np.zeros(0)
-        if first.shape != steps.shape or not (np.isfinite(first) & (first > 0)).all():
+            rates = np.zeros(0)
+        if rates.shape != np.shape(s) or not (np.isfinite(rates) & (rates > 0)).all():
             raise ValueError("a step-size callable must map a step, or an array of steps, to positive numbers")
+        return rates
 
     @property
     def text(self) -> str:
@@ -197,7 +208,7 @@ class Custom(Schedule):
         for i, step in enumerate(np.asarray(s).tolist()):
             while done < step:  # in blocks, to bound memory
                 upto = min(step, done + 1_000_000)
-                value += float(np.sum(self.rate(np.arange(done, upto)) ** power))
+                value += float(np.sum(self.check(np.arange(done, upto)) ** power))
                 done = upto
             out[i] = value
         return out
