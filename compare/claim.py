@@ -156,7 +156,9 @@ def _claim(table: dict[str, Any], name: Any) -> Claim:
     """The claim of one table; errors name it."""
     strange = sorted(set(table) - set(MEASURED) - set(JUDGED))
     if strange:
-        raise ValueError(f"claim {name!r}: unknown key {strange[0]!r}{suggestion(strange[0], (*MEASURED, *JUDGED))}")
+        keys = (*MEASURED, *JUDGED)
+        meant = suggestion(strange[0], keys)
+        raise ValueError(f"claim {name!r}: unknown key {strange[0]!r}{meant} (keys: {', '.join(keys)})")
     missing = [key for key in ("name", "quantity", "formula") if key not in table]
     if missing:
         raise ValueError(f"claim {name!r}: `{missing[0]}` is missing")

@@ -11,9 +11,9 @@
     alignment               flow time to alignment of every direction that has a student
     recovery_delay          flow time from alignment to recovery of the same
 
-Methods: ``finite_law`` (greedy selection and exact single-direction times, no dynamics), ``sgd_law`` (first passages
-under gradient noise, no dynamics), ``flow`` (gradient flow of the population loss), ``leap`` and ``reduced`` (SGD).
-``compare.measurements`` measures them.
+Methods: ``finite_law`` (greedy selection among open directions, single-direction times with drag, no dynamics),
+``sgd_law`` (first passages under gradient noise, no dynamics), ``flow`` (gradient flow of the population loss),
+``leap`` and ``reduced`` (SGD).  ``compare.measurements`` measures them.
 
 The best step size is found, not predicted: runs of one length are made at every step size of a wide list, and each
 half of the seeds is read at the step size that is best for the other half.

@@ -92,7 +92,7 @@ class SeedMean:
 
 def seed_mean(values: Array) -> SeedMean:
     """Mean and t-interval of independent values."""
-    error = float(values.std(ddof=1)) / np.sqrt(values.size)
+    error = float(values.std(ddof=1) / np.sqrt(values.size))
     half = float(student.ppf(0.975, values.size - 1)) * error
     mean = float(values.mean())
     return SeedMean(mean, (mean - half, mean + half))

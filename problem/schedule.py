@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .._types import Array
-from .checks import positive_number
+from .checks import is_real_number, positive_number
 
 LARGEST = 1e280  # step size, and the inverse of the least: sums of 2^63 of them, and numbers of steps, are numbers
 SHORTEST = 1e-6  # horizon, in steps: no rate is then 0
@@ -33,6 +33,12 @@ def _step_size(value: Any) -> float:
     if not 1 / LARGEST <= positive_number("step_size", value) <= LARGEST:
         raise ValueError(f"`step_size` must lie between {1 / LARGEST:g} and {LARGEST:g}, but is {value!r}")
     return float(value)
+
+
+def _step(value: Any) -> int:
+    if not is_real_number(value) or not float(value).is_integer():
+        raise ValueError(f"steps are whole numbers, but one is {value!r}")
+    return int(value)
 
 
 class Schedule(ABC):
@@ -131,8 +137,12 @@ class Piecewise(Schedule):
 
     pieces: tuple[tuple[int, float], ...]
 
-    def __init__(self, pieces: Sequence[tuple[int, float]]) -> None:
-        checked = tuple((int(start), _step_size(eta)) for start, eta in pieces)
+    def __init__(self, pieces: Sequence[tuple[float, float]]) -> None:
+        try:
+            pairs = [(start, eta) for start, eta in pieces]
+        except (TypeError, ValueError):
+            raise ValueError("a piecewise schedule is made of pairs of a step and a step size") from None
+        checked = tuple((_step(start), _step_size(eta)) for start, eta in pairs)
         if not checked or checked[0][0] != 0:
             raise ValueError("a piecewise schedule must start at step 0")
         if any(later <= earlier for (earlier, _), (later, _) in pairwise(checked)):
@@ -165,12 +175,23 @@ class Custom(Schedule):
         with suppress(Exception):  # of one step: what it does with an array is its own affair
             first = np.asarray(self.function(steps), dtype=float)
         object.__setattr__(self, "one_by_one", first is None or first.shape != steps.shape)
+        self.check(steps)
+
+    def check(self, s: Array) -> Array:
+        """The rates at an array of steps, positive and finite.
+
+        Raises
+        ------
+        ValueError
+            One is not, or is no number.
+        """
         try:
-            first = self.rate(steps)
+            rates = self.rate(s)
         except (TypeError, ValueError):
-            first = np.zeros(0)
-        if first.shape != steps.shape or not (np.isfinite(first) & (first > 0)).all():
+            rates = np.zeros(0)
+        if rates.shape != np.shape(s) or not (np.isfinite(rates) & (rates > 0)).all():
             raise ValueError("a step-size callable must map a step, or an array of steps, to positive numbers")
+        return rates
 
     @property
     def text(self) -> str:
@@ -187,7 +208,7 @@ class Custom(Schedule):
         for i, step in enumerate(np.asarray(s).tolist()):
             while done < step:  # in blocks, to bound memory
                 upto = min(step, done + 1_000_000)
-                value += float(np.sum(self.rate(np.arange(done, upto)) ** power))
+                value += float(np.sum(self.check(np.arange(done, upto)) ** power))
                 done = upto
             out[i] = value
         return out
@@ -221,9 +242,7 @@ def parse_schedule(text: str, step_size: float) -> Schedule:
             changes = [part.partition("=") for part in rest.split(",")]
             if not all(equals for _, equals, _ in changes):
                 raise ValueError("write piecewise:STEP=ETA,STEP=ETA,…")
-            if not all(_number(start).is_integer() for start, _, _ in changes):
-                raise ValueError("steps are whole numbers")
-            return Piecewise([(0, step_size), *((int(_number(s)), _number(eta)) for s, _, eta in changes)])
+            return Piecewise([(0, step_size), *((_number(start), _number(eta)) for start, _, eta in changes)])
     except (ValueError, OverflowError) as error:
         raise ValueError(f"cannot read the schedule {text!r}: {error}") from None
     raise ValueError(f"cannot read the schedule {text!r}; write constant, power:HORIZON:POWER or piecewise:STEP=ETA,…")

@@ -20,12 +20,12 @@ from ..problem.checks import nonnegative_integer, nonnegative_number, positive_i
 from ..problem.files import rows_digest
 from ..problem.population_loss import pairs_refusal
 from ..problem.problem import Problem
-from ..problem.schedule import Schedule, StepSize, as_schedule
+from ..problem.schedule import Custom, Schedule, StepSize, as_schedule
 from ..problem.seeds import DATA, DIRECTIONS, seed_stream
 from .samplers import AnySampler, Direct, Sampler, settled
 from .samplers.direct import uncompiled
 from .samplers.stack import Stack
-from .stops import SPACINGS, Steps, record_steps
+from .stops import SPACINGS, Steps, check_steps, record_steps
 
 MAX_SAMPLES = 9 * 10**18  # step counts are 64-bit integers
 MAX_RECORDS = 10**6  # a seed, that of the start with them
@@ -41,7 +41,8 @@ class Run:
     problem
         What is learned, by whom.
     step_size
-        η, a schedule (``problem.schedule``) or a callable of an array of steps; held as a ``Schedule``.
+        η, a schedule (``problem.schedule``) or a callable of an array of steps; held as a ``Schedule``.  A callable
+        is tried at the steps at which a run is looked at, and at all of them when the run is computed.
         Flow time is the sum of step sizes: η · steps.
     samples
         Samples a seed, a multiple of ``batch``: ``samples / batch`` steps on fresh samples.
@@ -125,12 +126,18 @@ class Run:
             raise ValueError("the students and their records do not fit in memory; ask for fewer `records` or `seeds`")
         if not chosen.offloaded and batch * width * (seeds if chosen.stacked else 1) > MAX_NUMBERS:
             raise ValueError(f"a batch of {batch} samples in {problem.d} dimensions does not fit in memory")
+        if isinstance(schedule, Custom):  # the others are positive as they are made
+            steps = samples // batch
+            looks = np.union1d(check_steps(steps), record_steps(steps, records, spacing))
+            schedule.check(np.unique(np.minimum(looks, steps - 1)))
         given = None if directions is None else np.array(directions)
         if given is not None and given.ndim == 3 and len(given) != seeds:
             raise ValueError(f"`directions` holds {len(given)} runs, but `seeds` is {seeds}")
         columns = 0 if given is None else np.atleast_1d(given).shape[-1]
         if chosen.whole and columns == problem.P + problem.m != problem.d:
             raise ValueError(f"the direct sampler needs all d = {problem.d} coordinates of the directions")
+        for one in () if given is None else given if given.ndim == 3 else (given,):
+            problem.checked_directions(one)
         values = {
             "problem": problem, "step_size": schedule, "samples": samples, "batch": batch, "label_noise": label_noise,
             "seeds": seeds, "seed": nonnegative_integer("seed", seed), "records": records, "spacing": spacing,
@@ -155,13 +162,7 @@ class Run:
         return record_steps(self.steps, self.records, self.spacing)
 
     def starts(self) -> Array:
-        """Initial unit rows of every seed, (S, m, d); (S, m, min(d, P + m)) coordinates where the sampler takes those.
-
-        Raises
-        ------
-        ValueError
-            Given directions that are of a wrong shape, not finite, or zero.
-        """
+        """Initial unit rows of every seed, (S, m, d), or (S, m, min(d, P + m)) coordinates as the sampler takes."""
         problem = self.problem
         if self.directions is None:
             draw = problem.initial_directions if self.sampler.whole else problem.initial_coordinates

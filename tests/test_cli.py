@@ -931,6 +931,8 @@ BAD_CLAIMS = [
     ([LOSS, LOSS], "two claims are called 'loss'"),
     ([LOSS + "colour = 3"], "claim 'loss': unknown key 'colour'"),
     ([LOSS + "problem = 3"], "unknown key 'problem'"),
+    ([LOSS + "gamma = 3"], "claim 'loss': unknown key 'gamma' (keys: quantity, method, activation, beta, "),
+    ([LOSS + "seed = 3"], "unknown key 'seed'; did you mean seeds? (keys: "),
     ([LOSS.replace('"loss"', "3")], "`name` must be a text of one line, but is 3"),
     ([LOSS.replace("loss", "a\\u0007")], "`name` must be a text of one line"),
     ([LOSS.replace("flow_time", "floor_time")], "`quantity` must be one of flow_time, "),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from emergence.compare import check_step, fit_exponent, median_estimate, verdicts
-from emergence.compare.statistics import CONFIDENCE
+from emergence.compare.statistics import CONFIDENCE, seed_mean
 from emergence.compare.texts import estimate_text, interval_text, number_text
 from emergence.compare.verdicts import judgement
 from emergence.problem import Activation, Problem, Teacher
@@ -51,6 +51,18 @@ def test_half_widths_are_students(seeds: int, level: float) -> None:
     if level == 0.95:
         low, high = judgement(0.0, 0.3, 1.0, seeds, allowance=1, detects=1).interval
         assert ((high - low) / 2, (high + low) / 2) == (expected, pytest.approx(0.3, abs=1e-12))
+
+
+@pytest.mark.parametrize("seeds", [seeds for seeds, level in STUDENT if level == 0.95])
+def test_a_mean_over_seeds_has_students_interval_in_floats(seeds: int) -> None:
+    values = scattered(seeds)[0]
+    found = seed_mean(values)
+    low, high = found.interval
+    error = values.std(ddof=1) / math.sqrt(seeds)
+    assert ((high - low) / 2 / error, (high + low) / 2) == (
+        pytest.approx(STUDENT[seeds, 0.95], abs=6e-4), pytest.approx(found.mean)  # printed to three digits
+    )  # fmt: skip
+    assert {type(number) for number in (found.mean, low, high)} == {float}
 
 
 def test_a_control_adds_the_scatter_of_its_many_starts() -> None:

@@ -76,6 +76,21 @@ def test_given_directions_are_part_of_the_run() -> None:
     assert one.starts()[0, 0, 0] == 1
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.ones((3, 20)), r"must have shape \(m, d\) = \(4, 20\), but has \(3, 20\)"),
+        (np.stack([np.eye(4, 20), 0 * np.eye(4, 20), np.eye(4, 20)]), "row 0 of `directions` is zero"),
+        (np.where(np.eye(4, 20) > 0, np.inf, 1), "`directions` must be finite"),
+        (np.full((4, 20), "a"), "`directions` must be an array of numbers"),
+        (3.0, r"but has \(\)"),
+    ],
+)
+def test_directions_are_checked_as_the_run_is_made(rows: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(Leap(), directions=rows)
+
+
 def test_a_run_can_be_varied() -> None:
     one = run(Leap())
     finer = dataclasses.replace(one, sampler=Leap().finer(), seed=1)
@@ -203,13 +218,16 @@ def test_a_callable_step_size_works_with_workers_or_says_why_not(monkeypatch: py
 
 
 def test_an_error_in_one_seed_is_raised_and_stops_the_others() -> None:
+    made: list[Run] = []
+
     def bad(s: np.ndarray) -> np.ndarray:
-        if np.max(s) > 300:
+        if made and np.max(s) > 300:
             raise RuntimeError("no such step")
         return np.full(np.shape(s), 1e-4)
 
+    made.append(Run(problem(), bad, 100_000, seeds=2, records=1, sampler=Direct("numpy")))
     with pytest.raises(RuntimeError, match="no such step"):
-        execute(Run(problem(), bad, 100_000, seeds=2, records=1, sampler=Direct("numpy")), workers=1)
+        execute(made[0], workers=1)
 
 
 def test_an_interrupt_is_heard_while_a_sampler_is_being_prepared(monkeypatch: pytest.MonkeyPatch) -> None:

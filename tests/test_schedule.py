@@ -9,7 +9,7 @@ import pytest
 
 from emergence.problem import Activation, Constant, Piecewise, PowerDecay, Problem, Schedule, Teacher, parse_schedule
 from emergence.problem.schedule import as_schedule
-from emergence.simulate import Direct, sgd
+from emergence.simulate import Direct, Leap, Run, sgd
 
 SCHEDULES = {
     "constant": Constant(0.3),
@@ -85,13 +85,52 @@ def test_bad_callables(bad) -> None:  # type: ignore[no-untyped-def]
         as_schedule(bad)
 
 
+PROBLEM = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=8, m=3, init_scale=0.1)
+
+
+@pytest.mark.parametrize(
+    ("bad", "samples"),
+    [
+        (lambda s: 1e-5 * (1 - s / 1000.0), 2000),
+        (lambda s: 1e-5 * (1 - s / 1000.0), 1001),  # 0 at the last step
+        (lambda s: math.sqrt(1000 - s) if s < 1000 else "none", 2000),
+        (lambda s: math.sqrt(1e3 - s), 10**12),
+        (lambda s: np.where(s < 10**15, 1e-9, np.inf), 9 * 10**18),
+        (lambda s: np.full(4, 1e-5), 100),
+    ],
+)
+def test_a_callable_is_tried_along_the_run_before_any_work(bad, samples: int) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="a step-size callable must map"):
+        Run(PROBLEM, bad, samples, sampler=Leap())
+
+
+def test_a_callable_may_end_with_the_run_and_no_step_is_taken_past_a_rate_that_is_none() -> None:
+    ends = lambda s: 1e-5 * (1 - s / 1000.0)  # noqa: E731
+    assert sgd(PROBLEM, ends, 1000, records=2, sampler=Direct("numpy")).times[-1] == pytest.approx(1e-5 * 500.5)
+    hidden = lambda s: np.where(s == 4321, -1e-5, 1e-5)  # noqa: E731  (between two looks)
+    with pytest.raises(ValueError, match="a step-size callable must map"):
+        sgd(PROBLEM, hidden, 5000, records=2, sampler=Direct("numpy"))
+
+
+@pytest.mark.parametrize("step", [2.9, "7", True, math.inf, math.nan, None, 1j, 2**1030], ids=lambda s: str(s)[:5])
+def test_steps_of_pieces_are_whole_numbers(step) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="steps are whole numbers, but one is"):
+        Piecewise([(0, 1e-5), (step, 1e-6)])
+    assert Piecewise([(0.0, 1e-5), (1e6, 1e-6), (np.int64(10**7), 1e-7)]).pieces[1:] == ((10**6, 1e-6), (10**7, 1e-7))
+
+
+@pytest.mark.parametrize("pieces", [[1, 2], [(0, 1e-5, 3)], 7, "0:1", [None]])
+def test_pieces_are_pairs(pieces) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="is made of pairs of a step and a step size"):
+        Piecewise(pieces)
+
+
 @pytest.mark.parametrize("name", ["power 1/2", "piecewise", "callable"])
 def test_runs_use_the_rate_of_each_step(name: str) -> None:
     """Engines agree and records carry the flow time; scaled so that nothing explodes."""
     base = SCHEDULES[name]
     schedule = as_schedule(lambda s: 1e-3 * base.rate(s))
-    problem = Problem(Activation("h4"), Teacher.power_law(2, 1.0), d=8, m=3, init_scale=0.1)
-    out = sgd(problem, schedule, 100, records=100, sampler=Direct("numpy"))
+    out = sgd(PROBLEM, schedule, 100, records=100, sampler=Direct("numpy"))
     np.testing.assert_allclose(out.times, 1e-3 * base.sums(np.arange(101), 1), rtol=1e-11)  # as above
 
 
