@@ -149,7 +149,7 @@ class Comparison(Tabulated):
         if agreement.verdict != "inconclusive":
             return None
         if self.calibration is not None and agreement.against == "sgd":
-            return settling_by_law(self.calibration, self.predictions, agreement.tolerance, run)
+            return settling_by_law(self.calibration, agreement.tolerance, run)
         medians = {event: seed_medians(tested_errors(self.predictions, run, "flow", event)) for event in EVENTS}
         return settling_by_flow(medians, self.predictions, agreement.tolerance, run)
 

@@ -5,8 +5,8 @@
     ceiling     the largest η at which the mean square error stays finite once all is learned
                 (``theory.gradient_noise``)
 
-Noise plays little part where η ≤ min(median η_c/10, ceiling/30): rules of thumb, by which a comparison chooses what
-it is about.  Under a schedule η is that of the first step.
+Noise plays little part where η ≤ min(median η_c/10, ceiling/30 · φ(1)/(φ(1) + τ²)), with label noise τ: rules of thumb,
+by which a comparison chooses what it is about.  Under a schedule η is the largest of the recorded steps.
 """
 
 from __future__ import annotations
@@ -31,19 +31,22 @@ class NoiseScale:
     Attributes
     ----------
     step_size
-        η of the first step.
+        The largest η.
     critical
         Critical step size of each direction, the median over seeds (P,); NaN where no student is expected to learn it.
     typical
         Median over seeds and directions; NaN where nothing is expected to be learned.
     ceiling
         That of the step size, all learned.
+    own
+        Share φ(1)/(φ(1) + τ²) of the teacher in the noise of the start; the rest is that of the labels.
     """
 
     step_size: float
     critical: Array
     typical: float
     ceiling: float
+    own: float
 
     @property
     def over_critical(self) -> Array:
@@ -64,7 +67,7 @@ class NoiseScale:
     @property
     def quiet(self) -> float:
         """Step size up to which noise plays little part; NaN where nothing is expected to be learned."""
-        return min(self.typical / 10, self.ceiling / 30)
+        return min(self.typical / 10, self.own * self.ceiling / 30)
 
     @property
     def noisy(self) -> bool:
@@ -86,12 +89,15 @@ class NoiseScale:
 
 def noise_scale(predictions: Sequence[Prediction], simulation: Simulation) -> NoiseScale:
     """The step size of runs, one prediction each."""
-    problem, batch = simulation.problem, simulation.run.batch
+    problem, run = simulation.problem, simulation.run
     table = np.full((len(predictions), problem.P), np.nan)
     for row, prediction, directions in zip(table, predictions, simulation.directions, strict=True):
         taken = prediction.student >= 0
         r0 = np.abs(directions[prediction.student[taken], np.nonzero(taken)[0]])
-        row[taken] = drift_dominated_step_size(problem, problem.a[taken], r0, batch)
+        row[taken] = drift_dominated_step_size(problem, problem.a[taken], r0, run.batch, run.label_noise)
     known = [column[~np.isnan(column)] for column in (*table.T, table.ravel())]
     *critical, typical = (float(np.median(column)) if column.size else np.nan for column in known)
-    return NoiseScale(simulation.step_size, np.array(critical), typical, batch * ceiling(problem))
+    largest = float(run.step_size.rate(np.array(run.recorded()[:-1])).max())
+    one = problem.activation.second_moment
+    own = one / (one + run.label_noise**2)
+    return NoiseScale(largest, np.array(critical), typical, run.batch * ceiling(problem), own)

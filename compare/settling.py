@@ -41,7 +41,7 @@ from ..problem.schedule import Custom, Schedule
 from ..simulate import Leap, Simulation
 from ..simulate.run import MAX_SAMPLES
 from ..theory.prediction import Prediction
-from .calibration import Calibration, idle_events
+from .calibration import Calibration, idle_events, law_of_runs
 from .statistics import interval_rank
 from .verdicts import FEWEST, calibration_targets
 
@@ -94,12 +94,10 @@ def settling_by_flow(
     return _more_seeds(needed, simulation.seeds, "a median")
 
 
-def settling_by_law(
-    calibration: Calibration, predictions: Sequence[Prediction], tolerance: float, simulation: Simulation
-) -> Settling:
+def settling_by_law(calibration: Calibration, tolerance: float, simulation: Simulation) -> Settling:
     """Of an inconclusive verdict about the law of SGD."""
     if idle_events(calibration, simulation):
-        return _longer(predictions, tolerance, simulation)
+        return _until_the_law_sees(simulation)
     if isinstance(simulation.run.sampler, Leap) and calibration.expected_diverged > RISK:
         until = float(np.interp(RISK, 1 - calibration.law.survival, calibration.law.times))
         return Settling(None, None, None, (
@@ -206,6 +204,28 @@ def _longer(predictions: Sequence[Prediction], tolerance: float, simulation: Sim
             f"at least {seeds} seeds instead of {simulation.seeds}: in too few of these the flow predicts an alignment "
             "and a recovery"
         ))  # fmt: skip
+    more = seeds if seeds > simulation.seeds else None
+    return _runs_to(
+        end, simulation, more, "the flow predicts an alignment and a recovery in every seed that comes to one"
+    )
+
+
+def _until_the_law_sees(simulation: Simulation) -> Settling:
+    """Where neither runs nor law come often enough to an event of any direction."""
+    law = law_of_runs(simulation, None)
+    ends = [float(law.quantiles(event, [0.5])[0].min()) for event in EVENTS]
+    if not np.isfinite(ends).all():
+        return Settling(None, None, None, (
+            f"another step size or another problem: up to flow time {law.t_max:.4g} the law of SGD expects no "
+            "alignment and recovery with probability ½"
+        ))  # fmt: skip
+    return _runs_to(
+        max(ends), simulation, None, "the law of SGD expects an alignment and a recovery with probability ½"
+    )
+
+
+def _runs_to(end: float, simulation: Simulation, seeds: int | None, why: str) -> Settling:
+    """Longer runs; ``seeds`` where it takes more of them, too."""
     samples = _samples_to(end, simulation.run.step_size, simulation.run.batch)
     if isinstance(simulation.run.step_size, Custom):
         amount = ""
@@ -213,10 +233,9 @@ def _longer(predictions: Sequence[Prediction], tolerance: float, simulation: Sim
         amount = ", by another schedule, since these step sizes never add up to it,"
     else:
         amount = f" ({samples:.3g} samples a seed)"
-    more = f", and at least {seeds} seeds instead of {simulation.seeds}" if seeds > simulation.seeds else ""
-    return Settling(seeds if more else None, end, samples, (
-        f"runs to flow time {end:.4g} at least{amount} instead of {simulation.t_end:.4g}{more}: by then the flow "
-        "predicts an alignment and a recovery in every seed that comes to one"
+    more = f", and at least {seeds} seeds instead of {simulation.seeds}" if seeds else ""
+    return Settling(seeds, end, samples, (
+        f"runs to flow time {end:.4g} at least{amount} instead of {simulation.t_end:.4g}{more}: by then {why}"
     ))  # fmt: skip
 
 

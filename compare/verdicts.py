@@ -88,8 +88,8 @@ def calibration_verdict(
 
     ``seeds`` runs in all, ``diverged`` of them without times where each had the probability ``expected_diverged``.
     ``blind``: the sampler does not see the rare samples that runs diverge by, so that beyond ``RISK`` its runs are of
-    no SGD that could have been.  ``idle``: events that neither runs nor law come to; what lies beyond the end is spread
-    evenly, so that of them nothing is tested.
+    no SGD that could have been.  ``idle``: events that too few runs and draws of the law come to; what lies beyond the
+    end is spread evenly, so that of them nothing is tested.
     """
     text = "; ".join(
         f"{event} mean PIT {pit[event].mean:.3f}, inside the 5–95 % band {coverage[event].mean:.3f}" for event in pit
@@ -100,8 +100,8 @@ def calibration_verdict(
         return "disagree", f"{text}; {diverged} of {seeds} runs diverged, each with probability {expected_diverged:.2g}"
     if idle:
         return "inconclusive", (
-            f"{text}; neither runs nor law come to {' or '.join(idle)} within the simulated flow time; simulate more "
-            "samples"
+            f"{text}; neither runs nor law come often enough to {' or '.join(idle)} within the simulated flow time; "
+            "simulate more samples"
         )
     if blind and expected_diverged > RISK:
         return "inconclusive", (

@@ -24,7 +24,7 @@ from emergence.compare import Comparison, MedianEstimate, check_step, comparison
 from emergence.compare.comparison import TABLE
 from emergence.compare.loss_distance import loss_distance, shift_distance
 from emergence.compare.noise_scale import noise_scale
-from emergence.problem import Problem
+from emergence.problem import Piecewise, Problem
 from emergence.problem.events import EVENTS
 from emergence.simulate import Direct, Simulation, sgd
 from emergence.theory import LEVELS, Prediction, predict
@@ -343,6 +343,22 @@ def test_the_step_size_beside_those_that_say_whether_noise_matters(small_compari
     assert lost.ceiling == pytest.approx(10 * ceiling(problem)) and lost.over_ceiling > 0.03 and lost.noisy
     assert math.isnan(lost.over_critical[0]) and lost.over_critical[1] == lost.over_typical == INF
     json.dumps(lost.as_dict())
+
+
+def test_label_noise_and_the_largest_step_size_count_as_noise(small_comparison: Comparison) -> None:
+    """Noise of variance 8 on the labels is nine times that of the teacher; a warm-up says nothing of the rest."""
+    run, problem = small_comparison.simulation, small_comparison.problem
+    plain = small_comparison.noise_scale
+    loud = dataclasses.replace(run, run=dataclasses.replace(run.run, label_noise=math.sqrt(8)))
+    found = noise_scale(small_comparison.predictions, loud)
+    np.testing.assert_allclose(found.critical, plain.critical / 9, rtol=1e-12)
+    assert found.quiet == pytest.approx(plain.quiet / 9, rel=1e-12) and found.ceiling == plain.ceiling
+    schedule = Piecewise([(0, 1e-9), (10, 3e-6), (200, 2e-6)])
+    warmed = noise_scale(
+        small_comparison.predictions, dataclasses.replace(run, run=dataclasses.replace(run.run, step_size=schedule))
+    )
+    assert warmed.step_size == 2e-6, "of the recorded steps"
+    assert warmed.over_ceiling == pytest.approx(2e-6 / ceiling(problem), rel=1e-12)
 
 
 def test_a_run_far_longer_than_the_transitions(small_problem: Problem) -> None:

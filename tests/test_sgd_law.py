@@ -489,6 +489,13 @@ def test_advice_is_the_fewest_samples_and_knows_the_rule_s_limits() -> None:
         advise(SMALL, 7)
 
 
+def test_the_rule_knows_batch_and_label_noise() -> None:
+    """φ(1) + τ² is four times φ(1)."""
+    problem = Problem(H4, Teacher([1.0]), d=24, m=2, init_scale=0.1)
+    rule = advise(problem, batch=2, label_noise=np.sqrt(3.0))["sufficient"]
+    assert rule.step_size == pytest.approx(drift_dominated_step_sizes(problem)[0] * 2 / 4)
+
+
 def test_the_largest_step_size_of_the_lattice_is_valid() -> None:
     """It is made as a share of the ceiling, which does not come back from the division to the last digit."""
     for d in (32, 64, 128, 512):
@@ -543,3 +550,15 @@ def test_leap_says_from_when_on_direct_sgd_would_have_diverged(batch: int) -> No
     assert np.isinf(quiet.valid_until).all() and "beyond reach" not in str(quiet)
     whole = sgd(problem, batch * eta, 400, sampler=Direct(), seeds=2, seed=1, **settings)
     assert np.isinf(whole.valid_until).all()
+
+
+@pytest.mark.parametrize("d", [1, 2, 8])
+def test_what_starts_aligned_is_aligned_at_once(d: int) -> None:
+    """One direction: of m students none starts at r² ≥ ½ with probability (1 − p)^m; n = 1000, alarm 1e-9."""
+    problem = Problem(Activation("h4"), Teacher([1.0]), d=d, m=3)
+    law = sgd_law(problem, 0.1 * ceiling(problem), t_max=1.0, draws=1000)
+    rows = np.random.default_rng(0).standard_normal((100_000, d))
+    share = 1 - np.mean(rows[:, 0] ** 2 < 0.5 * np.sum(rows**2, axis=1)) ** 3
+    at_once = np.mean(law.alignment[:, 0] == 0)
+    assert at_once == pytest.approx(share, abs=6.1 * np.sqrt(share * (1 - share) / 1000) + 0.01)
+    assert not law.valid and "aligned from the start" in law.reason

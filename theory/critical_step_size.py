@@ -11,8 +11,8 @@ for batch B.  The drift of the initial overlap r_0 wins where
 
 to leading order 4 I c² a s_0^{I−1} B/(d φ(1) φ'(1)) (``theory.symbolic_law`` derives both).  For
 k* > 2 the drift gains on the shrinkage as r grows, so that a student that starts so well ends
-well.  Derived here.  The noise is held at its initial level: sufficient, not necessary, since it falls with
-the loss.
+well.  Noise on the labels of standard deviation τ adds to that of the sample: φ(1) + τ² for φ(1).  Derived here.  The
+noise is held at its initial level: sufficient, not necessary, since it falls with the loss.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from ..problem.problem import Problem
 from .random_init import best_overlap
 
 
-def drift_dominated_step_size(problem: Problem, a: Array, r0: Array, batch: int) -> Array:
+def drift_dominated_step_size(problem: Problem, a: Array, r0: Array, batch: int, label_noise: float = 0.0) -> Array:
     """Step size below which the drift of overlap r_0 beats the shrinkage; a, r_0 broadcast, r_0 = 0 gives 0."""
     sigma, apart = problem.activation, np.asarray(r0) != 0
     pull = a * sigma.phi_slope(r0) / np.where(apart, r0, 1.0)
-    return np.where(apart, 2 * batch * pull / (problem.d * sigma.second_moment * sigma.slope_second_moment), 0.0)
+    error = sigma.second_moment + label_noise**2
+    return np.where(apart, 2 * batch * pull / (problem.d * error * sigma.slope_second_moment), 0.0)
 
 
-def drift_dominated_step_sizes(problem: Problem) -> Array:
-    """Largest step size at batch 1 that learns each direction from the median best overlap, shape (P,)."""
-    return drift_dominated_step_size(problem, problem.a, np.sqrt(best_overlap(problem, 0.5)), 1)
+def drift_dominated_step_sizes(problem: Problem, batch: int = 1, label_noise: float = 0.0) -> Array:
+    """Largest step size that learns each direction from the median best overlap, shape (P,)."""
+    r0 = np.sqrt(best_overlap(problem, 0.5))
+    return drift_dominated_step_size(problem, problem.a, r0, batch, label_noise)

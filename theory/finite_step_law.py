@@ -42,7 +42,7 @@ from ..problem.schedule import Constant, Schedule, StepSize, as_schedule
 from ..problem.seeds import generator
 from ..problem.tables import Columns, Tabulated, checked_kind, crossed
 from . import decoupled
-from .first_passage import FirstPassage
+from .first_passage import FirstPassage, beyond_alignment
 from .gradient_noise import ceiling, jitter_share
 from .open_selection import pulls
 from .random_init import POINTS, best_overlap, table_refusal
@@ -52,11 +52,13 @@ BEYOND = 100.0  # ceilings: no step size is taken as larger than that, nothing i
 FAR, LOUD = 1e60, 1e6  # flow time and label noise beyond which doubles may overflow
 SMALL_START = 0.1  # largest initial squared norm of a student over the least strength
 LARGEST_ANGLE = 0.25  # mean square, of what is learned
+LARGEST_AT_ONCE = 0.05  # probability of an alignment at the start: from where on it starts there is not in the law
 STEP = 0.012  # time step over time
 NODES = 32  # strengths that are solved for; those between are interpolated
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _EVEN, _HALVINGS = 0.1, 8  # relative change of η over a time step, and how often one is halved for it
 _ENDLESS = 2**62  # the last step of which schedules speak; one that falls may never come to a flow time
+UNLIKELY = 1e-9  # share of students that start aligned, below which none does
 _LARGEST_JITTER = 0.95  # share of E2; beyond the ceiling, where the law is not valid
 
 
@@ -212,13 +214,9 @@ def sgd_law(
     """
     schedule, size = as_schedule(step_size), positive_integer("batch", batch)
     tau = nonnegative_number("label_noise", label_noise)
-    refusal = sgd_law_refusal(problem)
+    refusal = sgd_law_refusal(problem, tau, None if t_max is None else positive_number("t_max", t_max))
     if refusal is not None:
         raise ValueError(refusal)
-    if t_max is not None and positive_number("t_max", t_max) > FAR:
-        raise ValueError(f"`t_max` must be at most {FAR:g} for the law of SGD, but is {t_max:g}")
-    if tau > LOUD:
-        raise ValueError(f"`label_noise` must be at most {LOUD:g} for the law of SGD, but is {tau:g}")
     rows = None if directions is None else problem.checked_directions(directions)
     count = int(np.clip(32_000 // problem.P, 8, 1000 if rows is None else 200)) if draws is None else draws
     refusal = table_refusal(positive_integer("draws", count), problem.P)
@@ -239,10 +237,14 @@ def sgd_law(
     )  # fmt: skip
 
 
-def sgd_law_refusal(problem: Problem) -> str | None:
-    """Why there is no law of SGD for a problem; None where there is."""
+def sgd_law_refusal(problem: Problem, label_noise: float = 0.0, t_max: float | None = None) -> str | None:
+    """Why there is no law of SGD for a problem, at so much label noise or to so late a time; None where there is."""
     if problem.activation.parity != "even" or (problem.activation.information_exponent or 0) < 4:
         return "the law of SGD needs an even activation of information exponent ≥ 4"
+    if t_max is not None and t_max > FAR:
+        return f"`t_max` must be at most {FAR:g} for the law of SGD, but is {t_max:g}"
+    if label_noise > LOUD:
+        return f"`label_noise` must be at most {LOUD:g} for the law of SGD, but is {label_noise:g}"
     return table_refusal(POINTS, problem.P)
 
 
@@ -254,6 +256,12 @@ def validity(problem: Problem, step_size: float, batch: int, label_noise: float)
         return False, f"the step size is {share:.3g} of the ceiling {top * batch:.3g} (valid up to {VALID})"
     if problem.init_scale**2 > SMALL_START * problem.a[problem.a > 0].min():
         return False, f"students start at squared norm {problem.init_scale**2:.2g}, not small beside the strengths"
+    at_once = -np.expm1(problem.m * np.log1p(-beyond_alignment(problem.d)))
+    if at_once > LARGEST_AT_ONCE:
+        return (
+            False,
+            f"a direction is aligned from the start with probability {at_once:.2g} (valid to {LARGEST_AT_ONCE})",
+        )
     a, one = problem.a.max(), problem.activation.second_moment
     error = one * (1 - a**2) + label_noise**2
     angle = step_size / batch * problem.d * error / (2 * a)
@@ -316,6 +324,8 @@ class _Race:
         self.rest: list[float] = []
         self.rows: list[Array] = []
         self.aligned: list[Array] = []
+        if self._passage.beyond > UNLIKELY:
+            self._align(self._fire_random(np.full((self._nodes.size, 1), -np.log1p(-self._passage.beyond))), 0.0, 0.0)
         self._error, self._left = self._now()
         self._record(0.0)
 
@@ -393,14 +403,19 @@ class _Race:
         # those aligned before this step grow through it; those aligned in it, through what is left of it
         self._recover(np.isfinite(self.alignment), t, dt, growth)
         when = self._fire_given(passed) if self._given else self._fire_random(passed)
-        fired = np.isfinite(when)
-        self.alignment[fired] = t + dt * when[fired]
         n_free = np.exp(self._log_free)
         self._log_free += _logistic(n_free, growth, 4 * one, dt)
-        start = self._log_free - self._drop
-        self._log_n[fired] = np.minimum(start, np.log(0.25 * a[np.nonzero(fired)[1]]))
+        fired = self._align(when, t, dt)
         self._recover(fired, self.alignment, t + dt - self.alignment, growth)
         self._error, self._left = self._now()
+
+    def _align(self, when: Array, t: float, dt: float) -> Array:
+        """Note what is aligned in a step, at shares ``when`` of it; which that are, (draws, P)."""
+        fired = np.isfinite(when)
+        self.alignment[fired] = t + dt * when[fired]
+        start = self._log_free - self._drop
+        self._log_n[fired] = np.minimum(start, np.log(0.25 * self.problem.a[np.nonzero(fired)[1]]))
+        return np.asarray(fired)
 
     def _at_nodes(self, values: Array) -> Array:
         """Of every live direction, taken at the strengths that are solved for."""

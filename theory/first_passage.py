@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.linalg.lapack import dgttrf, dgttrs
-from scipy.special import betainc
+from scipy.special import betainc, betaincc
 
 from .._types import Array
 from ..problem.events import ALIGNED
@@ -31,6 +31,11 @@ _NARROWEST = 2.0  # cells: standard deviation of a density that starts at a poin
 _GONE = 1e-100  # share left in one step that counts as none
 
 
+def beyond_alignment(d: int) -> float:
+    """Probability that a random direction is aligned with a given one; just below 1 where there is but one."""
+    return float(betaincc(0.5, 0.5 * (d - 1), ALIGNED)) if d > 1 else 1 - np.finfo(float).eps
+
+
 class FirstPassage:
     """Densities of |r| for strengths a (A,) and K columns each, and the hazards of their passage.
 
@@ -42,6 +47,11 @@ class FirstPassage:
         Overlaps (A, K) where the columns start; None: one column, uniform directions.
     label_noise
         Standard deviation of noise on the labels.
+
+    Attributes
+    ----------
+    beyond
+        Probability that a random direction starts aligned, 0 for given starts; the densities are of the others.
     """
 
     def __init__(
@@ -56,11 +66,13 @@ class FirstPassage:
         self._a = a
         self._at_edges = overlap_noise(problem, a[:, None], self._edges[None, 1:], label_noise)
         self._at_centres = overlap_noise(problem, a[:, None], centres[None, :], label_noise)
+        self.beyond = 0.0
         if starts is None:
             if problem.d > 1:  # r² is Beta(½, (d − 1)/2)
                 mass = np.diff(betainc(0.5, 0.5 * (problem.d - 1), self._edges**2))
             else:
                 mass = np.eye(cells)[-1]
+            self.beyond = beyond_alignment(problem.d)
             columns = np.broadcast_to(mass[None, :, None], (a.size, cells, 1))
         else:
             at = np.arcsinh(np.abs(starts) * np.sqrt(problem.d))[:, None, :]

@@ -120,7 +120,7 @@ def advise(
         if eta <= max(tried):
             tried[eta] = found(eta)
     best = min(tried, key=lambda eta: tried[eta][0])
-    rule = float(batch * drift_dominated_step_sizes(problem)[chosen].min())
+    rule = float(drift_dominated_step_sizes(problem, batch, tau)[chosen].min())
 
     def stated(name: str, eta: float, law: SgdLaw, times: Array) -> StepSize:
         t = np.quantile(times, q, method="inverted_cdf")
