@@ -489,6 +489,11 @@ def test_advice_is_the_fewest_samples_and_knows_the_rule_s_limits() -> None:
         advise(SMALL, 7)
 
 
+def test_a_callable_that_runs_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="to positive numbers"):
+        sgd_law(SMALL, lambda s: 1e-6 * (1 - s / 1e4), t_max=1.0, draws=8)
+
+
 def test_the_rule_knows_batch_and_label_noise() -> None:
     """φ(1) + τ² is four times φ(1)."""
     problem = Problem(H4, Teacher([1.0]), d=24, m=2, init_scale=0.1)

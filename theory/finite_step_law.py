@@ -38,7 +38,7 @@ from ..problem.checks import nonnegative_number, positive_integer, positive_numb
 from ..problem.divergence import divergence_rates
 from ..problem.events import RECOVERED
 from ..problem.problem import Problem
-from ..problem.schedule import Constant, Schedule, StepSize, as_schedule
+from ..problem.schedule import Constant, Custom, Schedule, StepSize, as_schedule
 from ..problem.seeds import generator
 from ..problem.tables import Columns, Tabulated, checked_kind, crossed
 from . import decoupled
@@ -380,7 +380,8 @@ class _Race:
 
     def _rate(self, steps: float) -> float:
         """η at a number of steps."""
-        return float(self._schedule.rate(np.array([int(min(steps, _ENDLESS))]))[0])
+        at, schedule = np.array([int(min(steps, _ENDLESS))]), self._schedule
+        return float((schedule.check(at) if isinstance(schedule, Custom) else schedule.rate(at))[0])
 
     def _record(self, t: float) -> None:
         loss, mean = 0.5 * (self._error - self.tau**2), float(self._left.mean())
