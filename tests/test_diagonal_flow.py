@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 
 from emergence.problem import Activation, Problem, Teacher
 from emergence.theory import diagonal_flow, flow, predict
-from emergence.theory.dormant_students import dormant_step
+from emergence.theory.dormant_students import dormant_step, grown
 from emergence.theory.kernel_terms import kernel_terms
 from emergence.theory.learned_kernel import pair_slopes, self_terms
 
@@ -362,3 +362,16 @@ def test_a_prediction_at_many_directions_takes_it() -> None:
     ratio = result.alignment["flow"][learned] / result.alignment["decoupled"][learned]
     assert np.median(ratio) == pytest.approx(1, abs=0.05)
     assert predict(case, rows(24, 256), t_max=1.0, flow_method="exact").flow.method == "exact"
+
+
+def test_a_step_that_is_too_long_for_a_student_overflows_nothing() -> None:
+    """|x| has terms of many hundreds of degrees, and r² beyond 1 to half of that is no number."""
+    terms = kernel_terms(Activation("abs(x)", 4))
+    assert terms.degrees[-1] > 300
+    impulse = np.full((1, len(terms.degrees), 1), 50.0)
+    new = grown(terms, np.array([[0.8]]), impulse, np.zeros(1))
+    assert 1 < new[0, 0] < np.inf
+    stepped = dormant_step(
+        terms, np.array([[0.9]]), np.array([0.19]), np.array([-9.0]), impulse, np.ones(1), np.array([False])
+    )
+    assert all(np.isfinite(part).all() for part in stepped)

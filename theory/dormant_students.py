@@ -37,7 +37,7 @@ def grown(terms: KernelTerms, squares: Array, impulse: Array, turn: Array) -> Ar
     if len(k) > 1:
         new = squares
         for _ in range(2):
-            middle = 0.5 * (squares + new) * np.exp(-turn)[:, None]
+            middle = np.minimum(0.5 * (squares + new) * np.exp(-turn)[:, None], 1.0)  # r², too long a step or not
             first: Array | None = None
             effective = np.zeros_like(squares)
             for j, power in enumerate(terms.each_power(middle)):
@@ -68,7 +68,7 @@ def dormant_step(
         growth = 4 / terms.degrees[0] * turn
     else:
         growth = np.zeros(len(overlaps))
-        for j, power in enumerate(terms.each_power(0.5 * (squares + new))):
+        for j, power in enumerate(terms.each_power(np.minimum(0.5 * (squares + new), 1.0))):
             growth += 4 * terms.weights[j] * np.einsum("kp,kp->k", power, impulse[:, j])
     y = np.sqrt(new) * np.sign(overlaps)
     n = np.exp(log_n)
