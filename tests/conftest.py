@@ -21,6 +21,7 @@ import matplotlib
 import numpy as np
 import pytest
 from hypothesis import settings
+from matplotlib import font_manager  # noqa: F401  (reads the list of fonts, or makes it, before caches are a test's own)
 
 from emergence.cli import main
 from emergence.compare import Comparison, overlay
