@@ -28,6 +28,23 @@ MAX_NUMBERS = 4 * 10**8  # entries of one m × d array: 3 GiB
 DRAWN_WHOLE = 2 * 10**7  # up to this m × d the reduced samplers start from rows drawn in full
 
 
+def numbers_of(directions: ArrayLike) -> Array:
+    """A copy of given initial directions, of one run or of several.
+
+    Raises
+    ------
+    ValueError
+        What is no array of real numbers.
+    """
+    try:
+        if np.iscomplexobj(directions):
+            raise TypeError
+        with np.errstate(all="ignore"):  # numbers of other kinds that are none
+            return np.array(directions, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("`directions` must be an array of numbers") from None
+
+
 @dataclass(frozen=True)
 class Problem:
     """Everything that theory and simulation need to know, validated and frozen.
@@ -163,13 +180,7 @@ class Problem:
         ValueError
             Wrong shape, non-finite entries, or a zero row.
         """
-        try:
-            if np.iscomplexobj(directions):
-                raise TypeError
-            with np.errstate(all="ignore"):  # numbers of other kinds that are none
-                rows = np.array(directions, dtype=float)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError("`directions` must be an array of numbers") from None
+        rows = numbers_of(directions)
         if rows.shape not in ((self.m, self.d), (self.m, min(self.d, self.P + self.m))):
             raise ValueError(f"`directions` must have shape (m, d) = ({self.m}, {self.d}), but has {rows.shape}")
         if not np.isfinite(rows).all():

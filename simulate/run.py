@@ -19,7 +19,7 @@ from .._version import __version__
 from ..problem.checks import nonnegative_integer, nonnegative_number, positive_integer
 from ..problem.files import rows_digest
 from ..problem.population_loss import pairs_refusal
-from ..problem.problem import Problem
+from ..problem.problem import Problem, numbers_of
 from ..problem.schedule import Custom, Schedule, StepSize, as_schedule
 from ..problem.seeds import DATA, DIRECTIONS, seed_stream
 from .samplers import AnySampler, Direct, Sampler, settled
@@ -130,7 +130,7 @@ class Run:
             steps = samples // batch
             looks = np.union1d(check_steps(steps), record_steps(steps, records, spacing))
             schedule.check(np.unique(np.minimum(looks, steps - 1)))
-        given = None if directions is None else np.array(directions)
+        given = None if directions is None else numbers_of(directions)
         if given is not None and given.ndim == 3 and len(given) != seeds:
             raise ValueError(f"`directions` holds {len(given)} runs, but `seeds` is {seeds}")
         columns = 0 if given is None else np.atleast_1d(given).shape[-1]

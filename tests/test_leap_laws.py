@@ -99,11 +99,27 @@ def test_a_drift_in_single_precision_moves_no_transition(monkeypatch: pytest.Mon
     problem, eta = Problem(H4, Teacher.power_law(8, 0.8), d=64, m=32), 5e-8
     settings = {"seeds": 2, "sampler": Leap(), "records": 10, "workers": 1}
     double = sgd(problem, eta, int(60 / eta), **settings).recovery
-    monkeypatch.setattr(leap_module, "SINGLE", 0)
+    monkeypatch.setattr(leap_module, "LARGE", 0)
+    monkeypatch.setattr(leap_module, "ALIGNED", math.inf)  # the same macro-steps
     single = sgd(problem, eta, int(60 / eta), **settings).recovery
     learned = np.isfinite(double)
     assert learned.sum() > 12 and (np.isfinite(single) == learned).all()
     assert 0 < np.abs(single[learned] / double[learned] - 1).max() < 1e-5  # measured 3e-7
+
+
+def test_the_jitter_of_what_is_aligned_does_not_rule_a_macro_step_at_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learned student turns back from an overlap of 0.05 at λ = φ'(1) = 4, by 0.1 of 1/√d = 0.1 in 0.056; the turn
+    itself is less than 0.1, and what is free has hundreds of units of time."""
+    problem, eta = Problem(H4, Teacher([1.0, 1e-3]), d=100, m=2), 1e-9
+    rows = np.array([[math.sqrt(1 - 0.05**2), 0.05, 0.0, 0.0], [0.0, 0.2, math.sqrt(1 - 0.2**2), 0.0]])
+    leap = started(problem, np.sqrt(problem.a * [1.0, 0.01])[:, None] * rows, Leap(), eta=eta)
+    leap._turn = 1e-6  # a noise that sets no bound
+    held = leap._proposed(leap._here()) * eta
+    monkeypatch.setattr(leap_module, "LARGE", 0)
+    free = leap._proposed(leap._here()) * eta
+    assert held == pytest.approx(-math.log(1 - 0.01 / 0.05) / 4, rel=0.01)  # r² = 0.0025
+    speed = 1e-3 * 4 * 0.2**3 * (1 - 0.2**2)  # of the free one's overlap, 0.2; a per cent is what the learned one does
+    assert free == pytest.approx(0.1 * 0.2 / speed, rel=0.02)
 
 
 def test_what_relaxes_bounds_a_macro_step_by_the_distance_that_is_left() -> None:

@@ -83,6 +83,7 @@ def test_given_directions_are_part_of_the_run() -> None:
         (np.stack([np.eye(4, 20), 0 * np.eye(4, 20), np.eye(4, 20)]), "row 0 of `directions` is zero"),
         (np.where(np.eye(4, 20) > 0, np.inf, 1), "`directions` must be finite"),
         (np.full((4, 20), "a"), "`directions` must be an array of numbers"),
+        ([[1.0, 2.0], [1.0]], "`directions` must be an array of numbers"),
         (3.0, r"but has \(\)"),
     ],
 )

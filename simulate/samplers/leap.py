@@ -42,6 +42,9 @@ Step size in time.  The largest Δt such that, with ``accuracy`` = α,
   depends on it yet.  What relaxes covers the distance that is left, f/Λ, and no more: where that is below the
   bound it sets none.  The rates in this are at most 4 n_k φ(1) and n_k φ'(1), a student's own, as of students
   that share a direction only the sum relaxes.
+* From ``LARGE`` on the overlaps of a student that is aligned set no bound, only the turn of its direction.  They are
+  jitter, which the exponential rule relaxes exactly; the largest of so many, of students that relax hundreds of times
+  faster than anything moves that is still to be learned, would rule every macro-step.
 
 A macro-step whose outcome moves a norm by twice these bounds, or an overlap by 2 α, is taken back and split:
 each virtual sample goes to one of the halves by a fair coin, as the real samples would, so
@@ -60,13 +63,14 @@ from numpy.random import Generator, SeedSequence
 
 from ..._types import Array
 from ...problem.checks import positive_integer, positive_number
+from ...problem.events import ALIGNED
 from ...problem.population_loss import velocity
 from ...problem.problem import MAX_NUMBERS, Problem
 from .normals import restore_sfc64, snapshot_sfc64
 from .stack import Setting, Stack
 
 MAX_SPLITS = 12
-SINGLE = 1 << 18  # entries of the students from which the drift is in single precision: half the time and memory
+LARGE = 1 << 18  # entries of the students from which the drift is in single precision: half the time and memory
 
 
 @dataclass(frozen=True)
@@ -245,7 +249,7 @@ class LeapRun:
         unit = self._W / np.sqrt(n)[:, None]
         problem = self.run.problem
         sources = np.flatnonzero(~self._dormant(n))
-        seen = unit.astype(np.float32) if unit.size >= SINGLE else unit
+        seen = unit.astype(np.float32) if unit.size >= LARGE else unit
         F, tangent = velocity(problem, n, seen, sources)
         overlaps = seen[:, : problem.P]
         growth = 4 * (problem.activation.phi(overlaps) @ problem.a - F)
@@ -259,6 +263,8 @@ class LeapRun:
         problem, alpha = self.run.problem, self._accuracy
         overlaps, tangent = here.unit[:, : problem.P], here.tangent
         relative = (np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)).max(axis=1)
+        if here.unit.size >= LARGE:
+            relative[(overlaps**2).max(axis=1) >= ALIGNED] = 0.0
         turning = np.maximum(relative, np.sqrt(np.einsum("kd,kd->k", tangent, tangent)))
         eta = self.run.step_size.rate(np.array([self._at]))[0]  # not a float, whose square could raise
         # Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says.
