@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import NUMBA
 from figure_texts import assert_readable
 from matplotlib.collections import QuadMesh
 from scipy.stats import beta, ks_2samp
@@ -38,16 +40,19 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"emergence.figures.{name}")
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, Data]:
-    return {name: module(name).compute(sizes, 3) for name, sizes in TINY.items()}
+@cache
+def computed(name: str) -> Data:
+    if name == "samplers" and not NUMBA:
+        pytest.skip("no numba")
+    data: Data = module(name).compute(TINY[name], 3)
+    return data
 
 
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def test_phase_diagram_scales(found: dict[str, Data]) -> None:
-    data = found["phase_diagram"]
+def test_phase_diagram_scales() -> None:
+    data = computed("phase_diagram")
     # 0.05: η_p = 4 I c² a s_0 / (d φ(1) φ'(1)) = 2 s_0/d for h_4; the best of 4 has Φ-quantile ½(1 + 2^{−1/4})
     # of |z| = 1.40 as d → ∞, s_0 = 1.97/d, with corrections of order 1/d
     threshold = phase_diagram._scales(TINY["phase_diagram"], 2048)[1]
@@ -84,8 +89,8 @@ def test_distances_and_their_critical_value() -> None:
     assert critical_distance(2, 0.01) == math.inf
 
 
-def test_samplers_counts(found: dict[str, Data]) -> None:
-    data, sizes = found["samplers"], TINY["samplers"]
+def test_samplers_counts() -> None:
+    data, sizes = computed("samplers"), TINY["samplers"]
     m, P = sizes["cost_m"], sizes["cost_P"]
     np.testing.assert_array_equal(data["per_sample"][0], (2 * m + 1) * data["d"])
     block = 32  # max(32, m) samples a block at batch 1
@@ -105,8 +110,8 @@ def test_samplers_counts(found: dict[str, Data]) -> None:
     assert np.ptp(ratio) < 1e-9 * ratio.max(), "a fixed price a macro-step, up to rounding"
 
 
-def test_spectra_are_the_exact_coefficients(found: dict[str, Data]) -> None:
-    data = found["spectra"]
+def test_spectra_are_the_exact_coefficients() -> None:
+    data = computed("spectra")
     relu = data["coefficients"][0]
     # relu: c_0 = 1/√(2π), c_1 = ½, c_2 = 1/(2√π), E[σ²] = ½; 1e-12: rounding
     np.testing.assert_allclose(relu[:4], [1 / math.sqrt(2 * math.pi), 0.5, 0.5 / math.sqrt(math.pi), 0], atol=1e-12)
@@ -115,26 +120,26 @@ def test_spectra_are_the_exact_coefficients(found: dict[str, Data]) -> None:
 
 
 @pytest.mark.parametrize("name", ["phase_diagram", "spectra"])
-def test_the_same_seed_gives_the_same_data(found: dict[str, Data], name: str) -> None:
+def test_the_same_seed_gives_the_same_data(name: str) -> None:
     again = module(name).compute(TINY[name], 3)
-    assert set(again) == set(found[name])
+    assert set(again) == set(computed(name))
     for key, value in again.items():
-        np.testing.assert_array_equal(value, found[name][key], err_msg=key)
+        np.testing.assert_array_equal(value, computed(name)[key], err_msg=key)
 
 
 # --- artists --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "width"), list(itertools.product(NAMES, WIDTHS)))
-def test_size_and_room_for_text(found: dict[str, Data], name: str, width: str) -> None:
-    figure = recipe(name).figure(found[name], "quick", width)
+def test_size_and_room_for_text(name: str, width: str) -> None:
+    figure = recipe(name).figure(computed(name), "quick", width)
     assert figure.get_figwidth() == WIDTHS[width]
     counts = {text for axis in figure.axes for text in axis.texts if "/" in text.get_text()}  # on contours, on a ground
     assert len(assert_readable(figure, slack=1, crowded=counts)) > 12  # pixel: hinting at the edge of the page
 
 
-def test_phase_diagram_artists(found: dict[str, Data]) -> None:
-    data = found["phase_diagram"]
+def test_phase_diagram_artists() -> None:
+    data = computed("phase_diagram")
     figure = phase_diagram.draw(data)
     plane, fractions = figure.axes[:2]
     assert (plane.get_xscale(), plane.get_yscale()) == ("log", "log")
@@ -157,10 +162,10 @@ def test_phase_diagram_artists(found: dict[str, Data]) -> None:
         assert len(bars.lines[0].get_xdata()) == ((kick <= SAFE) & (of > 0)).sum(), "each dimension by itself"
 
 
-def test_samplers_artists(found: dict[str, Data]) -> None:
-    figure = samplers.draw(found["samplers"])
+def test_samplers_artists() -> None:
+    figure = samplers.draw(computed("samplers"))
     laws, sample, run = figure.axes
-    for line, times in zip(laws.lines, found["samplers"]["alignment"], strict=True):
+    for line, times in zip(laws.lines, computed("samplers")["alignment"], strict=True):
         reached = np.isfinite(times).sum()
         x, y = line.get_data()
         levels = y[np.searchsorted(x, times[:reached], side="right") - 1]
@@ -172,8 +177,8 @@ def test_samplers_artists(found: dict[str, Data]) -> None:
     assert "12" in laws.get_ylabel() and len(figure.legends) == 1
 
 
-def test_spectra_artists(found: dict[str, Data]) -> None:
-    data = found["spectra"]
+def test_spectra_artists() -> None:
+    data = computed("spectra")
     for axis, row, scale in zip(spectra.draw(data).axes, data["coefficients"], data["scale"], strict=False):
         heights = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in axis.patches}
         expected = {k: abs(c) / scale for k, c in enumerate(row) if abs(c) > 1e-9}
@@ -182,8 +187,8 @@ def test_spectra_artists(found: dict[str, Data]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), list(itertools.product(NAMES, ["png", "svg"])))
-def test_files_are_reproducible(found: dict[str, Data], tmp_path: Path, name: str, kind: str) -> None:
+def test_files_are_reproducible(tmp_path: Path, name: str, kind: str) -> None:
     paths = [tmp_path / f"{i}.{kind}" for i in range(2)]
     for path in paths:
-        save(module(name).draw(found[name], "column"), path, {"Title": "t"})
+        save(module(name).draw(computed(name), "column"), path, {"Title": "t"})
     assert paths[0].read_bytes() == paths[1].read_bytes() and paths[0].stat().st_size > 5000
