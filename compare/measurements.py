@@ -32,6 +32,7 @@ from .runs import (
 from .step_sweep import cross_validated, learned, step_sizes_of, sweep
 
 LAW_NUMBERS = 4_000_000  # of the control variate: draws × directions
+LAW_DRAWS = 10_000  # at most
 POINTS = 80  # of a curve
 LENGTH = 4.0  # of runs at several step sizes, in flows to the last recovery at the largest
 
@@ -86,7 +87,7 @@ def _law(experiment: Experiment, problem: Problem, seed: int) -> FiniteLaw:
 
 def _many(problem: Problem, seed: int) -> FiniteLaw:
     """The law from many starts, of another stream than any run."""
-    draws = int(np.clip(LAW_NUMBERS // problem.P, 50, 10_000))
+    draws = int(np.clip(LAW_NUMBERS // problem.P, 50, LAW_DRAWS))
     return finite_law(problem, draws=draws, seed=seed + 1_000_003, quantiles=(0.5,))
 
 

@@ -24,7 +24,7 @@ from scipy.stats import binom
 
 from emergence.cli.junit import junit_text
 from emergence.cli.output import json_text
-from emergence.compare import Claim, Experiment, Measured, Report, check, read_claims
+from emergence.compare import Claim, Experiment, Measured, Report, check, measurements, read_claims
 from emergence.compare import claim as documentation
 from emergence.compare import suite as checker
 from emergence.compare import verdicts as rules
@@ -296,7 +296,8 @@ LOST = Experiment("dimension_time", "flow", P=2, m=1, dimensions=(8, 9, 10), see
         ),
     ],
 )
-def test_runs_that_measure_nothing_say_why(claim: Claim, reason: str) -> None:
+def test_runs_that_measure_nothing_say_why(claim: Claim, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "LAW_DRAWS", 500)
     verdict = checker.judge(claim)
     assert verdict.verdict == "inconclusive" and reason in verdict.reason, verdict
 
