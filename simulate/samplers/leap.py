@@ -70,7 +70,7 @@ from .normals import restore_sfc64, snapshot_sfc64
 from .stack import Setting, Stack
 
 MAX_SPLITS = 12
-LARGE = 1 << 18  # entries of the students from which the drift is in single precision: half the time and memory
+LARGE = 1 << 18  # entries of the students: the drift in single precision (half the time and memory), jitter no bound
 
 
 @dataclass(frozen=True)
