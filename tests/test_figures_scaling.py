@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from emergence._types import Array
+from emergence.compare import measurements
 from emergence.compare.exponent_fit import fit_exponent
 from emergence.figures import compute_frontier, sgd_frontier
 from emergence.figures.catalogue import recipe
@@ -62,6 +64,14 @@ TINY: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "dimension")) for name in TINY]  # it compiles
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_draws() -> Iterator[None]:
+    """The laws beside the runs from a quarter of their draws."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measurements, "LAW_DRAWS", 2500)
+        yield
 
 
 @cache
