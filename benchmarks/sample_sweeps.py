@@ -4,8 +4,8 @@
 
 Leap, m = 4 P students, runs of one length at every step size.  The best step size is found for one half of the seeds
 and read on the other.  Prints where each step size is out, the local exponent between one and half of the directions
-learned ± its standard error over seeds, and the number of samples to given shares of the initial loss ± its standard
-error, each beside the law's at the best of the same step sizes.
+learned, or as many as are, ± its standard error over seeds, and the number of samples to given shares of the initial
+loss ± its standard error, each beside the law's at the best of the same step sizes.
 """
 
 from __future__ import annotations
@@ -50,12 +50,19 @@ def report(experiment: Experiment, found: Sweep) -> None:
         out = np.isinf(table[0])
         text = f"out from {x[np.argmax(out)]:.3g} samples" if out.any() else "in to the end"
         print(f"  {share:.3g} of the ceiling: {text}")
-    window = learned(problem, x, rows.mean(axis=0), 1, problem.P // 2)
-    fits = [fit_exponent(x, table, tail="none", window=window) for table in (rows, expected[None])]
-    print(
-        f"  exponent from {window[0]:.3g} to {window[1]:.3g} samples: {fits[0].exponent:.3f} ± "
-        f"{fits[0].standard_error:.3f}, law {fits[1].exponent:.3f}"
-    )
+    last = problem.P // 2
+    while last > 1:
+        try:
+            window = learned(problem, x, rows.mean(axis=0), 1, last)
+        except ValueError:
+            last -= 1
+            continue
+        fits = [fit_exponent(x, table, tail="none", window=window) for table in (rows, expected[None])]
+        print(
+            f"  exponent between 1 and {last} learned, {window[0]:.3g} to {window[1]:.3g} samples: "
+            f"{fits[0].exponent:.3f} ± {fits[0].standard_error:.3f}, law {fits[1].exponent:.3f}"
+        )
+        break
     start = 0.5 * problem.activation.second_moment * float(np.sum(problem.a**2))
     stream = np.random.default_rng(0)
     resamples = rows[stream.integers(0, len(rows), (RESAMPLES, len(rows)))].mean(axis=1)

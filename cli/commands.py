@@ -69,11 +69,8 @@ def predict(flags: dict[str, Any]) -> int:
     if values["quantiles"] is not None:
         quantiles = init_quantiles(problem, values["quantiles"], seed=values["seed"])
     noise = _noise(values)
-    if values["step_size"] is not None:
-        noise["step_size"] = build_schedule(values)
-    elif values["schedule"] != "constant":
-        raise ValueError("`schedule` needs a `step_size`")
-    elif not {"batch", "label_noise"}.isdisjoint(flags):
+    noise |= _schedule(values)
+    if values["step_size"] is None and not {"batch", "label_noise"}.isdisjoint(flags):
         raise ValueError("`batch` and `label_noise` need a `step_size`: gradient flow knows neither")
     place, _ = results_of(flags, values, given)
     prediction = predict_from(problem, rows, t_max=values["t_max"], flow_method=values["flow_method"])
@@ -112,6 +109,15 @@ def _noise(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _schedule(values: dict[str, Any]) -> dict[str, Any]:
+    """The step size over the steps as ``step_size``, where there is one."""
+    if values["step_size"] is not None:
+        return {"step_size": build_schedule(values)}
+    if values["schedule"] != "constant":
+        raise ValueError("`schedule` needs a `step_size`")
+    return {}
+
+
 def _levels(values: dict[str, Any], default: Sequence[float]) -> list[float]:
     levels = list(default) if values["quantiles"] is None else values["quantiles"]
     if not all(0 < q < 1 for q in levels):
@@ -145,11 +151,12 @@ def law(flags: dict[str, Any]) -> int:
     """``emergence law RESOURCE``."""
     from ..theory.laws import DIMENSION, law_of
 
-    values = resolve(flags, names("problem", "quantiles", "noise"))
+    values = resolve(flags, names("problem", "quantiles", "noise", "schedule"))
     problem, noise = build_problem(values), _noise(values)
     levels = _levels(values, (0.1, 0.5, 0.9))
-    for name in ("step_size", "batch", "label_noise", "draws", "dimensions"):
+    for name in ("batch", "label_noise", "draws", "dimensions"):
         noise[name] = flags.get(name)
+    noise |= _schedule(values)
     directions = read_directions(values["directions"], problem)
     curve = law_of(
         flags["resource"], problem, directions=directions, quantiles=levels,

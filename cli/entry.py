@@ -108,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_problem(law)
     add_settings(law, "quantiles")
     add_settings(law, "noise", "SGD")
+    add_settings(law, "schedule")
     law.add_argument("--draws", type=integer, metavar="N", help="random starts of a law without noise (default 200)")
     law.add_argument("--dimensions", type=numbers, metavar="D,…", help="dimension_*: input dimensions")
     _add_output(law)

@@ -39,7 +39,7 @@ KINDS: dict[str, type] = {setting.name: setting.kind for setting in SETTINGS} | 
 }  # fmt: skip
 HOW = {"workers", "checkpoint_seconds"}  # settings that say how, not what
 _RUN = names("problem", "noise", "schedule", "simulation") - HOW
-_LAW = names("problem", "noise", "quantiles") - {"directions"}
+_LAW = names("problem", "noise", "schedule", "quantiles") - {"directions"}
 PARTS = {
     "predict": names("problem", "predict", "flow"),
     "simulate": _RUN,
@@ -159,6 +159,10 @@ class _Builder:
         if quantity == "law":
             asked = ("batch", "label_noise", "step_size", "draws", "dimensions")
             given: Settings = {name: stated[name] for name in asked if name in stated}
+            if values["schedule"] != "constant":
+                if "step_size" not in given:
+                    raise ValueError("`schedule` needs a `step_size`")
+                given["step_size"] = build_schedule(values)
             levels = {} if values["quantiles"] is None else {"quantiles": values["quantiles"]}
             return LawPoint(problem, stated.get("resource", ""), **levels, seed=values["seed"], given=given)
         if quantity == "simulate":

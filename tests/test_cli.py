@@ -211,6 +211,7 @@ def test_predict_from_given_directions_at_a_finite_step_size(cli: Cli, tmp_path:
     [
         (["flow_time"], set()),
         (["samples_fixed_step", "--step-size", "1e-5", "--label-noise", "0.5", "--batch", "2"], set()),
+        (["samples_fixed_step", "--step-size", "1e-4", "--schedule", "power:1e6:0.5"], set()),
         (["samples_best_step", "--P", "1", "--m", "2"], {"step_size"}),
         (["samples_horizon_step", "--draws", "30"], {"step_size"}),
         (["width"], set()),
@@ -659,6 +660,7 @@ REFUSED = [
     (["law", "flow_time", "--step-size", "1e-5"], "`step_size` has no part in flow_time"),
     (["law", "samples_best_step", "--step-size", "1e-5"], "`step_size` has no part in samples_best_step"),
     (["law", "samples_fixed_step"], "samples_fixed_step needs a step size"),
+    (["law", "samples_fixed_step", "--schedule", "power:1e6:1"], "`schedule` needs a `step_size`"),
     (["law", "samples_best_step", "--draws", "5"], "`draws` has no part in samples_best_step"),
     (["law", "samples_best_step", "--activation", "h3"], "even activation"),
     (["law", "flow_time", "--activation", "h2"], "information exponent"),

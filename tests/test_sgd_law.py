@@ -463,6 +463,17 @@ def test_samples_do_not_know_the_batch_and_label_noise_costs() -> None:
     assert (noisy.value > one.value).all()
 
 
+def test_a_schedule_is_followed_in_samples() -> None:
+    """Two step sizes one after the other are as the first till then, and not as it later; batch 2 keeps the horizon."""
+    first, x = 2e-6, np.array([1e7, 2e7, 6e7])
+    drop = Piecewise([(0, first), (10_000_000, first / 4)])
+    one, then, other = (samples_fixed_step(SMALL, eta, x, batch=2) for eta in (first, drop, first / 4))
+    np.testing.assert_allclose(then.value[:2], one.value[:2], rtol=0.02)
+    assert one.value[2] < 0.8 * then.value[2] and then.value[2] < 0.9 * other.value[2]
+    whole = samples_fixed_step(SMALL, drop, batch=2)
+    assert whole.x[0] < x[1] < whole.x[-1]
+
+
 @pytest.mark.slow
 def test_students_times_samples() -> None:
     frontier = compute_width_samples_best_step(SMALL, [2, 4, 12])

@@ -463,6 +463,10 @@ def test_the_sources_of_a_point_are_all_that_it_imports() -> None:
         (lambda: LawPoint(PROBLEM, "flow_time", given={"batch": 2}), "no part in flow_time"),
         (lambda: LawPoint(PROBLEM, "samples_best_step", given={"batch": 0}), "`batch`"),
         (lambda: LawPoint(PROBLEM, "samples_fixed_step", given={"step_size": 0.0}), "`step_size`"),
+        (
+            lambda: LawPoint(PROBLEM, "samples_fixed_step", given={"step_size": lambda s: 1e-3 + 0 * s}),
+            "Python function",
+        ),
         (lambda: LawPoint(PROBLEM, "dimension_time", given={"dimensions": [16.5]}), "whole numbers"),
         (lambda: LawPoint(replace(PROBLEM, activation=Activation("h2")), "flow_time"), "information exponent"),
         (lambda: SimulatePoint(PROBLEM), "must be a Run"),

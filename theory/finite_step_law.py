@@ -57,7 +57,7 @@ STEP = 0.012  # time step over time
 NODES = 32  # strengths that are solved for; those between are interpolated
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _EVEN, _HALVINGS = 0.1, 8  # relative change of η over a time step, and how often one is halved for it
-_ENDLESS = 2**62  # the last step of which schedules speak; one that falls may never come to a flow time
+ENDLESS = 2**62  # the last step of which schedules speak; one that falls may never come to a flow time
 UNLIKELY = 1e-9  # share of students that start aligned, below which none does
 _LARGEST_JITTER = 0.95  # share of E2; beyond the ceiling, where the law is not valid
 
@@ -357,7 +357,7 @@ class _Race:
             if t >= end * (1 - 1e-12):
                 return
             dt, steps, eta = self._ahead(min(max(self._first / 100, STEP * t), end - t))
-            if steps > _ENDLESS and not isinstance(self._schedule, Constant):
+            if steps > ENDLESS and not isinstance(self._schedule, Constant):
                 return
             self._scale, self._steps = min(eta / self._batch, self._most), steps
             self.largest = max(self.largest, eta)
@@ -380,7 +380,7 @@ class _Race:
 
     def _rate(self, steps: float) -> float:
         """η at a number of steps."""
-        at, schedule = np.array([int(min(steps, _ENDLESS))]), self._schedule
+        at, schedule = np.array([int(min(steps, ENDLESS))]), self._schedule
         return float((schedule.check(at) if isinstance(schedule, Custom) else schedule.rate(at))[0])
 
     def _record(self, t: float) -> None:

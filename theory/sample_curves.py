@@ -1,6 +1,6 @@
 """The expected loss of SGD against samples, at one step size and at the best (``theory.finite_step_law``).
 
-    samples_fixed_step                 x = B t/η at step size η and batch B
+    samples_fixed_step                 x = samples, steps × B, at one step size or schedule
     samples_best_step                  x = samples, the constant step size the best for each x
     compute_width_samples_best_step    x = m n, the best width and step size for each x
 
@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._types import Array
-from ..problem.checks import nonnegative_number, positive_integer, positive_number
+from ..problem.checks import nonnegative_number, positive_integer
 from ..problem.divergence import RISK
 from ..problem.problem import Problem
+from ..problem.schedule import StepSize, as_schedule
 from .critical_step_size import drift_dominated_step_size
-from .finite_step_law import VALID, SgdLaw, sgd_law
+from .finite_step_law import ENDLESS, VALID, SgdLaw, sgd_law
 from .gradient_noise import ceiling
 from .random_init import best_overlap
 from .resource_curves import Curve, axis, lattice, width_list
@@ -34,19 +35,22 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 
 def samples_fixed_step(
-    problem: Problem, step_size: float, samples: ArrayLike | None = None, *, batch: int = 1, label_noise: float = 0.0,
-    quantiles: Sequence[float] = QUANTILES, seed: int = 0,
+    problem: Problem, step_size: StepSize, samples: ArrayLike | None = None, *, batch: int = 1,
+    label_noise: float = 0.0, quantiles: Sequence[float] = QUANTILES, seed: int = 0,
 ) -> Curve:  # fmt: skip
-    """Loss against samples (steps × batch) over random starts; default from before the first to after the last."""
-    scale = positive_number("step_size", step_size) / positive_integer("batch", batch)
+    """Loss against samples (steps × batch) over random starts; default from before the first to after the last.
+
+    ``step_size`` is η or a schedule (``problem.schedule``).
+    """
+    schedule, size = as_schedule(step_size), positive_integer("batch", batch)
     x = None if samples is None else axis("samples", samples)
-    horizon = None if x is None else float(x[-1] * scale)
-    law = sgd_law(problem, step_size, batch=batch, label_noise=label_noise, t_max=horizon, seed=seed)
+    horizon = None if x is None else float(schedule.sums(np.array([int(min(np.ceil(x[-1] / size), ENDLESS))]), 1)[0])
+    law = sgd_law(problem, schedule, batch=size, label_noise=label_noise, t_max=horizon, seed=seed)
     if x is None:
         first = np.where(np.isfinite(law.recovery), law.recovery, np.inf).min(axis=1)
-        start = min(float(np.median(first)), law.t_max)
-        x = lattice(0.5 * start / scale, law.t_max / scale)
-        x = x[x <= law.t_max / scale]
+        start = np.interp(min(float(np.median(first)), law.t_max), law.times, law.samples)
+        x = lattice(0.5 * float(start), float(law.samples[-1]))
+        x = x[x <= law.samples[-1]]
     mean, rows = _read(law, x)
     return _curve("samples_fixed_step", x, mean, rows, quantiles, {})
 

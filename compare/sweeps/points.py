@@ -201,7 +201,8 @@ class LawPoint(Point):
     seed
         Of the random starts and draws.
     given
-        Of ``step_size``, ``batch``, ``label_noise``, ``draws`` and ``dimensions`` those that have a part in it.
+        Of ``step_size`` (a number or a schedule), ``batch``, ``label_noise``, ``draws`` and ``dimensions`` those that
+        have a part in it.
 
     Raises
     ------
@@ -223,17 +224,22 @@ class LawPoint(Point):
         if not all(0 < q < 1 for q in self.quantiles):
             raise ValueError(f"`quantiles` must lie strictly between 0 and 1, but are {list(self.quantiles)}")
         _check_noise(self.given.get("batch", 1), self.given.get("label_noise", 0.0))
-        positive_number("step_size", self.given.get("step_size", 1.0))
+        storable(as_schedule(self.given.get("step_size", 1.0)))
         check_request(self.resource, _checked_problem(self.problem), None, self.given)
 
     def settings(self) -> dict[str, Any]:
         asked = {"resource": self.resource, "quantiles": list(self.quantiles), "seed": self.seed}
-        return _of_problem(self.problem) | asked | self.given
+        return _of_problem(self.problem) | asked | self._given()
 
     def definition(self) -> dict[str, Any]:
-        return {"problem": self.problem.as_dict(), "given": self.given} | {
+        return {"problem": self.problem.as_dict(), "given": self._given()} | {
             "resource": self.resource, "quantiles": self.quantiles, "seed": self.seed
         }  # fmt: skip
+
+    def _given(self) -> dict[str, Any]:
+        """What is given, a schedule in words."""
+        step_size = self.given.get("step_size")
+        return self.given | (_of_schedule(step_size) if isinstance(step_size, Schedule) else {})
 
     def compute(self) -> Curve:
         return law_of(
