@@ -3,13 +3,16 @@
     python benchmarks/leap.py
     python benchmarks/leap.py --share 0.1
     python benchmarks/leap.py --rule
+    python benchmarks/leap.py --virtual
 
 Prints seconds and the median over directions of |T_leap/T_flow − 1|; then the
 medians over 40 seeds against half the step and twice the virtual batch.  With ``--share`` one run of SGD at P = m =
 1024, d = 2048, β = 0.8 and that share of the ceiling of the step size, to where the law of SGD has three quarters of
 the directions recovered; prints minutes, memory, and learned directions over time beside the law's.  With ``--rule``
 what it gains at that size that the jitter of aligned students bounds no macro-step: flow time a second from one state,
-with the bound and without; then 16 runs of each at P = m = 128, d = 256.
+with the bound and without; then 16 runs of each at P = m = 128, d = 256.  With ``--virtual`` the first alignment at
+0.64 of the ceiling by the number of virtual samples, over the law's: the geometric mean of times, what is later than
+the run counted as its end on both sides, ± standard error over the runs; and the same of the exact reduced sampler.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ for library in ("OPENBLAS", "OMP", "MKL"):
 
 import numpy as np
 
-from emergence import Activation, Leap, Problem, Run, Teacher, execute, flow
+from emergence import Activation, Leap, Problem, Reduced, Run, Teacher, execute, flow
 from emergence.compare import check_step
 from emergence.problem import seed_stream
 from emergence.simulate.samplers import leap as rules
@@ -91,13 +94,39 @@ def rule(seconds: float = 15.0) -> None:
         print(f"{counts.mean():.1f} ± {counts.std(ddof=1) / 4:.1f} recovered, {time.process_time() - began:.0f} s")
 
 
+def first_alignment() -> None:
+    """How late the strongest direction is, where noise rules."""
+    sizes: tuple[tuple[int, int, int, int, dict[Leap | Reduced, int]], ...] = (
+        (32, 32, 512, 1_900_000, {Leap(V): 1500 for V in (16, 32, 64, 128)} | {Leap(16, 0.05): 1500}),
+        (4, 8, 256, 1_000_000, {Leap(16): 4000, Leap(): 4000, Reduced(): 1400}),
+    )
+    for P, m, d, samples, samplers in sizes:
+        problem = Problem(Activation("h4"), Teacher.power_law(P, 0.8), d=d, m=m)
+        eta = 0.64 * ceiling(problem)
+        end = samples * eta
+        expected = np.log(np.minimum(sgd_law(problem, eta, t_max=end, draws=20_000).alignment[:, 0], end)).mean()
+        for sampler, seeds in samplers.items():
+            began = time.process_time()
+            run = execute(Run(problem, eta, samples, seeds=seeds, sampler=sampler, records=2), workers=1)
+            late = np.log(np.minimum(run.alignment[:, 0], end)) - expected
+            ratio, error = np.exp(late.mean()), late.std(ddof=1) / np.sqrt(seeds)
+            print(
+                f"P = {P}, m = {m}, d = {d}, {sampler}: {ratio:.3f} ± {error:.3f} of the law's, "
+                f"{(time.process_time() - began) / seeds * 1e3:.0f} ms a run",
+                flush=True,
+            )
+
+
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float)
     parser.add_argument("--rule", action="store_true")
+    parser.add_argument("--virtual", action="store_true")
     flags = parser.parse_args()
-    if flags.rule:
+    if flags.virtual:
+        first_alignment()
+    elif flags.rule:
         rule()
     elif flags.share is not None:
         scale(flags.share)

@@ -109,7 +109,7 @@ def draw(data: dict[str, Array], width: str = "text") -> Figure:
         _times(axes["times"], data)
         for j, event in enumerate(EVENTS):
             _histogram(axes[event], data, j, event)
-        axes[EVENTS[-1]].set_xlabel("PIT of measured times")
+        axes[EVENTS[-1]].set_xlabel("PIT: the law's probability of a time\nbefore the measured one")
         heading(figure, f"{run_text(data)}, {int(data['diverged'])} diverged")
     return figure
 
@@ -146,9 +146,8 @@ def _times(axis: Axes, data: dict[str, Array]) -> None:
         look: dict[str, Any] = {"linestyle": "none", "marker": "o", "color": "0.3", "markersize": points(2.5)}
         handles.append(Line2D([], [], markerfacecolor=face, label=event, **look))
     never = int(np.isinf(data["measured"]).sum())
-    if never:
-        text = f"above: not reached ({never} of {data['measured'].size})"
-        handles.append(Line2D([], [], color="0.4", linestyle=(0, (2, 2)), label=text))
+    text = f"end of the runs; above: not reached ({never} of {data['measured'].size})" if never else "end of the runs"
+    handles.append(Line2D([], [], color="0.4", linestyle=(0, (2, 2)), label=text))
     axis.legend(handles=handles, loc="lower right", handlelength=1.4)
     label_decades(axis.yaxis)
 

@@ -141,21 +141,20 @@ def _panel(axis: Axes, data: dict[str, Array], i: int, room: float) -> None:
     x, shares, best, noise = data[f"x{i}"], data[f"step_sizes{i}"], data[f"best{i}"], float(data["label_noise"][i])
     sgd, law, rule, steps = series(0), series(1), series(2), f"{shares[0]:g} … {shares[-1]:g} of the ceiling"
     colors = matplotlib.colormaps["Greys"](np.linspace(0.35, 0.85, len(shares)))
+    lost = ", × lost" if not np.isfinite(data[f"curves{i}"]).all() else ""
     for j, (color, curve) in enumerate(zip(colors, data[f"curves{i}"], strict=True)):
         last = np.flatnonzero(np.isfinite(curve))[-1]
-        axis.plot(
-            x, curve, color=color, linewidth=points(0.7), label=f"SGD at one $\\eta$: {steps}" if j == 0 else None
-        )
+        axis.plot(x, curve, color=color, linewidth=points(0.7), label=f"SGD, {steps}{lost}" if j == 0 else None)
         if last < x.size - 1:
             axis.plot(x[last], curve[last], marker="x", color=color)
     axis.fill_between(
         x, *data[f"band{i}"], color=sgd["color"], alpha=0.3, linewidth=0, label="SGD at the best, 10–90 % of seeds"
     )
     for edge in data[f"law{i}"][1:]:
-        label = "law of SGD, 10–90 % of runs" if edge is data[f"law{i}"][1] else None
-        axis.plot(x, edge, color=law["color"], linewidth=points(0.6), linestyle=(0, (1, 1)), label=label)
+        axis.plot(x, edge, color=law["color"], linewidth=points(0.6), linestyle=(0, (1, 1)))
     axis.plot(*data["rule"], color=rule["color"], linestyle=rule["linestyle"], label="the paper's rule")
-    axis.plot(x, data[f"law{i}"][0], color=law["color"], linestyle=law["linestyle"], zorder=3, label="law of SGD, best")
+    name = "law of SGD, best (thin: 10–90 %)"
+    axis.plot(x, data[f"law{i}"][0], color=law["color"], linestyle=law["linestyle"], zorder=3, label=name)
     falling = np.flatnonzero((best[0] < 0.995) & (best[0] > 1e-3))[::6]
     middle, low, high = best[:, falling]
     axis.errorbar(

@@ -351,9 +351,21 @@ def test_sample_scaling_shows_the_band_of_its_seeds_and_the_predicted_exponents(
         y = band.get_paths()[0].vertices[:, 1]
         assert y.min() == low.min() and y.max() == high.max()
         assert (low <= found[f"best{i}"][0] * (1 + 1e-9)).mean() > 0.9  # a mean may leave a band of six seeds
+        assert any("thin: 10–90 %" in text for text in axis.get_legend_handles_labels()[1])
         title = axis.get_title(loc="left").replace("−", "-")
         for value in (-0.375, *([-0.6] if i == 0 else [])):  # (1 − 2β)/2β, 1 − 2β at β = 0.8
             assert f"{value:.3f}" in title
+
+
+def test_sample_scaling_marks_where_direct_sgd_is_lost_and_says_so_once() -> None:
+    found, count = data("sample_scaling"), 0
+    for i, axis in enumerate(panels(drawn("sample_scaling", "text"))):
+        x, lost = found[f"x{i}"], [curve for curve in found[f"curves{i}"] if not np.isfinite(curve).all()]
+        marks = [line for line in axis.lines if line.get_marker() == "x"]
+        assert [float(at) for line in marks for at in line.get_xdata()] == [x[np.isfinite(c)][-1] for c in lost]
+        assert any("× lost" in text for text in axis.get_legend_handles_labels()[1]) == bool(lost)
+        count += len(lost)
+    assert count
 
 
 @pytest.mark.parametrize("name", NAMES)

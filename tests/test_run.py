@@ -97,7 +97,7 @@ def test_directions_are_checked_as_the_run_is_made(rows: Any, message: str) -> N
 def test_a_run_can_be_varied() -> None:
     one = run(Leap())
     finer = dataclasses.replace(one, sampler=Leap().finer(), seed=1)
-    assert (finer.sampler, finer.seed, finer.seeds) == (Leap(32, 0.05), 1, 3) and finer != one
+    assert (finer.sampler, finer.seed, finer.seeds) == (Leap(128, 0.05), 1, 3) and finer != one
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.seed = 2  # type: ignore[misc]
 

@@ -553,7 +553,7 @@ def test_leap_says_from_when_on_direct_sgd_would_have_diverged(batch: int) -> No
     """A student that has learned all there is, kept moving by label noise: the rate is constant."""
     problem = Problem(H4, Teacher([1.0]), d=64, m=1, init_scale=1.0)
     eta, settings = 0.9 * ceiling(problem), {"label_noise": 1.0, "directions": np.eye(1, 64), "batch": batch}
-    found = sgd(problem, batch * eta, 1_000_000, sampler=Leap(), seeds=4, seed=1, **settings)
+    found = sgd(problem, batch * eta, 1_000_000, sampler=Leap(16), seeds=4, seed=1, **settings)
     rate = float(divergence_rate(problem, eta, np.array([1.0]), np.ones((1, 1)))[0])
     expected = -np.log1p(-RISK) / rate * eta
     assert expected < 0.5 * found.t_end
