@@ -55,7 +55,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "cost_seeds": 1,
     },
 }  # fmt: skip
-SECONDS = {"full": 120.0, "quick": 13.0}
+SECONDS = {"full": 240.0, "quick": 13.0}
 METHODS = ("direct", "reduced", "leap")
 LEVEL = 0.01
 
