@@ -67,7 +67,7 @@ def _no_processes() -> Iterator[None]:
 def coarse_leap() -> Iterator[None]:
     """Experiments by leap in macro-steps twice as long: half the time, for files that ask what is made of the runs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SAMPLERS, "leap", Leap(accuracy=0.2))
+        patch.setitem(SAMPLERS, "leap", Leap(16, accuracy=0.2))
         yield
 
 
