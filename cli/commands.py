@@ -18,7 +18,7 @@ from .junit import junit_text
 from .output import columns_text, csv_text, json_text, prepare_directory, prepare_file, write_text
 from .progress import progress
 from .results import results_of
-from .settings import build_problem, build_run, build_schedule, read_directions, resolve
+from .settings import build_problem, build_run, read_directions, resolve, stated_schedule
 from .sweeps import sweep as sweep
 from .terminal import show, tell
 
@@ -69,7 +69,7 @@ def predict(flags: dict[str, Any]) -> int:
     if values["quantiles"] is not None:
         quantiles = init_quantiles(problem, values["quantiles"], seed=values["seed"])
     noise = _noise(values)
-    noise |= _schedule(values)
+    noise |= stated_schedule(values)
     if values["step_size"] is None and not {"batch", "label_noise"}.isdisjoint(flags):
         raise ValueError("`batch` and `label_noise` need a `step_size`: gradient flow knows neither")
     place, _ = results_of(flags, values, given)
@@ -107,15 +107,6 @@ def _noise(values: dict[str, Any]) -> dict[str, Any]:
         "batch": positive_integer("batch", values["batch"]),
         "label_noise": nonnegative_number("label_noise", values["label_noise"]),
     }
-
-
-def _schedule(values: dict[str, Any]) -> dict[str, Any]:
-    """The step size over the steps as ``step_size``, where there is one."""
-    if values["step_size"] is not None:
-        return {"step_size": build_schedule(values)}
-    if values["schedule"] != "constant":
-        raise ValueError("`schedule` needs a `step_size`")
-    return {}
 
 
 def _levels(values: dict[str, Any], default: Sequence[float]) -> list[float]:
@@ -156,7 +147,7 @@ def law(flags: dict[str, Any]) -> int:
     levels = _levels(values, (0.1, 0.5, 0.9))
     for name in ("batch", "label_noise", "draws", "dimensions"):
         noise[name] = flags.get(name)
-    noise |= _schedule(values)
+    noise |= stated_schedule(values)
     directions = read_directions(values["directions"], problem)
     curve = law_of(
         flags["resource"], problem, directions=directions, quantiles=levels,

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..problem.toml_file import read_toml
 from .flags import SETTINGS, names
-from .settings import build_problem, build_run, build_schedule, checked_value, read_directions, resolve
+from .settings import build_problem, build_run, build_schedule, checked_value, read_directions, resolve, stated_schedule
 
 if TYPE_CHECKING:
     from ..compare.sweeps import Point
@@ -159,10 +159,8 @@ class _Builder:
         if quantity == "law":
             asked = ("batch", "label_noise", "step_size", "draws", "dimensions")
             given: Settings = {name: stated[name] for name in asked if name in stated}
-            if values["schedule"] != "constant":
-                if "step_size" not in given:
-                    raise ValueError("`schedule` needs a `step_size`")
-                given["step_size"] = build_schedule(values)
+            if values["schedule"] != "constant":  # a number is stored as it stands
+                given |= stated_schedule(values)
             levels = {} if values["quantiles"] is None else {"quantiles": values["quantiles"]}
             return LawPoint(problem, stated.get("resource", ""), **levels, seed=values["seed"], given=given)
         if quantity == "simulate":

@@ -158,6 +158,21 @@ def build_schedule(values: dict[str, Any]) -> Schedule:
     return parse_schedule(values["schedule"], positive_number("step_size", values["step_size"]))
 
 
+def stated_schedule(values: dict[str, Any]) -> dict[str, Any]:
+    """The schedule as ``step_size`` where a step size is stated; nothing where none is.
+
+    Raises
+    ------
+    ValueError
+        A schedule without a step size, or what cannot be read.
+    """
+    if values["step_size"] is not None:
+        return {"step_size": build_schedule(values)}
+    if values["schedule"] != "constant":
+        raise ValueError("`schedule` needs a `step_size`")
+    return {}
+
+
 def _sampler(values: dict[str, Any]) -> Auto | Direct | Reduced | Leap:
     from ..simulate import Auto, Direct, Leap, Reduced
 
