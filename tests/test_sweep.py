@@ -666,6 +666,7 @@ def test_a_grid_of_laws_and_comparisons(grid: Any) -> None:
             "tolerance = 0.5\n"
             "[[point]]\nquantity = 'law'\nresource = 'flow_time'\ndraws = 5\n"
             "[[point]]\nquantity = 'law'\nresource = 'dimension_time'\ndimensions = [16, 32]\n"
+            "[[point]]\nquantity = 'law'\nresource = 'samples_fixed_step'\nstep-size = 1e-3\nschedule = 'power:100:1'\n"
             "[[point]]\nquantity = 'sgd-law'\nstep-size = 1e-3\nschedule = 'power:100:1'\nbatch = 2\n"
             "[[point]]\nquantity = 'compare'\ntolerance = 0.2\nvirtual = 16\n"
         )
@@ -675,9 +676,11 @@ def test_a_grid_of_laws_and_comparisons(grid: Any) -> None:
     assert found == [
         LawPoint(problem, "flow_time", (0.5,), given={"draws": 5}),
         LawPoint(problem, "dimension_time", (0.5,), given={"dimensions": [16.0, 32.0]}),
+        LawPoint(problem, "samples_fixed_step", (0.5,), given={"step_size": PowerDecay(1e-3, 100, 1)}),
         SgdLawPoint(problem, PowerDecay(1e-3, 100, 1), batch=2),
         ComparePoint(run, 0.2),
     ]
+    assert found[2].settings()["schedule"] == found[3].settings()["schedule"] == "power(0.001, 100.0, 1.0)"
 
 
 @pytest.mark.parametrize(
