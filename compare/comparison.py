@@ -332,7 +332,9 @@ def _noise_note(scale: NoiseScale) -> str:
     """Says so when gradient noise, which the flow leaves out, rules at this step size."""
     if not scale.noisy:
         return ""
+    beyond = ", beyond which the mean square error of what is learned is infinite"
+    above = f", above the ceiling {scale.ceiling:.2g}{beyond}" if scale.over_ceiling > 1 else ""
     return (
         f"; gradient noise matters here: it plays little part for step sizes below {scale.quiet:.2g}, "
-        f"this run used {scale.step_size:.2g}"
+        f"this run used {scale.step_size:.2g}{above}"
     )

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emergence.compare import Comparison, MedianEstimate, check_step, comparison_rows, median_estimate, overlay
-from emergence.compare.comparison import TABLE
+from emergence.compare.comparison import TABLE, _noise_note
 from emergence.compare.loss_distance import loss_distance, shift_distance
 from emergence.compare.noise_scale import noise_scale
 from emergence.problem import Piecewise, Problem
@@ -258,6 +258,14 @@ def test_noise_is_named_when_it_may_be_the_reason(tiny: tuple[Problem, Simulatio
     """η = 0.4 is far above 4 I c² a s_0 B/(d φ(1) φ'(1)) < 1: said, but only where there is no agreement."""
     assert "gradient noise matters here" in make(1.5 + SPREAD, ONE).agreement.reason
     assert "gradient noise" not in make(1 + SPREAD, ONE).agreement.reason
+
+
+def test_a_step_size_above_the_ceiling_is_named(make: Make) -> None:
+    """0.4 at d < 100, where the ceiling of h4 is about 1/(186 d a); below it only that noise matters."""
+    comparison = make(1.5 + SPREAD, ONE)
+    assert f"above the ceiling {comparison.noise_scale.ceiling:.2g}, beyond" in comparison.agreement.reason
+    below = dataclasses.replace(comparison.noise_scale, step_size=0.9 * comparison.noise_scale.ceiling)
+    assert "matters" in _noise_note(below) and "ceiling" not in _noise_note(below)
 
 
 @pytest.mark.parametrize("tolerance", [0, -0.1, math.nan, INF, "0.1", None])
