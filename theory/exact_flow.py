@@ -9,9 +9,10 @@ between step ends.  A first passage of one of ``problem.events`` is looked for a
 points of every step, and found by Brent's method on the step's own interpolant.  With the mean effect of gradient noise
 state and right-hand side are those of ``theory.noisy_flow``.  Unit: flow time t = η · steps.
 
-Exponential steps with the diagonal rates of norms and directions (Krogstad's of order 4) do not pay: at P = m = 64
-they need 13,421 right-hand sides and 15.8 s for an alignment error of 3e-6, where DOP853 at rtol 1e-5 needs 16,211 and
-5.0 s for 1e-5, at 1e-7 19,997 and 6.2 s for 2e-7.  They win only where 1e-3 is enough: for ``theory.diagonal_flow``.
+Exponential steps with the diagonal rates of norms and directions (Krogstad's of order 4) pay where 1e-5 is enough: at
+P = m = 64 they need 4,700 right-hand sides for an alignment error of 2e-5 (``benchmarks/full_flow.py``), where DOP853,
+whose steps are bound by stability, needs 16,200 at rtol 1e-5 for 1e-5 and 20,000 at 1e-7 for 2e-7; 3e-6 takes them
+13,400.  Hence DOP853 where a flow is to be exact.
 """
 
 from __future__ import annotations
