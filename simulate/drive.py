@@ -116,9 +116,10 @@ def drive(
             count = stack.advance(min(stop - int(out.at[0]), piece))
             out.at += count
             now = time.monotonic()
-            if stack.coarse and out.at[0] < stop:
-                between = float(run.step_size.flow_time(out.at)[0])
-                alive = _look(problem, stack, out, alive, between, None, check=True)
+            if stack.coarse:  # its macro-steps are its own: no piece depends on the machine
+                if out.at[0] < stop:
+                    between = float(run.step_size.flow_time(out.at)[0])
+                    alive = _look(problem, stack, out, alive, between, None, check=True)
             elif now - began < PIECE_SECONDS / 2:
                 piece *= 2
             elif now - began > 2 * PIECE_SECONDS and piece > 1:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+import time
+from itertools import combinations, count
 
 import numpy as np
 import pytest
@@ -253,6 +254,17 @@ def test_a_straight_passage_is_found_where_it_is(stride: int) -> None:
     )
     assert measured.alignment[0, 0] == pytest.approx(5.0, rel=1e-12)  # rounding
     assert measured.recovery[0, 0] == pytest.approx(5.0, rel=1e-12)
+
+
+def test_a_path_does_not_depend_on_how_fast_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Macro-steps that seem to take an hour each are as long as others, up to every one of many records."""
+    problem = Problem(H4, Teacher.power_law(2, 1.0), d=64, m=4)
+    settings = {"sampler": Leap(), "records": 14, "workers": 1}
+    quick = sgd(problem, 1e-6, 10**7, **settings)
+    clock = count(step=3600.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    slow = sgd(problem, 1e-6, 10**7, **settings)
+    np.testing.assert_array_equal(slow.overlaps, quick.overlaps)
 
 
 # --- variates made by hand ------------------------------------------------------------------------
