@@ -115,8 +115,7 @@ def execute(
     finally:
         if store is not None:
             store.release()
-    order = np.argsort([i for group in groups for i in group])
-    return _simulation(run, starts, parts, order, time.perf_counter() - (began or started))
+    return _simulation(run, starts, parts, groups, time.perf_counter() - (began or started))
 
 
 _EXECUTION = {name for name in execute.__annotations__ if name not in ("run", "return")}
@@ -218,11 +217,18 @@ def _scratch(wanted: bool) -> Iterator[Path | None]:
         yield Path(directory) / "board"
 
 
-def _simulation(run: Run, starts: Array, parts: list[Part], order: Array, elapsed: float) -> Simulation:
+def _simulation(run: Run, starts: Array, parts: list[Part], groups: list[list[int]], elapsed: float) -> Simulation:
     measured = [part for part, _ in parts]
 
     def joined(name: str) -> Array:
-        return np.concatenate([getattr(part, name) for part in measured])[order]
+        """That of every seed, copied once at most: overlaps can be most of the memory."""
+        values: list[Array] = [getattr(part, name) for part in measured]
+        if len(values) == 1 and groups[0] == sorted(groups[0]):
+            return values[0]
+        out = np.empty((run.seeds, *values[0].shape[1:]), values[0].dtype)
+        for group, value in zip(groups, values, strict=True):
+            out[group] = value
+        return out
 
     diverged_at, size = joined("diverged_at"), joined("largest_norm")
     steps_done = np.where(diverged_at >= 0, diverged_at, run.steps)
