@@ -26,7 +26,7 @@ from emergence.problem import seed_stream
 from emergence.problem.events import ALIGNED, RECOVERED
 from emergence.problem.population_loss import velocity
 
-TOLERANCE = 2e-5  # of a step, as a share of max(|r|, FLOOR), and of RADIAL in ln n
+TOLERANCE = 2e-5  # of a step, as a share of FLOOR + |r| for every overlap with the teacher, and of RADIAL in ln n
 FLOOR, RADIAL = 0.03, 3.0
 KEEP_EVERY = 300.0  # seconds
 

@@ -9,8 +9,8 @@ Prints seconds and the median over directions of |T_leap/T_flow − 1|; then the
 medians over 40 seeds against half the step and twice the virtual batch.  With ``--share`` one run of SGD at P = m =
 1024, d = 2048, β = 0.8 and that share of the ceiling of the step size, to where the law of SGD has three quarters of
 the directions recovered; prints minutes, memory, and learned directions over time beside the law's.  With ``--rule``
-what it gains at that size that the jitter of aligned students bounds no macro-step: flow time a second from one state,
-with the bound and without; then 16 runs of each at P = m = 128, d = 256.  With ``--virtual`` the first alignment at
+what the rules of scale gain at that size: flow time a second from one state, with them and without; then 96 runs of
+each at P = m = 64, d = 256.  With ``--virtual`` the first alignment at
 0.64 of the ceiling by the number of virtual samples, over the law's: the geometric mean of times, what is later than
 the run counted as its end on both sides, ± standard error over the runs; and the same of the exact reduced sampler.
 """
@@ -69,29 +69,32 @@ def equilibrium(problem: Problem, eta: float, learned: int) -> rules.LeapRun:
 
 
 def rule(seconds: float = 15.0) -> None:
-    """Leap at scale with the bound by the jitter of what is aligned and without."""
-    problem, aligned = Problem(Activation("h4"), Teacher.power_law(1024, 0.8), d=2048, m=1024), rules.ALIGNED
+    """Leap at scale by the rules that hold from ``LARGE`` on and without them."""
+    problem = Problem(Activation("h4"), Teacher.power_law(1024, 0.8), d=2048, m=1024)
     for share in (0.1, 0.5):
         for learned in (100, 500):
             eta, speeds = share * ceiling(problem), []
             state = equilibrium(problem, eta, learned)
             start = state.snapshot()
-            for rules.ALIGNED in (aligned, np.inf):
+            for state._large in (True, False):
                 state.restore(start)
                 began, steps = time.process_time(), 0
                 while time.process_time() - began < seconds:
                     steps += state.advance(10**15)
                 speeds.append(steps * eta / (time.process_time() - began))
-            print(
-                f"{share:g} of the ceiling, {learned} learned: {speeds[0]:.1f} a second, {speeds[1]:.1f} with the bound"
-            )
-    problem = Problem(Activation("h4"), Teacher.power_law(128, 0.8), d=256, m=128)
-    rules.LARGE, eta = 0, 0.4 * ceiling(problem)
-    for rules.ALIGNED in (aligned, np.inf):
+            print(f"{share:g} of the ceiling, {learned} learned: {speeds[0]:.1f} a second, {speeds[1]:.1f} without")
+    problem = Problem(Activation("h4"), Teacher.power_law(64, 0.8), d=256, m=64)
+    eta, usual = 0.4 * ceiling(problem), rules.LARGE
+    for rules.LARGE in (0, usual):
         began = time.process_time()
-        run = execute(Run(problem, eta, int(1500 / eta), seeds=16, sampler=Leap(), records=2), workers=1)
+        run = execute(Run(problem, eta, int(1500 / eta), seeds=96, sampler=Leap(), records=2), workers=1)
+        first = np.log(np.minimum(run.alignment[:, :16], 1500)).mean(axis=1)
         counts = np.isfinite(run.recovery).sum(axis=1)
-        print(f"{counts.mean():.1f} ± {counts.std(ddof=1) / 4:.1f} recovered, {time.process_time() - began:.0f} s")
+        print(
+            f"{counts.mean():.2f} ± {counts.std(ddof=1) / 96**0.5:.2f} recovered, alignment of the first 16 at "
+            f"{np.exp(first.mean()):.1f} in the geometric mean, ± {first.std(ddof=1) / 96**0.5:.1%}, "
+            f"{time.process_time() - began:.0f} s"
+        )
 
 
 def first_alignment() -> None:

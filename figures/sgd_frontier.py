@@ -65,10 +65,11 @@ SIZES: dict[str, dict[str, Any]] = {
     "full": {
         "beta": 0.8, "P": 1024, "d": 2048, "share": 0.3, "draws": 32, "compute": 2e13,
         "runs": {
-            "widths": [8, 16, 32, 64, 128], "samples": [7e8, 1.1e9, 1.7e9, 2.4e9, 2.8e9], "seeds": 6, "records": 160,
+            "widths": [8, 16, 32, 64, 128, 256], "samples": [7e8, 1.1e9, 1.7e9, 2.4e9, 2.8e9, 8e9], "seeds": 6,
+            "records": 160,
         },
         "widths": [2**i for i in range(2, 13)], "step_sizes": [0.1, 0.3, 0.6, 0.9],
-        "levels": [0.5, 0.3, 0.2, 0.12, 0.07, 0.04],
+        "levels": [0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.025],
     },
     "quick": {
         "beta": 0.8, "P": 32, "d": 128, "share": 0.3, "draws": 32, "compute": 2e9,
@@ -150,8 +151,13 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         survival += [laws[own].survival_at(run.samples * run.step_size.initial) for run in runs if run.problem.m == m]
     law, same = np.stack(fixed), np.stack([fixed[widths.index(run.problem.m)] for run in runs])
     (one, at_one), (free, at_best), (paired, _) = (lower_envelope(part) for part in (law, np.stack(best), same))
-    done = [execute(run) for run in runs]
-    losses = np.stack([_losses(run, x) for run in done]) / start
+    each, lost = [], 0
+    for run in runs:
+        done = execute(run)
+        each.append(_losses(done, x))
+        lost += int((done.valid_until < done.t_end).sum())
+        del done  # its overlaps are gigabytes
+    losses = np.stack(each) / start
     mean = losses.mean(axis=1)
     levels = np.array(sizes["levels"])
     data = {
@@ -163,7 +169,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         "levels": levels,
         "ratio": np.stack([_ratio(x, *pair, levels) for pair in zip(losses, same, strict=True)], axis=1),
         "predicted": _exponents(sizes["beta"]),
-        "survival": np.min(survival), "lost": np.array(sum(int((run.valid_until < run.t_end).sum()) for run in done)),
+        "survival": np.min(survival), "lost": np.array(lost),
         "share": np.array(sizes["share"]), "beta": np.array(sizes["beta"]),
         "run_sampler": np.array("leap"), "run_step_size": np.array(sizes["share"] * top),
         "run_seeds": np.array(sizes["runs"]["seeds"]),

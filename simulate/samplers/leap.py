@@ -13,9 +13,13 @@ g(z) = (1 − e^{−z})/z, and the second stage takes f + Λ (move so far), whic
 motion is linear.  (Students that share a direction have equal F and share its Λ, so their sum
 relaxes as it should and their differences stay.)  Hence Δt is not bound by 1/(4 a_1 φ(1)) once
 the strongest direction is learned; students that have learned nothing have Λ, λ ≈ 0 and take the
-plain midpoint rule.  Students of n_k < a_P/100 pull on themselves alone (``sources`` of the population velocity), so
-that the products cost O(m (P + m)) a student that counts.  What they would do to others moves transition times by
-1e-3 where the students are crowded (h_4, P = 8, m = 32, d = 64) and by less in more dimensions.
+plain midpoint rule.  What damps the sum damps a steady pull of another direction on one of them, too, by about
+ΛΔt/2: who is partly captured by a learned direction comes away late (h_4, P = m = 16, d = 32, β = 0.8: of 166
+recoveries in 20 starts 5 are missed and 3 more than 5 % late), but for many students, below.  Students that count for
+less than 1 % (``IDLE``) pull on themselves alone (``sources`` of the population velocity), so that the products cost
+O(m (P + m)) a student that counts.  With few students they are those of n_k < a_P/100; what they would do to others
+moves transition times by 1e-3 where the students are crowded (h_4, P = 8, m = 32, d = 64) and by less in more
+dimensions.
 
 Noise: B virtual samples drawn in the reduced basis with their Bartlett remainder (below) stand in for the
 N b real ones: ``η √(N/(b B)) Σ_i ε_i √w_i (g_i − ∇L)`` with independent signs ε_i.  Its mean is zero
@@ -38,13 +42,25 @@ Step size in time.  The largest Δt such that, with ``accuracy`` = α,
 
 * no ln n_k and no r_kp moves by more than α by drift (r relative to max(|r|, 1/√d)), and no
   direction turns by more than α by drift or, in root mean square over the students, by noise (a maximum would
-  be ruled by single heavy-tailed kicks); ln n_k may move by 10 α while n_k < a_P/100, where nothing else
-  depends on it yet.  What relaxes covers the distance that is left, f/Λ, and no more: where that is below the
-  bound it sets none.  The rates in this are at most 4 n_k φ(1) and n_k φ'(1), a student's own, as of students
-  that share a direction only the sum relaxes.
-* From ``LARGE`` on the overlaps of a student that is aligned set no bound, only the turn of its direction.  They are
-  jitter, which the exponential rule relaxes exactly; the largest of so many, of students that relax hundreds of times
-  faster than anything moves that is still to be learned, would rule every macro-step.
+  be ruled by single heavy-tailed kicks); ln n_k may move by 10 α while the student counts for less than 1 %, as
+  nothing else depends on it yet.  What relaxes covers the distance that is left, f/Λ, and no more: where that is
+  below the bound it sets none.  The rates in this are at most 4 n_k φ(1) and n_k φ'(1), a student's own, as of
+  students that share a direction only the sum relaxes.
+
+From ``LARGE`` on, where the largest of so many would rule every macro-step and noise makes all norms grow:
+
+* Λ and λ damp the first stage alone.  The second, and the noise, relax at a student's own rates, at most 4 n_k φ(1)
+  and n_k φ'(1): who shares a direction with a leader feels at the midpoint what is then left of its jitter, and all
+  that other directions do.
+* The overlaps of a student that is aligned set no bound, only the turn of its direction.  They are jitter of students
+  that relax hundreds of times faster than anything moves that is still to be learned.
+* A student counts for ``w_k = max_p n_k |φ(r_kp)|/(a_p φ(1))``, the share of a direction's strength that it explains,
+  whatever its norm; those that pull on themselves alone explain at most 1 % of any direction together, or the limit
+  is lowered until they do.
+* ln n_k may move by ln(1 + α/w), at least α and at most 10 α, so that what is explained moves by α of a direction's
+  strength.  w is the largest of w_k, of what all that count for less than α explain of the same direction, and of a
+  student's own pull over that of the teacher, ``n_k φ(1)/Σ_p a_p φ(r_kp)``: where all are small n_k grows at a
+  constant rate.
 
 A macro-step whose outcome moves a norm by twice these bounds, or an overlap by 2 α, is taken back and split:
 each virtual sample goes to one of the halves by a fair coin, as the real samples would, so
@@ -70,12 +86,14 @@ from .normals import restore_sfc64, snapshot_sfc64
 from .stack import Setting, Stack
 
 MAX_SPLITS = 12
-LARGE = 1 << 18  # entries of the students: the drift in single precision (half the time and memory), jitter no bound
+IDLE = 0.01  # what a student counts for up to which it pulls on no other
+LARGE = 1 << 18  # entries of the students: the drift in single precision (half the time and memory), fewer bounds
 
 
 @dataclass(frozen=True)
 class _Here:
-    """Squared norms, unit rows, who pulls on others, their population velocity, and the rates Λ and λ of relaxing."""
+    """Squared norms, unit rows, who pulls on others, their population velocity, the rates Λ and λ of relaxing, those at
+    which each relaxes by itself, and how many times α each ln n_k may move in a macro-step."""
 
     n: Array
     unit: Array
@@ -84,6 +102,8 @@ class _Here:
     tangent: Array
     growth: Array
     turn: Array
+    own: tuple[Array, Array]
+    room: Array
 
 
 @dataclass(frozen=True)
@@ -127,18 +147,17 @@ def _drifted(problem: Problem, here: _Here, dt: float) -> Array:
         rows /= np.sqrt(np.einsum("kd,kd->k", rows, rows))[:, None]
         return here.n * np.exp(growth), rows
 
-    def span(time: float) -> tuple[Array, Array]:
-        """What stands for ``time`` in moves of ln n and of the direction."""
-        turn = time * _forgetting(here.turn * time)
-        return time * _forgetting(here.growth * time), turn[:, None].astype(kind)
+    def span(time: float, growth: Array, turn: Array) -> tuple[Array, Array]:
+        """What stands for ``time`` in moves of ln n and of the direction that relax at these rates."""
+        return time * _forgetting(growth * time), (time * _forgetting(turn * time))[:, None].astype(kind)
 
     growth, move = 4 * here.F, here.tangent
     kind = move.dtype
-    half, full = span(0.5 * dt), span(dt)
+    half, full = span(0.5 * dt, here.growth, here.turn), span(dt, *here.own)
     middle = moved(here.unit.astype(kind, copy=False), half[0] * growth, half[1] * move)
     F, tangent = velocity(problem, *middle, here.sources)
-    growth = 4 * F + here.growth * half[0] * growth
-    move = full[1] * tangent + full[1] * half[1] * here.turn[:, None].astype(kind) * move
+    growth = 4 * F + here.own[0] * half[0] * growth
+    move = full[1] * tangent + full[1] * half[1] * here.own[1][:, None].astype(kind) * move
     n, unit = moved(here.unit, full[0] * growth, move)
     unit *= np.sqrt(n)[:, None]
     return unit
@@ -219,6 +238,7 @@ class LeapRun:
         self.run = run
         self._virtual = control.virtual
         self._accuracy = control.accuracy
+        self._large = start.size >= LARGE
         self._weakest = float(np.min(run.problem.a[run.problem.a > 0]))
         fixed = control.macro_samples
         self._fixed = None if fixed is None else max(1, fixed // run.batch)
@@ -251,13 +271,36 @@ class LeapRun:
         n = np.einsum("kd,kd->k", self._W, self._W)
         unit = self._W / np.sqrt(n)[:, None]
         problem = self.run.problem
-        sources = np.flatnonzero(~self._dormant(n))
-        seen = unit.astype(np.float32) if unit.size >= LARGE else unit
-        F, tangent = velocity(problem, n, seen, sources)
+        seen = unit.astype(np.float32) if self._large else unit
         overlaps = seen[:, : problem.P]
-        growth = 4 * (problem.activation.phi(overlaps) @ problem.a - F)
-        turn = (problem.activation.phi_slope(overlaps) * overlaps) @ problem.a
-        return _Here(n, unit, sources, F, tangent, np.maximum(growth, 0.0), np.maximum(turn, 0.0))
+        explained = problem.activation.phi(overlaps)
+        pull = explained @ problem.a
+        sources, room = self._counted(n, explained, pull)
+        F, tangent = velocity(problem, n, seen, sources)
+        growth = np.maximum(4 * (pull - F), 0.0)
+        turn = np.maximum((problem.activation.phi_slope(overlaps) * overlaps) @ problem.a, 0.0)
+        own = self._by_itself(n, growth, turn) if self._large else (growth, turn)
+        return _Here(n, unit, sources, F, tangent, growth, turn, own, room)
+
+    def _by_itself(self, n: Array, growth: Array, turn: Array) -> tuple[Array, Array]:
+        """Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says."""
+        sigma = self.run.problem.activation
+        return np.minimum(growth, 4 * sigma.second_moment * n), np.minimum(turn, sigma.slope_second_moment * n)
+
+    def _counted(self, n: Array, explained: Array, pull: Array) -> tuple[Array, Array]:
+        """Who counts, and how many times α each ln n_k may move, from φ of the overlaps (m, P) and Σ_p a_p φ(r_kp)."""
+        problem, alpha, one = self.run.problem, self._accuracy, self.run.problem.activation.second_moment
+        if not self._large:
+            dormant = n < IDLE * self._weakest
+            return np.flatnonzero(~dormant), np.where(dormant, 10.0, 1.0)
+        shares = np.abs(explained) / (np.where(problem.a > 0, problem.a, np.inf) * one)
+        counts, limit = n * shares.max(axis=1), IDLE
+        while np.max((n * (counts < limit)) @ shares) > IDLE:
+            limit /= 2
+        company = (n * (counts < alpha)) @ shares
+        ruled = np.maximum(counts, company[shares.argmax(axis=1)])
+        ruled = np.maximum(ruled, n * one / np.maximum(np.abs(pull), 1e-300))
+        return np.flatnonzero(counts >= limit), np.clip(np.log1p(alpha / ruled) / alpha, 1.0, 10.0)
 
     def _proposed(self, here: _Here) -> int:
         """Number of steps of the next macro-step."""
@@ -266,16 +309,13 @@ class LeapRun:
         problem, alpha = self.run.problem, self._accuracy
         overlaps, tangent = here.unit[:, : problem.P], here.tangent
         relative = (np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)).max(axis=1)
-        if here.unit.size >= LARGE:
+        if self._large:
             relative[(overlaps**2).max(axis=1) >= ALIGNED] = 0.0
         turning = np.maximum(relative, np.sqrt(np.einsum("kd,kd->k", tangent, tangent)))
         eta = self.run.step_size.rate(np.array([self._at]))[0]  # not a float, whose square could raise
-        # Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says.
-        sigma = problem.activation
-        growth = np.minimum(here.growth, 4 * sigma.second_moment * here.n)
-        turn = np.minimum(here.turn, sigma.slope_second_moment * here.n)
+        growth, turn = self._by_itself(here.n, here.growth, here.turn)
         times = (
-            _reached(alpha, 4 * np.abs(here.F) / self._slack(here.n), growth),
+            _reached(alpha, 4 * np.abs(here.F) / here.room, growth),
             _reached(alpha, turning, turn),
             _reached(alpha**2, self._turn * eta, 2 * turn) if self._turn else np.array(eta),
         )
@@ -329,13 +369,13 @@ class LeapRun:
             # centred: Σ ε (g + ∇L), with −∇L = ‖v‖ (2 F v̄ + T)
             outward = (signs @ along - 2 * signs.sum() * F) * norm
             # what relaxes forgets its older noise, of the radial and of the tangential part
-            radial, tangential = (np.sqrt(_forgetting(2 * rate * dt)) for rate in (here.growth, here.turn))
+            radial, tangential = (np.sqrt(_forgetting(2 * rate * dt)) for rate in here.own)
             in_line = np.einsum("kd,kd->k", kick, unit)
             kick -= (signs.sum() * norm)[:, None] * tangent
             kick *= tangential[:, None]
             kick += (radial * (in_line + outward) - tangential * in_line)[:, None] * unit
             moved = moved + kick
-        if self._fixed is None and count > 1 and depth < MAX_SPLITS and self._too_far(unit, n, moved):
+        if self._fixed is None and count > 1 and depth < MAX_SPLITS and self._too_far(here, moved):
             first = self._generator.integers(0, 2, len(X)).astype(bool)
             early = count // 2
             self._leap(here, early, virtual.part(first), depth + 1)
@@ -353,20 +393,12 @@ class LeapRun:
         if depth == 0:
             self._compress()
 
-    def _too_far(self, unit: Array, n: Array, moved: Array) -> bool:
+    def _too_far(self, here: _Here, moved: Array) -> bool:
         P = self.run.problem.P
         after = np.einsum("kd,kd->k", moved, moved)
-        shift = moved[:, :P] / np.sqrt(after)[:, None] - unit[:, :P]
-        growth = np.abs(np.log(after / n)) / self._slack(n)
+        shift = moved[:, :P] / np.sqrt(after)[:, None] - here.unit[:, :P]
+        growth = np.abs(np.log(after / here.n)) / here.room
         return not max(growth.max(), np.abs(shift).max()) <= 2 * self._accuracy
-
-    def _slack(self, n: Array) -> Array:
-        """How many times α each ln n_k may move in a macro-step."""
-        return np.where(self._dormant(n), 10.0, 1.0)
-
-    def _dormant(self, n: Array) -> Array:
-        """Students on which nothing else depends yet."""
-        return n < 0.01 * self._weakest
 
     def _compress(self) -> None:
         """Back to min(d, P + m) columns by an LQ factorisation, if there are more; keeps all inner products."""
