@@ -170,10 +170,9 @@ def test_at_scale_a_norm_may_grow_while_it_explains_little(monkeypatch: pytest.M
     assert here.room == pytest.approx(np.maximum(np.log(1 + 0.1 / w) / 0.1, 1.0), rel=1e-5)  # single precision
 
 
-def test_at_scale_who_is_pulled_away_from_a_leader_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_pulled_away_from_a_leader_is_not_held() -> None:
     """A student without a norm, partly at a learned direction, goes where another pulls it: as the exact equation says,
     and as if the leader were not there at all."""
-    monkeypatch.setattr(leap_module, "LARGE", 0)
     problem, dt = Problem(H4, Teacher([1.0, 0.1]), d=200, m=2), 1.0
     rows = np.array([[1.0, 0.0, 0.0, 0.0], [0.75, 0.3, 0.0, math.sqrt(1 - 0.75**2 - 0.3**2)]])
     leap = started(problem, np.sqrt([1.0, 1e-6])[:, None] * rows, Leap())
@@ -188,17 +187,16 @@ def test_at_scale_who_is_pulled_away_from_a_leader_is_not_held(monkeypatch: pyte
     assert np.abs(right - exact).max() < 0.1 * np.abs(exact - rows[1, :3]).max()  # second order in one step
 
 
-def test_at_scale_the_jitter_of_a_leader_carries_no_one_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_jitter_of_a_leader_carries_no_one_away() -> None:
     """A student without a norm at a learned direction whose leader is off by 0.05: what turns it relaxes at 4 with the
     leader, so that it is turned by 0.05 at most, however long the macro-step."""
-    monkeypatch.setattr(leap_module, "LARGE", 0)
     problem = Problem(H4, Teacher([1.0, 1e-3]), d=100, m=2)
     rows = np.array([[math.sqrt(1 - 0.05**2), 0.0, 0.05, 0.0], [1.0, 0.0, 0.0, 0.0]])
     leap = started(problem, np.sqrt([1.0, 1e-6])[:, None] * rows, Leap())
     for dt in (0.1, 1.0, 10.0):
         moved = _drifted(problem, leap._here(), dt)
         turned = np.abs(moved[:, 2]) / np.linalg.norm(moved, axis=1)
-        # a tenth beyond: second order in θ, single precision
+        # a tenth beyond: second order in θ
         assert turned[0] == pytest.approx(0.05 * math.exp(-4 * dt), rel=0.1, abs=1e-4) and turned[1] < 0.055
 
 

@@ -10,16 +10,19 @@ dv̄_k/dt = T_k, by an exponential midpoint rule.  What is learned relaxes at ra
 
 which are taken exactly: a move x of rate f and relaxation Λ over Δt is ``g(ΛΔt) Δt f`` with
 g(z) = (1 − e^{−z})/z, and the second stage takes f + Λ (move so far), which is f again where the
-motion is linear.  (Students that share a direction have equal F and share its Λ, so their sum
-relaxes as it should and their differences stay.)  Hence Δt is not bound by 1/(4 a_1 φ(1)) once
-the strongest direction is learned; students that have learned nothing have Λ, λ ≈ 0 and take the
-plain midpoint rule.  What damps the sum damps a steady pull of another direction on one of them, too, by about
-ΛΔt/2: who is partly captured by a learned direction comes away late (h_4, P = m = 16, d = 32, β = 0.8: of 166
-recoveries in 20 starts 5 are missed and 3 more than 5 % late), but for many students, below.  Students that count for
-less than 1 % (``IDLE``) pull on themselves alone (``sources`` of the population velocity), so that the products cost
-O(m (P + m)) a student that counts.  With few students they are those of n_k < a_P/100; what they would do to others
-moves transition times by 1e-3 where the students are crowded (h_4, P = 8, m = 32, d = 64) and by less in more
-dimensions.
+motion is linear.  Hence Δt is not bound by 1/(4 a_1 φ(1)) once the strongest direction is learned;
+students that have learned nothing have Λ, λ ≈ 0 and take the plain midpoint rule.  Of students that share
+a direction only the sum relaxes at these rates, each by itself at no more than 4 n_k φ(1) and n_k φ'(1): the
+first stage, which needs to be stable, takes the former, the second the latter.  So who shares a direction with a
+leader feels at the midpoint what is then left of the leader's jitter, and all that other directions do.  (With Λ
+and λ in both stages, a steady pull on such a student is damped by ΛΔt/2; who is partly captured by a learned
+direction then comes away late or never.)  Its noise is the leader's, as the same samples kick both the same way, so
+that noise relaxes at Λ and λ.
+
+Students that count for less than 1 % (``IDLE``) pull on themselves alone (``sources`` of the population velocity), so
+that the products cost O(m (P + m)) a student that counts.  With few students they are those of n_k < a_P/100; what
+they would do to others moves transition times by 1e-3 where the students are crowded (h_4, P = 8, m = 32, d = 64) and
+by less in more dimensions.
 
 Noise: B virtual samples drawn in the reduced basis with their Bartlett remainder (below) stand in for the
 N b real ones: ``η √(N/(b B)) Σ_i ε_i √w_i (g_i − ∇L)`` with independent signs ε_i.  Its mean is zero
@@ -44,14 +47,10 @@ Step size in time.  The largest Δt such that, with ``accuracy`` = α,
   direction turns by more than α by drift or, in root mean square over the students, by noise (a maximum would
   be ruled by single heavy-tailed kicks); ln n_k may move by 10 α while the student counts for less than 1 %, as
   nothing else depends on it yet.  What relaxes covers the distance that is left, f/Λ, and no more: where that is
-  below the bound it sets none.  The rates in this are at most 4 n_k φ(1) and n_k φ'(1), a student's own, as of
-  students that share a direction only the sum relaxes.
+  below the bound it sets none.  The rates in this are a student's own.
 
 From ``LARGE`` on, where the largest of so many would rule every macro-step and noise makes all norms grow:
 
-* Λ and λ damp the first stage alone.  The second, and the noise, relax at a student's own rates, at most 4 n_k φ(1)
-  and n_k φ'(1): who shares a direction with a leader feels at the midpoint what is then left of its jitter, and all
-  that other directions do.
 * The overlaps of a student that is aligned set no bound, only the turn of its direction.  They are jitter of students
   that relax hundreds of times faster than anything moves that is still to be learned.
 * A student counts for ``w_k = max_p n_k |φ(r_kp)|/(a_p φ(1))``, the share of a direction's strength that it explains,
@@ -279,13 +278,10 @@ class LeapRun:
         F, tangent = velocity(problem, n, seen, sources)
         growth = np.maximum(4 * (pull - F), 0.0)
         turn = np.maximum((problem.activation.phi_slope(overlaps) * overlaps) @ problem.a, 0.0)
-        own = self._by_itself(n, growth, turn) if self._large else (growth, turn)
+        # Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says.
+        sigma = problem.activation
+        own = np.minimum(growth, 4 * sigma.second_moment * n), np.minimum(turn, sigma.slope_second_moment * n)
         return _Here(n, unit, sources, F, tangent, growth, turn, own, room)
-
-    def _by_itself(self, n: Array, growth: Array, turn: Array) -> tuple[Array, Array]:
-        """Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says."""
-        sigma = self.run.problem.activation
-        return np.minimum(growth, 4 * sigma.second_moment * n), np.minimum(turn, sigma.slope_second_moment * n)
 
     def _counted(self, n: Array, explained: Array, pull: Array) -> tuple[Array, Array]:
         """Who counts, and how many times α each ln n_k may move, from φ of the overlaps (m, P) and Σ_p a_p φ(r_kp)."""
@@ -313,7 +309,7 @@ class LeapRun:
             relative[(overlaps**2).max(axis=1) >= ALIGNED] = 0.0
         turning = np.maximum(relative, np.sqrt(np.einsum("kd,kd->k", tangent, tangent)))
         eta = self.run.step_size.rate(np.array([self._at]))[0]  # not a float, whose square could raise
-        growth, turn = self._by_itself(here.n, here.growth, here.turn)
+        growth, turn = here.own
         times = (
             _reached(alpha, 4 * np.abs(here.F) / here.room, growth),
             _reached(alpha, turning, turn),
@@ -369,7 +365,7 @@ class LeapRun:
             # centred: Σ ε (g + ∇L), with −∇L = ‖v‖ (2 F v̄ + T)
             outward = (signs @ along - 2 * signs.sum() * F) * norm
             # what relaxes forgets its older noise, of the radial and of the tangential part
-            radial, tangential = (np.sqrt(_forgetting(2 * rate * dt)) for rate in here.own)
+            radial, tangential = (np.sqrt(_forgetting(2 * rate * dt)) for rate in (here.growth, here.turn))
             in_line = np.einsum("kd,kd->k", kick, unit)
             kick -= (signs.sum() * norm)[:, None] * tangent
             kick *= tangential[:, None]
