@@ -2,7 +2,9 @@
 
     python benchmarks/leap.py
     python benchmarks/leap.py --share 0.1
+    python benchmarks/leap.py --flow
     python benchmarks/leap.py --rule
+    python benchmarks/leap.py --scarce
     python benchmarks/leap.py --virtual
 
 Prints seconds and the median over directions of |T_leap/T_flow − 1|; then the
@@ -10,7 +12,10 @@ medians over 40 seeds against half the step and twice the virtual batch.  With `
 1024, d = 2048, β = 0.8 and that share of the ceiling of the step size, to where the law of SGD has three quarters of
 the directions recovered; prints minutes, memory, and learned directions over time beside the law's.  With ``--rule``
 what the rules of scale gain at that size: flow time a second from one state, with them and without; then 96 runs of
-each at P = m = 64, d = 256.  With ``--virtual`` the first alignment at
+each at P = m = 64, d = 256.  With ``--flow`` a run of that size next to without noise beside the full gradient flow
+from the same start (``tests/full_flow.txt``).  With ``--scarce`` the directions that are learned where there are as
+few students as directions and noise matters, P = m = 16, d = 64, 0.2 of the ceiling: by the rules of scale, without
+them, and by the exact reduced sampler.  With ``--virtual`` the first alignment at
 0.64 of the ceiling by the number of virtual samples, over the law's: the geometric mean of times, what is later than
 the run counted as its end on both sides, ± standard error over the runs; and the same of the exact reduced sampler.
 """
@@ -22,6 +27,7 @@ import os
 import resource
 import time
 from dataclasses import replace
+from pathlib import Path
 
 for library in ("OPENBLAS", "OMP", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
@@ -52,6 +58,22 @@ def scale(share: float) -> None:
     for t in np.geomspace(horizon / 100, horizon, 9):
         counts = (law.recovery <= t).sum(axis=1)
         print(f"{t:8.0f} {(run.recovery[0] <= t).sum():6d} {counts.mean():7.1f} {counts.std():5.1f}")
+
+
+def beside_flow(until: float = 14_000.0) -> None:
+    """Leap at P = m = 1024 with next to no noise, beside the gradient flow with its full right-hand side."""
+    kept = np.loadtxt(Path(__file__).parents[1] / "tests" / "full_flow.txt")
+    problem, eta = Problem(Activation("h4"), Teacher.power_law(1024, 0.8), d=2048, m=1024), 1e-11
+    rows, started = problem.initial_directions(seed_stream(0, 0, 0)), time.process_time()
+    run = execute(Run(problem, eta, int(until / eta), directions=rows, sampler=Leap(), records=2), workers=1)
+    minutes = (time.process_time() - started) / 60
+    ours, flow = run.alignment[0], np.where(kept <= until, kept, np.inf)
+    both = np.isfinite(ours) & np.isfinite(flow)
+    middle, most, last = np.quantile(np.abs(ours[both] / flow[both] - 1), [0.5, 0.9, 0.99])
+    print(
+        f"{minutes:.1f} minutes; aligned {np.isfinite(ours).sum()}, flow {np.isfinite(flow).sum()}, both {both.sum()}; "
+        f"times differ by {middle:.2%} in the median, {most:.2%} at 90 %, {last:.2%} at 99 %"
+    )
 
 
 def equilibrium(problem: Problem, eta: float, learned: int) -> rules.LeapRun:
@@ -97,6 +119,20 @@ def rule(seconds: float = 15.0) -> None:
         )
 
 
+def scarce() -> None:
+    """Learned directions where students run out."""
+    problem, usual = Problem(Activation("h4"), Teacher.power_law(16, 0.8), d=64, m=16), rules.LARGE
+    eta = 0.2 * ceiling(problem)
+    for sampler, seeds, rules.LARGE in ((Leap(), 150, 0), (Leap(), 150, usual), (Reduced(), 12, usual)):
+        run = execute(Run(problem, eta, int(600 / eta), seeds=seeds, sampler=sampler, records=2), workers=1)
+        counts = np.isfinite(run.recovery).sum(axis=1)[~run.diverged]
+        print(
+            f"{sampler}{'' if rules.LARGE else ' by the rules of scale'}: {counts.mean():.2f} ± "
+            f"{counts.std(ddof=1) / len(counts) ** 0.5:.2f} of 16, {run.diverged.sum()} diverged",
+            flush=True,
+        )
+
+
 def first_alignment() -> None:
     """How late the strongest direction is, where noise rules."""
     sizes: tuple[tuple[int, int, int, int, dict[Leap | Reduced, int]], ...] = (
@@ -124,11 +160,17 @@ def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float)
+    parser.add_argument("--flow", action="store_true")
     parser.add_argument("--rule", action="store_true")
+    parser.add_argument("--scarce", action="store_true")
     parser.add_argument("--virtual", action="store_true")
     flags = parser.parse_args()
     if flags.virtual:
         first_alignment()
+    elif flags.flow:
+        beside_flow()
+    elif flags.scarce:
+        scarce()
     elif flags.rule:
         rule()
     elif flags.share is not None:
