@@ -370,8 +370,10 @@ class LeapRun:
             kick -= (signs.sum() * norm)[:, None] * tangent
             kick *= tangential[:, None]
             kick += (radial * (in_line + outward) - tangential * in_line)[:, None] * unit
-            moved = moved + kick
+            moved += kick
+            del kick
         if self._fixed is None and count > 1 and depth < MAX_SPLITS and self._too_far(here, moved):
+            del moved  # at many students the arrays of nested splits would add up
             first = self._generator.integers(0, 2, len(X)).astype(bool)
             early = count // 2
             self._leap(here, early, virtual.part(first), depth + 1)
