@@ -80,19 +80,27 @@ def test_the_drift_is_of_second_order() -> None:
     assert errors[0] > 1e-8, "there is something to see"
 
 
-def test_what_students_without_a_norm_do_to_others_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_students_that_count_for_little_do_to_others_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Next to no noise, the same stream: recovery times against those with the full drift.
 
-    Four students a direction at d = 64 are crowded: the largest difference is 1.2e-3; at d = 512 it is 4e-4.
+    Four students a direction at d = 64: the largest difference is 1.6e-3; at d = 512 it is 1.4e-3.
     """
     problem, eta = Problem(H4, Teacher.power_law(8, 0.8), d=64, m=32), 5e-8
     settings = {"seeds": 4, "sampler": Leap(), "records": 10, "workers": 1}
-    ours = sgd(problem, eta, int(60 / eta), **settings).recovery
-    monkeypatch.setattr(leap_module, "velocity", lambda problem, n, unit, sources: velocity(problem, n, unit))
     full = sgd(problem, eta, int(60 / eta), **settings).recovery
+    monkeypatch.setattr(leap_module, "LARGE", 0)
+    ours = sgd(problem, eta, int(60 / eta), **settings).recovery
     learned = np.isfinite(full)
     assert learned.sum() > 24 and (np.isfinite(ours) == learned).all()
     assert 0 < np.abs(ours[learned] / full[learned] - 1).max() < 5e-3
+
+
+def test_the_loss_goes_on_falling_once_all_is_learned() -> None:
+    """Without label noise nothing holds it: those that lead make up for what the others explain, however little."""
+    problem, eta = Problem(H4, Teacher.power_law(2, 0.8), d=64, m=16), 1e-5
+    run = sgd(problem, eta, int(60 / eta), seeds=8, sampler=Leap(), records=30, workers=1)
+    assert np.isfinite(run.recovery).all()
+    assert (run.loss[:, -1] < 1e-6 * run.loss[:, 0]).all() and np.median(run.loss[:, -1] / run.loss[:, 0]) < 1e-8
 
 
 def test_a_drift_in_single_precision_moves_no_transition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,33 +119,7 @@ def test_a_drift_in_single_precision_moves_no_transition(monkeypatch: pytest.Mon
     assert 0 < np.abs(single[learned] / double[learned] - 1).max() < 1e-5  # measured 3e-7
 
 
-def test_the_rules_of_scale_move_no_transition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a few students, next to no noise, the same stream: largest difference 0.8 %; fewer macro-steps.
-
-    The largest depends on the starts, 0.5 to 7 % over eight sets of them: a single late direction.  Beside the exact
-    flow both are as good, 0.2 % in the median of 248 times, 0.9 % at 90 % and 3.7 % at 99 % of them.
-    """
-    problem, eta = Problem(H4, Teacher.power_law(8, 0.8), d=64, m=32), 5e-8
-    settings = {"seeds": 4, "sampler": Leap(), "records": 10, "workers": 1}
-    steps, advance = [], LeapRun.advance
-
-    def counted(self: LeapRun, most: int) -> int:
-        steps[-1] += 1
-        return advance(self, most)
-
-    monkeypatch.setattr(LeapRun, "advance", counted)
-    times = []
-    for large in (leap_module.LARGE, 0):
-        monkeypatch.setattr(leap_module, "LARGE", large)
-        steps.append(0)
-        times.append(sgd(problem, eta, int(60 / eta), **settings).recovery)
-    learned = np.isfinite(times[0])
-    assert learned.sum() > 24 and (np.isfinite(times[1]) == learned).all()
-    assert 0 < np.abs(times[1][learned] / times[0][learned] - 1).max() < 0.01
-    assert steps[1] < 0.8 * steps[0]
-
-
-def test_at_scale_a_student_counts_for_what_it_explains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_student_counts_for_what_it_explains(monkeypatch: pytest.MonkeyPatch) -> None:
     """h4: n r⁴/a of the direction where that is largest, not its norm."""
     monkeypatch.setattr(leap_module, "LARGE", 0)
     problem = Problem(H4, Teacher([0.8, 0.6]), d=200, m=3)
@@ -147,7 +129,7 @@ def test_at_scale_a_student_counts_for_what_it_explains(monkeypatch: pytest.Monk
     assert started(problem, np.sqrt(n)[:, None] * rows, Leap())._here().sources.tolist() == [0, 2]
 
 
-def test_at_scale_many_that_count_for_little_together_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_that_count_for_little_together_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty students that explain 0.4 % of one direction each: 8 % together, so all of them pull."""
     monkeypatch.setattr(leap_module, "LARGE", 0)
     problem = Problem(H4, Teacher([0.8, 0.6]), d=200, m=20)
@@ -161,16 +143,16 @@ def test_at_scale_many_that_count_for_little_together_count(monkeypatch: pytest.
     assert together.sources.size == 20
 
 
-def test_at_scale_a_norm_may_grow_while_it_explains_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_norm_may_grow_while_it_explains_little() -> None:
     """ln n moves by ln(1 + α/w), w of the student itself, of its company, or of its own pull over the teacher's."""
-    monkeypatch.setattr(leap_module, "LARGE", 0)
     problem = Problem(H4, Teacher([0.8, 0.6]), d=200, m=5)
     rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.1, 0.0]])
     rows = np.hstack([rows, np.diag(np.sqrt(1 - np.sum(rows**2, axis=1)))])
     n = np.array([0.24, 0.03, 0.03, 1e-9, 1e-4])
     here = started(problem, np.sqrt(n)[:, None] * rows, Leap())._here()
-    w = np.array([0.24 / 0.8, 0.06 / 0.6, 0.06 / 0.6, 0.06 / 0.6, 1e-4 / (0.8 * 0.1**4)])
-    assert here.room == pytest.approx(np.maximum(np.log(1 + 0.1 / w) / 0.1, 1.0), rel=1e-5)  # single precision
+    company = (0.03 + 0.03 + 1e-9) / 0.6
+    w = np.array([0.24 / 0.8, company, company, company, 1e-4 / (0.8 * 0.1**4)])
+    assert here.room == pytest.approx(np.clip(np.log(1 + 0.1 / w) / 0.1, 1.0, 10.0), rel=1e-12)
 
 
 def test_who_is_pulled_away_from_a_leader_is_not_held() -> None:
@@ -213,21 +195,15 @@ def test_two_that_share_a_direction_relax_together(dt: float) -> None:
     np.testing.assert_allclose(moved[:, 1] / moved[:, 0], theta * math.exp(-4 * dt), atol=1e-4)
 
 
-def test_the_jitter_of_what_is_aligned_does_not_rule_a_macro_step_at_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_jitter_of_what_is_aligned_does_not_rule_a_macro_step() -> None:
     """A learned student turns back from an overlap of 0.05 at λ = φ'(1) = 4, by 0.1 of 1/√d = 0.1 in 0.056; the turn
     itself is less than 0.1, and what is free has hundreds of units of time."""
     problem, eta = Problem(H4, Teacher([1.0, 1e-3]), d=100, m=2), 1e-9
     rows = np.array([[math.sqrt(1 - 0.05**2), 0.05, 0.0, 0.0], [0.0, 0.2, math.sqrt(1 - 0.2**2), 0.0]])
-    bounds = []
-    for large in (leap_module.LARGE, 0):
-        monkeypatch.setattr(leap_module, "LARGE", large)
-        leap = started(problem, np.sqrt(problem.a * [1.0, 0.01])[:, None] * rows, Leap(), eta=eta)
-        leap._turn = 1e-6  # a noise that sets no bound
-        bounds.append(leap._proposed(leap._here()) * eta)
-    held, free = bounds
-    assert held == pytest.approx(-math.log(1 - 0.01 / 0.05) / 4, rel=0.01)  # r² = 0.0025
+    leap = started(problem, np.sqrt(problem.a * [1.0, 0.01])[:, None] * rows, Leap(), eta=eta)
+    leap._turn = 1e-6  # a noise that sets no bound
     speed = 1e-3 * 4 * 0.2**3 * (1 - 0.2**2)  # of the free one's overlap, 0.2; a per cent is what the learned one does
-    assert free == pytest.approx(0.1 * 0.2 / speed, rel=0.02)
+    assert leap._proposed(leap._here()) * eta == pytest.approx(0.1 * 0.2 / speed, rel=0.02)
 
 
 def test_what_relaxes_bounds_a_macro_step_by_the_distance_that_is_left() -> None:

@@ -19,10 +19,12 @@ and λ in both stages, a steady pull on such a student is damped by ΛΔt/2; who
 direction then comes away late or never.)  Its noise is the leader's, as the same samples kick both the same way, so
 that noise relaxes at Λ and λ.
 
-Students that count for less than 1 % (``IDLE``) pull on themselves alone (``sources`` of the population velocity), so
-that the products cost O(m (P + m)) a student that counts.  With few students they are those of n_k < a_P/100; what
-they would do to others moves transition times by 1e-3 where the students are crowded (h_4, P = 8, m = 32, d = 64) and
-by less in more dimensions.
+A student counts for ``w_k = max_p n_k |φ(r_kp)|/(a_p φ(1))``, the share of a direction's strength that it explains,
+whatever its norm, which noise makes grow.  From ``LARGE`` on products are in single precision, and students that count
+for less than 1 % (``IDLE``) pull on themselves alone (``sources`` of the population velocity), so that the products
+cost O(m (P + m)) a student that counts; where such students explain more than that of any direction together, the
+limit is lowered until they do not.  What they would do to others moves transition times by 1e-3 to 2e-3 (h_4, P = 8,
+m = 32, d = 64 and 512); once all is learned it keeps the loss at some 1e-6 of what it was.
 
 Noise: B virtual samples drawn in the reduced basis with their Bartlett remainder (below) stand in for the
 N b real ones: ``η √(N/(b B)) Σ_i ε_i √w_i (g_i − ∇L)`` with independent signs ε_i.  Its mean is zero
@@ -43,23 +45,17 @@ normals, and at D = 0, where the basis is all of R^d, nothing is left to draw: o
 
 Step size in time.  The largest Δt such that, with ``accuracy`` = α,
 
-* no ln n_k and no r_kp moves by more than α by drift (r relative to max(|r|, 1/√d)), and no
-  direction turns by more than α by drift or, in root mean square over the students, by noise (a maximum would
-  be ruled by single heavy-tailed kicks); ln n_k may move by 10 α while the student counts for less than 1 %, as
-  nothing else depends on it yet.  What relaxes covers the distance that is left, f/Λ, and no more: where that is
-  below the bound it sets none.  The rates in this are a student's own.
+* no r_kp moves by more than α by drift (relative to max(|r|, 1/√d)), but for students that are aligned: their
+  overlaps are jitter that relaxes hundreds of times faster than anything moves that is still to be learned;
+* no direction turns by more than α by drift or, in root mean square over the students, by noise (a maximum would
+  be ruled by single heavy-tailed kicks);
+* no ln n_k moves by more than ln(1 + α/w), at least α and at most 10 α, so that what is explained moves by α of a
+  direction's strength.  w is the largest of w_k, of what all that count for less than α explain of the same direction,
+  and of a student's own pull over that of the teacher, ``n_k φ(1)/Σ_p a_p φ(r_kp)``: where all are small n_k grows
+  at a constant rate.
 
-From ``LARGE`` on, where the largest of so many would rule every macro-step and noise makes all norms grow:
-
-* The overlaps of a student that is aligned set no bound, only the turn of its direction.  They are jitter of students
-  that relax hundreds of times faster than anything moves that is still to be learned.
-* A student counts for ``w_k = max_p n_k |φ(r_kp)|/(a_p φ(1))``, the share of a direction's strength that it explains,
-  whatever its norm; those that pull on themselves alone explain at most 1 % of any direction together, or the limit
-  is lowered until they do.
-* ln n_k may move by ln(1 + α/w), at least α and at most 10 α, so that what is explained moves by α of a direction's
-  strength.  w is the largest of w_k, of what all that count for less than α explain of the same direction, and of a
-  student's own pull over that of the teacher, ``n_k φ(1)/Σ_p a_p φ(r_kp)``: where all are small n_k grows at a
-  constant rate.
+What relaxes covers the distance that is left, f/Λ, and no more: where that is below the bound it sets none.  The rates
+in this are a student's own.
 
 A macro-step whose outcome moves a norm by twice these bounds, or an overlap by 2 α, is taken back and split:
 each virtual sample goes to one of the halves by a fair coin, as the real samples would, so
@@ -86,7 +82,7 @@ from .stack import Setting, Stack
 
 MAX_SPLITS = 12
 IDLE = 0.01  # what a student counts for up to which it pulls on no other
-LARGE = 1 << 18  # entries of the students: the drift in single precision (half the time and memory), fewer bounds
+LARGE = 1 << 18  # entries of the students from which on the drift is cheaper than exact
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ class _Here:
 
     n: Array
     unit: Array
-    sources: Array
+    sources: Array | slice
     F: Array
     tangent: Array
     growth: Array
@@ -238,7 +234,6 @@ class LeapRun:
         self._virtual = control.virtual
         self._accuracy = control.accuracy
         self._large = start.size >= LARGE
-        self._weakest = float(np.min(run.problem.a[run.problem.a > 0]))
         fixed = control.macro_samples
         self._fixed = None if fixed is None else max(1, fixed // run.batch)
         self._W = start.copy()
@@ -274,29 +269,32 @@ class LeapRun:
         overlaps = seen[:, : problem.P]
         explained = problem.activation.phi(overlaps)
         pull = explained @ problem.a
-        sources, room = self._counted(n, explained, pull)
+        shares = np.abs(explained) / (np.where(problem.a > 0, problem.a, np.inf) * problem.activation.second_moment)
+        sources = self._sources(n, shares)
         F, tangent = velocity(problem, n, seen, sources)
         growth = np.maximum(4 * (pull - F), 0.0)
         turn = np.maximum((problem.activation.phi_slope(overlaps) * overlaps) @ problem.a, 0.0)
         # Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says.
         sigma = problem.activation
         own = np.minimum(growth, 4 * sigma.second_moment * n), np.minimum(turn, sigma.slope_second_moment * n)
-        return _Here(n, unit, sources, F, tangent, growth, turn, own, room)
+        return _Here(n, unit, sources, F, tangent, growth, turn, own, self._room(n, shares, pull))
 
-    def _counted(self, n: Array, explained: Array, pull: Array) -> tuple[Array, Array]:
-        """Who counts, and how many times α each ln n_k may move, from φ of the overlaps (m, P) and Σ_p a_p φ(r_kp)."""
-        problem, alpha, one = self.run.problem, self._accuracy, self.run.problem.activation.second_moment
+    def _sources(self, n: Array, shares: Array) -> Array | slice:
+        """Who pulls on others, from |φ(r_kp)|/(a_p φ(1))."""
         if not self._large:
-            dormant = n < IDLE * self._weakest
-            return np.flatnonzero(~dormant), np.where(dormant, 10.0, 1.0)
-        shares = np.abs(explained) / (np.where(problem.a > 0, problem.a, np.inf) * one)
+            return slice(None)
         counts, limit = n * shares.max(axis=1), IDLE
         while np.max((n * (counts < limit)) @ shares) > IDLE:
             limit /= 2
+        return np.flatnonzero(counts >= limit)
+
+    def _room(self, n: Array, shares: Array, pull: Array) -> Array:
+        """How many times α each ln n_k may move, from |φ(r_kp)|/(a_p φ(1)) and Σ_p a_p φ(r_kp)."""
+        counts, alpha = n * shares.max(axis=1), self._accuracy
         company = (n * (counts < alpha)) @ shares
         ruled = np.maximum(counts, company[shares.argmax(axis=1)])
-        ruled = np.maximum(ruled, n * one / np.maximum(np.abs(pull), 1e-300))
-        return np.flatnonzero(counts >= limit), np.clip(np.log1p(alpha / ruled) / alpha, 1.0, 10.0)
+        ruled = np.maximum(ruled, n * self.run.problem.activation.second_moment / np.maximum(np.abs(pull), 1e-300))
+        return np.clip(np.log1p(alpha / ruled) / alpha, 1.0, 10.0)
 
     def _proposed(self, here: _Here) -> int:
         """Number of steps of the next macro-step."""
@@ -305,8 +303,7 @@ class LeapRun:
         problem, alpha = self.run.problem, self._accuracy
         overlaps, tangent = here.unit[:, : problem.P], here.tangent
         relative = (np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)).max(axis=1)
-        if self._large:
-            relative[(overlaps**2).max(axis=1) >= ALIGNED] = 0.0
+        relative[(overlaps**2).max(axis=1) >= ALIGNED] = 0.0
         turning = np.maximum(relative, np.sqrt(np.einsum("kd,kd->k", tangent, tangent)))
         eta = self.run.step_size.rate(np.array([self._at]))[0]  # not a float, whose square could raise
         growth, turn = here.own
