@@ -45,8 +45,10 @@ normals, and at D = 0, where the basis is all of R^d, nothing is left to draw: o
 
 Step size in time.  The largest Δt such that, with ``accuracy`` = α,
 
-* no r_kp moves by more than α by drift (relative to max(|r|, 1/√d)), but for students that are aligned: their
-  overlaps are jitter that relaxes hundreds of times faster than anything moves that is still to be learned;
+* no r_kp moves by more than α by drift (relative to max(|r|, 1/√d)), at an information exponent k* > 4 by no more than
+  2α/(k* − 2), so that the rate ∝ r^{k*−2} at which ln r grows changes by as much as at k* = 4; but for students that
+  are aligned: their overlaps are jitter that relaxes hundreds of times faster than anything moves that is still to be
+  learned;
 * no direction turns by more than α by drift or, in root mean square over the students, by noise (a maximum would
   be ruled by single heavy-tailed kicks);
 * no ln n_k moves by more than ln(1 + α/w), at least α and at most 10 α, so that what is explained moves by α of a
@@ -304,6 +306,7 @@ class LeapRun:
         overlaps, tangent = here.unit[:, : problem.P], here.tangent
         relative = (np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)).max(axis=1)
         relative[(overlaps**2).max(axis=1) >= ALIGNED] = 0.0
+        relative *= max(1.0, ((problem.activation.information_exponent or 0) - 2) / 2)
         turning = np.maximum(relative, np.sqrt(np.einsum("kd,kd->k", tangent, tangent)))
         eta = self.run.step_size.rate(np.array([self._at]))[0]  # not a float, whose square could raise
         growth, turn = here.own
