@@ -4,20 +4,19 @@ A macro-step stands for N steps of mini-batch b, Δt = η N of flow time.  Stude
 ``W = [R | U]`` as in ``simulate.samplers.reduced``, in R^d itself where d ≤ P + m.
 
 Drift: the exact population gradient (``problem.population_loss``), d ln n_k/dt = 4 F_k and
-dv̄_k/dt = T_k, by an exponential midpoint rule.  What is learned relaxes at rates
+dv̄_k/dt = T_k, by an exponential rule of two stages.  What is learned relaxes at rates
 
     Λ_k = 4 Σ_l n_l φ(q_kl)  (ln n_k)        λ_k = Σ_p a_p φ'(r_kp) r_kp  (v̄_k)
 
 which are taken exactly: a move x of rate f and relaxation Λ over Δt is ``g(ΛΔt) Δt f`` with
-g(z) = (1 − e^{−z})/z, and the second stage takes f + Λ (move so far), which is f again where the
-motion is linear.  Hence Δt is not bound by 1/(4 a_1 φ(1)) once the strongest direction is learned;
-students that have learned nothing have Λ, λ ≈ 0 and take the plain midpoint rule.  Of students that share
-a direction only the sum relaxes at these rates, each by itself at no more than 4 n_k φ(1) and n_k φ'(1): the
-first stage, which needs to be stable, takes the former, the second the latter.  So who shares a direction with a
-leader feels at the midpoint what is then left of the leader's jitter, and all that other directions do.  (With Λ
-and λ in both stages, a steady pull on such a student is damped by ΛΔt/2; who is partly captured by a learned
-direction then comes away late or never.)  Its noise is the leader's, as the same samples kick both the same way, so
-that noise relaxes at Λ and λ.
+g(z) = (1 − e^{−z})/z, and its mean over that time is ``(1 − g)/(ΛΔt) Δt f``.  The first stage goes to that mean, the
+second takes f + Λ (mean move), which is f again where the motion is linear.  Hence Δt is not bound by 1/(4 a_1 φ(1))
+once the strongest direction is learned; students that have learned nothing have Λ, λ ≈ 0 and take the plain midpoint
+rule.  Of students that share a direction only the sum relaxes at these rates, each by itself at no more than
+4 n_k φ(1) and n_k φ'(1): the first stage, which needs to be stable, takes the former, the second and the noise the
+latter.  What the first stage goes to has the mean of the noise in it, too.  So who shares a direction with a leader
+feels the leader's jitter for as long as it lasts, which takes back what of its own noise is the same, and no more: it
+stays with the leader as far as it is where the leader is, and diffuses away as far as it is not.
 
 A student counts for ``w_k = max_p n_k |φ(r_kp)|/(a_p φ(1))``, the share of a direction's strength that it explains,
 whatever its norm, which noise makes grow.  From ``LARGE`` on products are in single precision, and students that count
@@ -36,7 +35,8 @@ the samples (of an odd number the smaller half is plain) are drawn from N(0, I +
 with its own direction p (drawn with probability a_p²) and student k (uniform), c = 2 φ'(1)/φ(1) − 1, twice
 the mean degree of σ less one; q is the mixture of all B laws (balance heuristic), so that w ≤ B/⌊B/2⌋.  What relaxes
 within the macro-step forgets the older part of its noise: the radial and the tangential part of a
-kick are multiplied by √g(2ΛΔt) and √g(2λΔt), the exact variance of the linear process.
+kick are multiplied by √g(2ΛΔt) and √g(2λΔt), at the rates of a student by itself, the exact variance of the linear
+process.
 
 Remainder: what B samples have in the D dimensions outside a basis is a B × D array of normals, of which only the
 Gram matrix matters.  Its LQ factor, min(B, D) columns, has independent entries (Bartlett): zero above the diagonal,
@@ -122,6 +122,11 @@ def _forgetting(z: Array) -> Array:
     return np.where(z > 1e-12, -np.expm1(-z) / np.maximum(z, 1e-12), 1.0)
 
 
+def _averaged(left: Array, z: Array) -> Array:
+    """Mean over a macro-step of what relaxes, ``left`` of it there at the end: ``(1 − left)/z``, ½ at z = 0."""
+    return np.where(z > 1e-6, (1 - left) / np.maximum(z, 1e-6), 0.5)
+
+
 def _reached(move: float, speed: Array | float, rate: Array) -> Array:
     """Flow time in which motions at ``speed`` that relax at ``rate`` cover ``move``; infinite if they never do."""
     share = rate * move / np.maximum(speed, 1e-300)
@@ -136,26 +141,30 @@ def _widened(rows: Array, width: int) -> Array:
     return np.hstack([rows, np.zeros((len(rows), width - rows.shape[1]))])
 
 
-def _drifted(problem: Problem, here: _Here, dt: float) -> Array:
-    """Students after the population drift of flow time ``dt``, by the exponential midpoint rule."""
+def _drifted(problem: Problem, here: _Here, dt: float, noise: tuple[Array, Array] | None = None) -> Array:
+    """Students after the population drift of flow time ``dt``.
+
+    ``noise`` is the mean over that time of what noise adds to ln n (m,) and to the unit rows, (m, D) in D ≥ the
+    students' coordinates.
+    """
 
     def moved(start: Array, growth: Array, move: Array) -> tuple[Array, Array]:
         rows = start + move
         rows /= np.sqrt(np.einsum("kd,kd->k", rows, rows))[:, None]
         return here.n * np.exp(growth), rows
 
-    def span(time: float, growth: Array, turn: Array) -> tuple[Array, Array]:
-        """What stands for ``time`` in moves of ln n and of the direction that relax at these rates."""
-        return time * _forgetting(growth * time), (time * _forgetting(turn * time))[:, None].astype(kind)
-
-    growth, move = 4 * here.F, here.tangent
-    kind = move.dtype
-    half, full = span(0.5 * dt, here.growth, here.turn), span(dt, *here.own)
-    middle = moved(here.unit.astype(kind, copy=False), half[0] * growth, half[1] * move)
-    F, tangent = velocity(problem, *middle, here.sources)
-    growth = 4 * F + here.own[0] * half[0] * growth
-    move = full[1] * tangent + full[1] * half[1] * here.own[1][:, None].astype(kind) * move
-    n, unit = moved(here.unit, full[0] * growth, move)
+    kind, unit = here.tangent.dtype, here.unit
+    growth, move = (_averaged(_forgetting(rate * dt), rate * dt) * dt for rate in (here.growth, here.turn))
+    growth, move = growth * 4 * here.F, move[:, None].astype(kind) * here.tangent
+    if noise is not None:
+        growth = growth + noise[0]
+        unit = _widened(unit, noise[1].shape[1])
+        move = _widened(move, unit.shape[1]) + noise[1].astype(kind)
+    F, tangent = velocity(problem, *moved(unit.astype(kind, copy=False), growth, move), here.sources)
+    growth = 4 * F + here.own[0] * growth
+    move = tangent + here.own[1][:, None].astype(kind) * move
+    full = [_forgetting(rate * dt) * dt for rate in here.own]
+    n, unit = moved(unit, full[0] * growth, full[1][:, None].astype(kind) * move)
     unit *= np.sqrt(n)[:, None]
     return unit
 
@@ -351,27 +360,31 @@ class LeapRun:
         span = np.array([self._at, self._at + count])
         dt = float(np.diff(schedule.sums(span, 1))[0])
         n, F = here.n, here.F
-        unit, tangent = _widened(here.unit, X.shape[1]), _widened(here.tangent, X.shape[1])
-        norm = np.sqrt(n)
-        moved = _widened(_drifted(problem, here, dt), X.shape[1])
         if len(X):
+            unit, tangent = _widened(here.unit, X.shape[1]), _widened(here.tangent, X.shape[1])
+            norm = np.sqrt(n)
             u = X @ unit.T  # (B, m)
             sigma = problem.activation
             value, slope = sigma(u), sigma.derivative(u)
             delta = value @ n - sigma(X[:, : problem.P]) @ problem.a - noise
-            along = -delta[:, None] * (2 * value - u * slope)  # of v_k, per sample
-            across = -delta[:, None] * slope * norm  # of x
-            kick = (across * signs[:, None]).T @ X
+            along = -delta[:, None] * (2 * value - u * slope)  # of v_k over its norm, per sample
+            across = -delta[:, None] * slope  # of v̄_k, times x
+            turned = (across * signs[:, None]).T @ X
             # centred: Σ ε (g + ∇L), with −∇L = ‖v‖ (2 F v̄ + T)
-            outward = (signs @ along - 2 * signs.sum() * F) * norm
-            # what relaxes forgets its older noise, of the radial and of the tangential part
-            radial, tangential = (np.sqrt(_forgetting(2 * rate * dt)) for rate in (here.growth, here.turn))
-            in_line = np.einsum("kd,kd->k", kick, unit)
-            kick -= (signs.sum() * norm)[:, None] * tangent
-            kick *= tangential[:, None]
-            kick += (radial * (in_line + outward) - tangential * in_line)[:, None] * unit
-            moved += kick
-            del kick
+            in_line = np.einsum("kd,kd->k", turned, unit)
+            grown = in_line + signs @ along - 2 * signs.sum() * F
+            turned -= in_line[:, None] * unit + signs.sum() * tangent
+            # what relaxes forgets its older noise: what is left of it at the end, and its mean over the time
+            spans = [rate * dt for rate in here.own]
+            left = [np.sqrt(_forgetting(2 * z)) for z in spans]
+            mean = [_averaged(part, z) for part, z in zip(left, spans, strict=True)]
+            moved = _drifted(problem, here, dt, (2 * mean[0] * grown, mean[1][:, None] * turned))
+            turned *= (left[1] * norm)[:, None]
+            turned += (left[0] * grown * norm)[:, None] * unit
+            moved += turned
+            del turned
+        else:
+            moved = _drifted(problem, here, dt)
         if self._fixed is None and count > 1 and depth < MAX_SPLITS and self._too_far(here, moved):
             del moved  # at many students the arrays of nested splits would add up
             first = self._generator.integers(0, 2, len(X)).astype(bool)
@@ -385,7 +398,7 @@ class LeapRun:
                 self._compress()
             return
         if depth == 0 and len(X):
-            seen = np.mean(signs**2 @ across**2 / n) * problem.d
+            seen = np.mean(signs**2 @ across**2) * problem.d
             self._turn = float(seen / np.diff(schedule.sums(span, 2))[0])
         self._W = moved
         if depth == 0:
