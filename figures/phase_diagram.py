@@ -181,7 +181,7 @@ def _plane(axis: Axes, figure: Figure, data: dict[str, Array]) -> None:
                      bbox=ground)  # fmt: skip
     axis.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=1, handlelength=2.2,
-        title="hatched: leap may not see the end; white: not run",
+        title="hatched: leap may not see the end\nwhite: not run",
         alignment="left",
     )  # fmt: skip
     label_decades(axis.xaxis, axis.yaxis)

@@ -65,7 +65,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "full": {
         "beta": 0.8, "P": 1024, "d": 2048, "share": 0.3, "draws": 32, "compute": 2e13,
         "runs": {
-            "widths": [8, 16, 32, 64, 128, 256, 512], "samples": [7e8, 1.2e9, 2e9, 3.4e9, 6.5e9, 9.5e9, 1.5e10],
+            "widths": [8, 16, 32, 64, 128, 256], "samples": [7e8, 1.2e9, 2e9, 3.4e9, 6.5e9, 9e9],
             "seeds": 6, "records": 160,
         },
         "widths": [2**i for i in range(2, 13)], "step_sizes": [0.1, 0.3, 0.6, 0.9],
