@@ -206,18 +206,41 @@ def test_the_jitter_of_a_leader_carries_no_one_away() -> None:
 
 
 @pytest.mark.parametrize("dt", [0.1, 1.0, 10.0])
-def test_two_that_share_a_direction_relax_together(dt: float) -> None:
-    """Half of its strength each, both off by θ: the sum relaxes at z = a φ'(1) Δt = 4 Δt, each alone at half of that.
+@pytest.mark.parametrize("m", [2, 16])
+def test_those_that_share_a_direction_relax_together(m: int, dt: float) -> None:
+    """An equal part each, all off by θ: the sum relaxes at a φ'(1) = 4, m times what each would alone."""
+    problem, theta = Problem(H4, Teacher([1.0]), d=40, m=m), 0.01
+    row = np.array([math.cos(theta), math.sin(theta)] + (m - 1) * [0.0])
+    moved = _drifted(problem, started(problem, np.tile(row, (m, 1)) / math.sqrt(m), Leap())._here(), dt)
+    # a thousandth of θ: of order θ²
+    np.testing.assert_allclose(moved[:, 1] / moved[:, 0], theta * math.exp(-4 * dt), atol=1e-3 * theta)
 
-    Each sees the other's mean, θ g(z), and relaxes at half of z by itself, so that at the end it is at
-    1 − (1 − e^{−z/2})(1 + g(z)): too far by 0.1 θ at most.
-    """
-    problem, theta, z = Problem(H4, Teacher([1.0]), d=40, m=2), 0.01, 4 * dt
-    row = np.array([math.cos(theta), math.sin(theta), 0.0])
-    moved = _drifted(problem, started(problem, math.sqrt(0.5) * np.array([row, row]), Leap())._here(), dt)
-    left = 1 - (1 - math.exp(-z / 2)) * (1 - math.expm1(-z) / z)
-    np.testing.assert_allclose(moved[:, 1] / moved[:, 0], theta * left, rtol=1e-3)  # θ² = 1e-4
-    assert abs(left - math.exp(-z)) < 0.1
+
+@pytest.mark.parametrize("m", [2, 16])
+@pytest.mark.parametrize("reach", [4.0, 20.0])
+def test_noise_of_those_that_share_a_direction_relaxes_together(reach: float, m: int) -> None:
+    """An equal part each, under label noise: θ² of their sum is (d − 1) η τ²/2, as of a single student."""
+    d, eta, tau = 60, 1e-6, 1.0
+    problem = Problem(H4, Teacher([1.0]), d=d, m=m)
+    control = Leap(virtual=16, macro_samples=int(reach / 4 / eta))
+    rows = np.zeros((m, 1 + m))
+    rows[:, 0] = m**-0.5
+    leap = started(problem, rows, control, eta=eta, label_noise=tau)
+    blocks, steps = 40, 10
+    for _ in range(5):
+        leap.advance(10**15)
+    found = np.zeros(blocks)
+    for block in range(blocks):
+        for _ in range(steps):
+            leap.advance(10**15)
+            W = leap.students()[0]
+            n = np.sum(W**2, axis=1)
+            mean = (W * np.sqrt(n)[:, None]).sum(axis=0)  # Σ n_k v̄_k
+            found[block] += (np.sum(mean**2) / mean[0] ** 2 - 1) / steps
+    error = found.std(ddof=1) / math.sqrt(blocks)
+    expected = (d - 1) * eta * tau**2 / 2
+    assert error < 0.08 * expected
+    assert abs(found.mean() - expected) < Z * error
 
 
 @pytest.mark.parametrize("macro", [25, 3, 1])

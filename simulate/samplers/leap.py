@@ -9,14 +9,16 @@ dv̄_k/dt = T_k, by an exponential rule of two stages.  What is learned relaxes 
     Λ_k = 4 Σ_l n_l φ(q_kl)  (ln n_k)        λ_k = Σ_p a_p φ'(r_kp) r_kp  (v̄_k)
 
 which are taken exactly: a move x of rate f and relaxation Λ over Δt is ``g(ΛΔt) Δt f`` with
-g(z) = (1 − e^{−z})/z, and its mean over that time is ``(1 − g)/(ΛΔt) Δt f``.  The first stage goes to that mean, the
-second takes f + Λ (mean move), which is f again where the motion is linear.  Hence Δt is not bound by 1/(4 a_1 φ(1))
-once the strongest direction is learned; students that have learned nothing have Λ, λ ≈ 0 and take the plain midpoint
-rule.  Of students that share a direction only the sum relaxes at these rates, each by itself at no more than
-4 n_k φ(1) and n_k φ'(1): the first stage, which needs to be stable, takes the former, the second and the noise the
-latter.  What the first stage goes to has the mean of the noise in it, too.  So who shares a direction with a leader
-feels the leader's jitter for as long as it lasts, which takes back what of its own noise is the same, and no more: it
-stays with the leader as far as it is where the leader is, and diffuses away as far as it is not.
+g(z) = (1 − e^{−z})/z, and its mean over that time is ``(1 − g)/(ΛΔt) Δt f``.  The first stage goes to that mean, with
+that of the noise in it; the second adds what the rate f' there differs from ``f − Λ (mean move)``, which is nothing
+where the motion is linear.  Hence Δt is not bound by 1/(4 a_1 φ(1)) once the strongest direction is learned; students
+that have learned nothing have Λ, λ ≈ 0 and take the plain midpoint rule.
+
+Of students that share a direction only the sum relaxes at these rates, each by itself at no more than 4 n_k φ(1) and
+n_k φ'(1), and so does what the second stage adds.  In the linear problem that is exact for all of them: equals that are
+off together relax as their sum; who is at a leader's direction without a norm is turned by the leader's jitter as long
+as that lasts, which takes back what of its own noise is the same; who is pulled away by another direction, or kicked
+otherwise than the leader, is not held.
 
 A student counts for ``w_k = max_p n_k |φ(r_kp)|/(a_p φ(1))``, the share of a direction's strength that it explains,
 whatever its norm, which noise makes grow.  From ``LARGE`` on products are in single precision, and students that count
@@ -35,8 +37,7 @@ the samples (of an odd number the smaller half is plain) are drawn from N(0, I +
 with its own direction p (drawn with probability a_p²) and student k (uniform), c = 2 φ'(1)/φ(1) − 1, twice
 the mean degree of σ less one; q is the mixture of all B laws (balance heuristic), so that w ≤ B/⌊B/2⌋.  What relaxes
 within the macro-step forgets the older part of its noise: the radial and the tangential part of a
-kick are multiplied by √g(2ΛΔt) and √g(2λΔt), at the rates of a student by itself, the exact variance of the linear
-process.
+kick are multiplied by √g(2ΛΔt) and √g(2λΔt), the exact variance of the linear process.
 
 Remainder: what B samples have in the D dimensions outside a basis is a B × D array of normals, of which only the
 Gram matrix matters.  Its LQ factor, min(B, D) columns, has independent entries (Bartlett): zero above the diagonal,
@@ -84,7 +85,8 @@ from .stack import Setting, Stack
 
 MAX_SPLITS = 12
 IDLE = 0.01  # what a student counts for up to which it pulls on no other
-LARGE = 1 << 18  # entries of the students from which on the drift is cheaper than exact
+LARGE = 1 << 18  # entries of the students: products in single precision, and not all students pull on others
+MOST = 2.0  # mean noise in ln n that the drift sees; larger kicks are split, or few
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,11 @@ def _averaged(left: Array, z: Array) -> Array:
     return np.where(z > 1e-6, (1 - left) / np.maximum(z, 1e-6), 0.5)
 
 
+def _column(factors: Array, kind: np.dtype) -> Array:
+    """Factors of rows, of their precision."""
+    return factors[:, None].astype(kind)
+
+
 def _reached(move: float, speed: Array | float, rate: Array) -> Array:
     """Flow time in which motions at ``speed`` that relax at ``rate`` cover ``move``; infinite if they never do."""
     share = rate * move / np.maximum(speed, 1e-300)
@@ -154,17 +161,21 @@ def _drifted(problem: Problem, here: _Here, dt: float, noise: tuple[Array, Array
         return here.n * np.exp(growth), rows
 
     kind, unit = here.tangent.dtype, here.unit
-    growth, move = (_averaged(_forgetting(rate * dt), rate * dt) * dt for rate in (here.growth, here.turn))
-    growth, move = growth * 4 * here.F, move[:, None].astype(kind) * here.tangent
+    together = here.growth, here.turn
+    ends = [_forgetting(rate * dt) for rate in together]
+    mean = [dt * _averaged(end, rate * dt) for end, rate in zip(ends, together, strict=True)]
+    alone = [dt * _forgetting(rate * dt) for rate in here.own]
+    first, tangent = 4 * here.F, here.tangent
+    growth, move = mean[0] * first, _column(mean[1], kind) * tangent
     if noise is not None:
-        growth = growth + noise[0]
-        unit = _widened(unit, noise[1].shape[1])
+        growth = growth + np.clip(noise[0], -MOST, MOST)
+        unit, tangent = (_widened(rows, noise[1].shape[1]) for rows in (unit, tangent))
         move = _widened(move, unit.shape[1]) + noise[1].astype(kind)
-    F, tangent = velocity(problem, *moved(unit.astype(kind, copy=False), growth, move), here.sources)
-    growth = 4 * F + here.own[0] * growth
-    move = tangent + here.own[1][:, None].astype(kind) * move
-    full = [_forgetting(rate * dt) * dt for rate in here.own]
-    n, unit = moved(unit, full[0] * growth, full[1][:, None].astype(kind) * move)
+    F, turned = velocity(problem, *moved(unit.astype(kind, copy=False), growth, move), here.sources)
+    growth = dt * ends[0] * first + alone[0] * (4 * F - first + here.growth * growth)
+    move = _column(alone[1], kind) * (turned - tangent + _column(here.turn, kind) * move)
+    move += _column(dt * ends[1], kind) * tangent
+    n, unit = moved(unit, growth, move)
     unit *= np.sqrt(n)[:, None]
     return unit
 
@@ -375,7 +386,7 @@ class LeapRun:
             grown = in_line + signs @ along - 2 * signs.sum() * F
             turned -= in_line[:, None] * unit + signs.sum() * tangent
             # what relaxes forgets its older noise: what is left of it at the end, and its mean over the time
-            spans = [rate * dt for rate in here.own]
+            spans = [rate * dt for rate in (here.growth, here.turn)]
             left = [np.sqrt(_forgetting(2 * z)) for z in spans]
             mean = [_averaged(part, z) for part, z in zip(left, spans, strict=True)]
             moved = _drifted(problem, here, dt, (2 * mean[0] * grown, mean[1][:, None] * turned))
