@@ -65,11 +65,10 @@ SIZES: dict[str, dict[str, Any]] = {
     "full": {
         "beta": 0.8, "P": 1024, "d": 2048, "share": 0.3, "draws": 32, "compute": 2e13,
         "runs": {
-            "widths": [8, 16, 32, 64, 128, 256], "samples": [7e8, 1.2e9, 2e9, 3.4e9, 6.5e9, 9e9],
-            "seeds": 6, "records": 160,
+            "widths": [8, 16, 32, 64, 128], "samples": [7e8, 1.1e9, 1.7e9, 2.4e9, 2.8e9], "seeds": 6, "records": 160,
         },
         "widths": [2**i for i in range(2, 13)], "step_sizes": [0.1, 0.3, 0.6, 0.9],
-        "levels": [0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02],
+        "levels": [0.5, 0.3, 0.2, 0.12, 0.07, 0.04],
     },
     "quick": {
         "beta": 0.8, "P": 32, "d": 128, "share": 0.3, "draws": 32, "compute": 2e9,
