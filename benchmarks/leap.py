@@ -3,21 +3,19 @@
     python benchmarks/leap.py
     python benchmarks/leap.py --share 0.1
     python benchmarks/leap.py --flow
-    python benchmarks/leap.py --rule
     python benchmarks/leap.py --scarce
     python benchmarks/leap.py --virtual
 
 Prints seconds and the median over directions of |T_leap/T_flow − 1|; then the
 medians over 40 seeds against half the step and twice the virtual batch.  With ``--share`` one run of SGD at P = m =
 1024, d = 2048, β = 0.8 and that share of the ceiling of the step size, to where the law of SGD has three quarters of
-the directions recovered; prints minutes, memory, and learned directions over time beside the law's.  With ``--rule``
-what the rules of scale gain at that size: flow time a second from one state, with them and without; then 96 runs of
-each at P = m = 64, d = 256.  With ``--flow`` a run of that size next to without noise beside the full gradient flow
-from the same start (``tests/full_flow.txt``).  With ``--scarce`` the directions that are learned where there are as
-few students as directions and noise matters, P = m = 16, d = 64, 0.2 of the ceiling: by the rules of scale, without
-them, and by the exact reduced sampler.  With ``--virtual`` the first alignment at
-0.64 of the ceiling by the number of virtual samples, over the law's: the geometric mean of times, what is later than
-the run counted as its end on both sides, ± standard error over the runs; and the same of the exact reduced sampler.
+the directions recovered; prints minutes, memory, and learned directions over time beside the law's.  With ``--flow``
+a run of that size next to without noise beside the full gradient flow from the same start (``tests/full_flow.txt``).
+With ``--scarce`` the directions that are learned where there are as few students as directions and noise matters,
+P = m = 16, d = 64, 0.2 and 0.5 of the ceiling, by leap and by the exact reduced sampler.  With ``--virtual`` the first
+alignment at 0.64 of the ceiling by the number of virtual samples, over the law's: the geometric mean of times, what
+is later than the run counted as its end on both sides, ± standard error over the runs; and the same of the exact
+reduced sampler.
 """
 
 from __future__ import annotations
@@ -37,7 +35,6 @@ import numpy as np
 from emergence import Activation, Leap, Problem, Reduced, Run, Teacher, execute, flow
 from emergence.compare import check_step
 from emergence.problem import seed_stream
-from emergence.simulate.samplers import leap as rules
 from emergence.theory import sgd_law
 from emergence.theory.gradient_noise import ceiling
 
@@ -76,61 +73,22 @@ def beside_flow(until: float = 14_000.0) -> None:
     )
 
 
-def equilibrium(problem: Problem, eta: float, learned: int) -> rules.LeapRun:
-    """A run with so many students at their directions, after 60 macro-steps."""
-    rows = problem.initial_coordinates(seed_stream(0, 0, 0))
-    for p in range(learned):
-        rows[p] *= 0.1
-        rows[p, p] = np.sqrt(1 - rows[p] @ rows[p] + rows[p, p] ** 2)
-    norms = np.append(np.sqrt(problem.a[:learned]), np.full(problem.m - learned, problem.init_scale))
-    run = Run(problem, eta, int(1e5 / eta), sampler=Leap(), records=2)
-    state = rules.LeapRun(run, norms[:, None] * rows, seed_stream(0, 0, 1), Leap())
-    for _ in range(60):
-        state.advance(10**15)
-    return state
-
-
-def rule(seconds: float = 15.0) -> None:
-    """Leap at scale by the rules that hold from ``LARGE`` on and without them."""
-    problem = Problem(Activation("h4"), Teacher.power_law(1024, 0.8), d=2048, m=1024)
-    for share in (0.1, 0.5):
-        for learned in (100, 500):
-            eta, speeds = share * ceiling(problem), []
-            state = equilibrium(problem, eta, learned)
-            start = state.snapshot()
-            for state._large in (True, False):
-                state.restore(start)
-                began, steps = time.process_time(), 0
-                while time.process_time() - began < seconds:
-                    steps += state.advance(10**15)
-                speeds.append(steps * eta / (time.process_time() - began))
-            print(f"{share:g} of the ceiling, {learned} learned: {speeds[0]:.1f} a second, {speeds[1]:.1f} without")
-    problem = Problem(Activation("h4"), Teacher.power_law(64, 0.8), d=256, m=64)
-    eta, usual = 0.4 * ceiling(problem), rules.LARGE
-    for rules.LARGE in (0, usual):
-        began = time.process_time()
-        run = execute(Run(problem, eta, int(1500 / eta), seeds=96, sampler=Leap(), records=2), workers=1)
-        first = np.log(np.minimum(run.alignment[:, :16], 1500)).mean(axis=1)
-        counts = np.isfinite(run.recovery).sum(axis=1)
-        print(
-            f"{counts.mean():.2f} ± {counts.std(ddof=1) / 96**0.5:.2f} recovered, alignment of the first 16 at "
-            f"{np.exp(first.mean()):.1f} in the geometric mean, ± {first.std(ddof=1) / 96**0.5:.1%}, "
-            f"{time.process_time() - began:.0f} s"
-        )
-
-
 def scarce() -> None:
     """Learned directions where students run out."""
-    problem, usual = Problem(Activation("h4"), Teacher.power_law(16, 0.8), d=64, m=16), rules.LARGE
-    eta = 0.2 * ceiling(problem)
-    for sampler, seeds, rules.LARGE in ((Leap(), 150, 0), (Leap(), 150, usual), (Reduced(), 12, usual)):
-        run = execute(Run(problem, eta, int(600 / eta), seeds=seeds, sampler=sampler, records=2), workers=1)
-        counts = np.isfinite(run.recovery).sum(axis=1)[~run.diverged]
-        print(
-            f"{sampler}{'' if rules.LARGE else ' by the rules of scale'}: {counts.mean():.2f} ± "
-            f"{counts.std(ddof=1) / len(counts) ** 0.5:.2f} of 16, {run.diverged.sum()} diverged",
-            flush=True,
-        )
+    problem = Problem(Activation("h4"), Teacher.power_law(16, 0.8), d=64, m=16)
+    samplers: dict[Leap | Reduced, int] = {Leap(): 300, Reduced(): 40}
+    for share, until in ((0.2, 600), (0.5, 900)):
+        eta = share * ceiling(problem)
+        for sampler, seeds in samplers.items():
+            began = time.process_time()
+            run = execute(Run(problem, eta, int(until / eta), seeds=seeds, sampler=sampler, records=2), workers=1)
+            counts = np.isfinite(run.recovery).sum(axis=1)[~run.diverged]
+            print(
+                f"{share:g} of the ceiling, {sampler}: {counts.mean():.2f} ± "
+                f"{counts.std(ddof=1) / len(counts) ** 0.5:.2f} of 16, {run.diverged.sum()} diverged, "
+                f"{(time.process_time() - began) / seeds:.2f} s a run",
+                flush=True,
+            )
 
 
 def first_alignment() -> None:
@@ -161,7 +119,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float)
     parser.add_argument("--flow", action="store_true")
-    parser.add_argument("--rule", action="store_true")
     parser.add_argument("--scarce", action="store_true")
     parser.add_argument("--virtual", action="store_true")
     flags = parser.parse_args()
@@ -171,8 +128,6 @@ def main() -> None:
         beside_flow()
     elif flags.scarce:
         scarce()
-    elif flags.rule:
-        rule()
     elif flags.share is not None:
         scale(flags.share)
     else:

@@ -82,7 +82,7 @@ _NAMES: dict[str, Any] = {
     "d": _count("d"),
     "m": _count("m"),
     "step_size": lambda eta: rf"$\eta={power_text(eta)}$",
-    "share": lambda share: rf"$\eta={power_text(share)}\,\eta_P$",
+    "share": lambda share: rf"$\eta={power_text(share)}\,\eta_P$ (drift = noise at $p=P$)",
     "batch": lambda size: "" if size == 1 else f"$B={int(size)}$",
     "label_noise": lambda tau: f"label noise {tau:g}",
     "seeds": lambda count: "1 seed" if count == 1 else f"{int(count)} seeds",

@@ -223,7 +223,9 @@ def _staircases(axis: Axes, data: dict[str, Array], narrow: bool) -> None:
                  narrow=narrow)  # fmt: skip
     axis.set_ylabel(r"strength $\sum_k n_k r_{kp}^2\,/\,a_p$")
     axis.tick_params(labelbottom=False)
-    axis.set_title("first seed: directions $p$ one after another", loc="left", pad=points(15))
+    shown, P = len(data["direction"]), int(data["run_P"])
+    which = "directions $p$" if shown == P else f"{shown} of {P} directions $p$"
+    axis.set_title(f"first seed: {which} one after another", loc="left", pad=points(15))
     axis.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1,
         handlelength=1.5, columnspacing=1.0, borderpad=0.1,

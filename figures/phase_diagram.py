@@ -180,7 +180,8 @@ def _plane(axis: Axes, figure: Figure, data: dict[str, Array]) -> None:
             label_at(axis, f"{data['followed'][i, j]}/{count}", at, ha="center", color=shade, fontsize=points(5.5),
                      bbox=ground)  # fmt: skip
     axis.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=1, handlelength=2.2, title="hatched: leap may not see the end",
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=1, handlelength=2.2,
+        title="hatched: leap may not see the end\nwhite: not run",
         alignment="left",
     )  # fmt: skip
     label_decades(axis.xaxis, axis.yaxis)

@@ -31,7 +31,7 @@ that is shown, and whether the runs say so too (``Simulation.valid_until``), sta
 calibrated at d ≤ 512.
 
 Sizes: h4, β = 0.8, P = 1024, d = 2048, as in a plot of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, that is known
-at second hand; η = 0.3 of the ceiling, widths 8 … 128 by six seeds each, the law at 4 … 4096.  Run time: twelve minutes
+at second hand; η = 0.3 of the ceiling, widths 8 … 128 by six seeds each, the law at 4 … 4096.  Run time: six minutes
 of processor time, a law 2.5 s of it.
 Command: ``emergence figures sgd_frontier``.
 """
@@ -76,7 +76,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "widths": [4, 8, 16, 32, 64], "step_sizes": [0.3, 0.9], "levels": [0.5, 0.35, 0.25],
     },
 }  # fmt: skip
-SECONDS = {"full": 420.0, "quick": 20.0}
+SECONDS = {"full": 200.0, "quick": 20.0}
 POINTS, DECADES = 241, 6  # of a curve, which spans that many decades of compute
 PREDICTED = ("compute_width_time", "compute_width_samples_best_step")  # at one step size m n ∝ m t
 BEGUN = 0.9  # share of the loss from which on widths differ

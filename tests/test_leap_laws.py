@@ -20,6 +20,7 @@ from emergence.simulate.drive import drive
 from emergence.simulate.samplers import leap as leap_module
 from emergence.simulate.samplers.leap import LeapRun, _drifted, _reached
 from emergence.simulate.samplers.reduced import ReducedRun
+from emergence.theory import flow
 
 ALARM = 1e-9  # false-alarm rate of every statistical assertion below
 Z = float(norm.isf(ALARM / 2))
@@ -80,19 +81,45 @@ def test_the_drift_is_of_second_order() -> None:
     assert errors[0] > 1e-8, "there is something to see"
 
 
-def test_what_students_without_a_norm_do_to_others_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("activation", "d", "horizon"), [("h4", 128, 60.0), ("h6", 48, 200.0)])
+def test_a_transition_is_no_later_at_a_higher_information_exponent(activation: str, d: int, horizon: float) -> None:
+    """Next to no noise, beside the exact flow from the same starts: 0.5 % late in the median for h4, 0.9 % for h6.
+
+    h6 was 3.8 % late when its overlaps were allowed to grow by as much in a macro-step as those of h4.
+    """
+    problem, eta = Problem(Activation(activation), Teacher.power_law(2, 0.8), d=d, m=8), 1e-10
+    late = []
+    for seed in range(12):
+        rows = problem.initial_directions(seed)
+        exact = flow(problem, rows, t_max=horizon, method="exact").alignment
+        ours = sgd(problem, eta, int(horizon / eta), sampler=Leap(), records=2, directions=rows, workers=1).alignment[0]
+        both = np.isfinite(exact) & np.isfinite(ours)
+        late += (ours[both] / exact[both] - 1).tolist()
+    assert len(late) >= 12
+    assert 0 < np.median(late) < 0.015
+
+
+def test_what_students_that_count_for_little_do_to_others_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Next to no noise, the same stream: recovery times against those with the full drift.
 
-    Four students a direction at d = 64 are crowded: the largest difference is 1.2e-3; at d = 512 it is 4e-4.
+    Four students a direction at d = 64: the largest difference is 1.6e-3; at d = 512 it is 1.4e-3.
     """
     problem, eta = Problem(H4, Teacher.power_law(8, 0.8), d=64, m=32), 5e-8
     settings = {"seeds": 4, "sampler": Leap(), "records": 10, "workers": 1}
-    ours = sgd(problem, eta, int(60 / eta), **settings).recovery
-    monkeypatch.setattr(leap_module, "velocity", lambda problem, n, unit, sources: velocity(problem, n, unit))
     full = sgd(problem, eta, int(60 / eta), **settings).recovery
+    monkeypatch.setattr(leap_module, "LARGE", 0)
+    ours = sgd(problem, eta, int(60 / eta), **settings).recovery
     learned = np.isfinite(full)
     assert learned.sum() > 24 and (np.isfinite(ours) == learned).all()
     assert 0 < np.abs(ours[learned] / full[learned] - 1).max() < 5e-3
+
+
+def test_the_loss_goes_on_falling_once_all_is_learned() -> None:
+    """Without label noise nothing holds it: those that lead make up for what the others explain, however little."""
+    problem, eta = Problem(H4, Teacher.power_law(2, 0.8), d=64, m=16), 1e-5
+    run = sgd(problem, eta, int(60 / eta), seeds=8, sampler=Leap(), records=30, workers=1)
+    assert np.isfinite(run.recovery).all()
+    assert (run.loss[:, -1] < 1e-6 * run.loss[:, 0]).all() and np.median(run.loss[:, -1] / run.loss[:, 0]) < 1e-8
 
 
 def test_a_drift_in_single_precision_moves_no_transition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,33 +138,7 @@ def test_a_drift_in_single_precision_moves_no_transition(monkeypatch: pytest.Mon
     assert 0 < np.abs(single[learned] / double[learned] - 1).max() < 1e-5  # measured 3e-7
 
 
-def test_the_rules_of_scale_move_no_transition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a few students, next to no noise, the same stream: largest difference 0.8 %; fewer macro-steps.
-
-    The largest depends on the starts, 0.5 to 7 % over eight sets of them: a single late direction.  Beside the exact
-    flow both are as good, 0.2 % in the median of 248 times, 0.9 % at 90 % and 3.7 % at 99 % of them.
-    """
-    problem, eta = Problem(H4, Teacher.power_law(8, 0.8), d=64, m=32), 5e-8
-    settings = {"seeds": 4, "sampler": Leap(), "records": 10, "workers": 1}
-    steps, advance = [], LeapRun.advance
-
-    def counted(self: LeapRun, most: int) -> int:
-        steps[-1] += 1
-        return advance(self, most)
-
-    monkeypatch.setattr(LeapRun, "advance", counted)
-    times = []
-    for large in (leap_module.LARGE, 0):
-        monkeypatch.setattr(leap_module, "LARGE", large)
-        steps.append(0)
-        times.append(sgd(problem, eta, int(60 / eta), **settings).recovery)
-    learned = np.isfinite(times[0])
-    assert learned.sum() > 24 and (np.isfinite(times[1]) == learned).all()
-    assert 0 < np.abs(times[1][learned] / times[0][learned] - 1).max() < 0.01
-    assert steps[1] < 0.8 * steps[0]
-
-
-def test_at_scale_a_student_counts_for_what_it_explains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_student_counts_for_what_it_explains(monkeypatch: pytest.MonkeyPatch) -> None:
     """h4: n r⁴/a of the direction where that is largest, not its norm."""
     monkeypatch.setattr(leap_module, "LARGE", 0)
     problem = Problem(H4, Teacher([0.8, 0.6]), d=200, m=3)
@@ -147,7 +148,7 @@ def test_at_scale_a_student_counts_for_what_it_explains(monkeypatch: pytest.Monk
     assert started(problem, np.sqrt(n)[:, None] * rows, Leap())._here().sources.tolist() == [0, 2]
 
 
-def test_at_scale_many_that_count_for_little_together_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_that_count_for_little_together_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty students that explain 0.4 % of one direction each: 8 % together, so all of them pull."""
     monkeypatch.setattr(leap_module, "LARGE", 0)
     problem = Problem(H4, Teacher([0.8, 0.6]), d=200, m=20)
@@ -161,16 +162,16 @@ def test_at_scale_many_that_count_for_little_together_count(monkeypatch: pytest.
     assert together.sources.size == 20
 
 
-def test_at_scale_a_norm_may_grow_while_it_explains_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_norm_may_grow_while_it_explains_little() -> None:
     """ln n moves by ln(1 + α/w), w of the student itself, of its company, or of its own pull over the teacher's."""
-    monkeypatch.setattr(leap_module, "LARGE", 0)
     problem = Problem(H4, Teacher([0.8, 0.6]), d=200, m=5)
     rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.1, 0.0]])
     rows = np.hstack([rows, np.diag(np.sqrt(1 - np.sum(rows**2, axis=1)))])
     n = np.array([0.24, 0.03, 0.03, 1e-9, 1e-4])
     here = started(problem, np.sqrt(n)[:, None] * rows, Leap())._here()
-    w = np.array([0.24 / 0.8, 0.06 / 0.6, 0.06 / 0.6, 0.06 / 0.6, 1e-4 / (0.8 * 0.1**4)])
-    assert here.room == pytest.approx(np.maximum(np.log(1 + 0.1 / w) / 0.1, 1.0), rel=1e-5)  # single precision
+    company = (0.03 + 0.03 + 1e-9) / 0.6
+    w = np.array([0.24 / 0.8, company, company, company, 1e-4 / (0.8 * 0.1**4)])
+    assert here.room == pytest.approx(np.clip(np.log(1 + 0.1 / w) / 0.1, 1.0, 10.0), rel=1e-12)
 
 
 def test_who_is_pulled_away_from_a_leader_is_not_held() -> None:
@@ -191,43 +192,89 @@ def test_who_is_pulled_away_from_a_leader_is_not_held() -> None:
 
 
 def test_the_jitter_of_a_leader_carries_no_one_away() -> None:
-    """A student without a norm at a learned direction whose leader is off by 0.05: what turns it relaxes at 4 with the
-    leader, so that it is turned by 0.05 at most, however long the macro-step."""
-    problem = Problem(H4, Teacher([1.0, 1e-3]), d=100, m=2)
-    rows = np.array([[math.sqrt(1 - 0.05**2), 0.0, 0.05, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    """A student without a norm at a learned direction whose leader is off by θ = 0.01: the same force turns both, at 4θ
+    and relaxing at 4, so that it is turned by as much as the leader is on its way back."""
+    problem, theta = Problem(H4, Teacher([1.0, 1e-3]), d=100, m=2), 0.01
+    rows = np.array([[math.sqrt(1 - theta**2), 0.0, theta, 0.0], [1.0, 0.0, 0.0, 0.0]])
     leap = started(problem, np.sqrt([1.0, 1e-6])[:, None] * rows, Leap())
     for dt in (0.1, 1.0, 10.0):
         moved = _drifted(problem, leap._here(), dt)
-        turned = np.abs(moved[:, 2]) / np.linalg.norm(moved, axis=1)
-        # a tenth beyond: second order in θ
-        assert turned[0] == pytest.approx(0.05 * math.exp(-4 * dt), rel=0.1, abs=1e-4) and turned[1] < 0.055
+        turned = moved[:, 2] / np.linalg.norm(moved, axis=1)
+        # θ² Δt: what the tilt does to the leader's norm
+        assert turned[0] == pytest.approx(theta * math.exp(-4 * dt), rel=0.01, abs=1e-2 * theta)
+        assert turned[1] == pytest.approx(theta * (math.exp(-4 * dt) - 1), rel=0.01)
 
 
 @pytest.mark.parametrize("dt", [0.1, 1.0, 10.0])
-def test_two_that_share_a_direction_relax_together(dt: float) -> None:
-    """Half of its strength each, both off by θ: the sum relaxes at a φ'(1) = 4, twice what each would by itself."""
-    problem, theta = Problem(H4, Teacher([1.0]), d=40, m=2), 0.01
-    row = np.array([math.cos(theta), math.sin(theta), 0.0])
-    moved = _drifted(problem, started(problem, math.sqrt(0.5) * np.array([row, row]), Leap())._here(), dt)
-    # a hundredth of θ: what the midpoint rule leaves of the sum
-    np.testing.assert_allclose(moved[:, 1] / moved[:, 0], theta * math.exp(-4 * dt), atol=1e-4)
+@pytest.mark.parametrize("m", [2, 16])
+def test_those_that_share_a_direction_relax_together(m: int, dt: float) -> None:
+    """An equal part each, all off by θ: the sum relaxes at a φ'(1) = 4, m times what each would alone."""
+    problem, theta = Problem(H4, Teacher([1.0]), d=40, m=m), 0.01
+    row = np.array([math.cos(theta), math.sin(theta)] + (m - 1) * [0.0])
+    moved = _drifted(problem, started(problem, np.tile(row, (m, 1)) / math.sqrt(m), Leap())._here(), dt)
+    # a thousandth of θ: of order θ²
+    np.testing.assert_allclose(moved[:, 1] / moved[:, 0], theta * math.exp(-4 * dt), atol=1e-3 * theta)
 
 
-def test_the_jitter_of_what_is_aligned_does_not_rule_a_macro_step_at_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("m", [2, 16])
+@pytest.mark.parametrize("reach", [4.0, 20.0])
+def test_noise_of_those_that_share_a_direction_relaxes_together(reach: float, m: int) -> None:
+    """An equal part each, under label noise: θ² of their sum is (d − 1) η τ²/2, as of a single student."""
+    d, eta, tau = 60, 1e-6, 1.0
+    problem = Problem(H4, Teacher([1.0]), d=d, m=m)
+    control = Leap(virtual=16, macro_samples=int(reach / 4 / eta))
+    rows = np.zeros((m, 1 + m))
+    rows[:, 0] = m**-0.5
+    leap = started(problem, rows, control, eta=eta, label_noise=tau)
+    blocks, steps = 40, 10
+    for _ in range(5):
+        leap.advance(10**15)
+    found = np.zeros(blocks)
+    for block in range(blocks):
+        for _ in range(steps):
+            leap.advance(10**15)
+            W = leap.students()[0]
+            n = np.sum(W**2, axis=1)
+            mean = (W * np.sqrt(n)[:, None]).sum(axis=0)  # Σ n_k v̄_k
+            found[block] += (np.sum(mean**2) / mean[0] ** 2 - 1) / steps
+    error = found.std(ddof=1) / math.sqrt(blocks)
+    expected = (d - 1) * eta * tau**2 / 2
+    assert error < 0.08 * expected
+    assert abs(found.mean() - expected) < Z * error
+
+
+@pytest.mark.parametrize("macro", [25, 3, 1])
+def test_who_is_held_by_a_leader_diffuses_as_far_as_it_is_not_there(macro: int) -> None:
+    """A student without a norm at overlap 0.8 with a learned direction, under label noise for t = 3 (λt = 12).
+
+    The reduced sampler, 300 runs: standard deviation 0.0041 ± 0.0002; when all noise of such a student relaxed with the
+    leader it was 0.0028 in three macro-steps and 0.0017 in one.
+    """
+    problem, eta = Problem(H4, Teacher([1.0]), d=64, m=2), 2.5e-5
+    steps = int(3 / eta)
+    control = Leap(virtual=16, macro_samples=steps // macro)
+    rows = np.array([[1.0, 0.0, 0.0], [0.8, 0.0, 0.6]])
+    found = []
+    for seed in range(500 if macro > 3 else 1500):
+        run = Run(problem, eta, 10**12, label_noise=0.5, records=1, sampler=control)
+        leap = LeapRun(run, np.array([1.0, 1e-3])[:, None] * rows, SeedSequence([seed, macro]), control)
+        for _ in range(macro):
+            assert leap.advance(steps // macro) == steps // macro
+        student = leap.students()[0, 1]
+        found.append(student[0] / np.linalg.norm(student))
+    # standard errors are 3 % and less; one macro-step is 10 % too wide
+    assert np.std(found, ddof=1) == pytest.approx(0.0043, rel=0.2)
+
+
+def test_the_jitter_of_what_is_aligned_does_not_rule_a_macro_step() -> None:
     """A learned student turns back from an overlap of 0.05 at λ = φ'(1) = 4, by 0.1 of 1/√d = 0.1 in 0.056; the turn
     itself is less than 0.1, and what is free has hundreds of units of time."""
     problem, eta = Problem(H4, Teacher([1.0, 1e-3]), d=100, m=2), 1e-9
     rows = np.array([[math.sqrt(1 - 0.05**2), 0.05, 0.0, 0.0], [0.0, 0.2, math.sqrt(1 - 0.2**2), 0.0]])
-    bounds = []
-    for large in (leap_module.LARGE, 0):
-        monkeypatch.setattr(leap_module, "LARGE", large)
-        leap = started(problem, np.sqrt(problem.a * [1.0, 0.01])[:, None] * rows, Leap(), eta=eta)
-        leap._turn = 1e-6  # a noise that sets no bound
-        bounds.append(leap._proposed(leap._here()) * eta)
-    held, free = bounds
-    assert held == pytest.approx(-math.log(1 - 0.01 / 0.05) / 4, rel=0.01)  # r² = 0.0025
+    leap = started(problem, np.sqrt(problem.a * [1.0, 0.01])[:, None] * rows, Leap(), eta=eta)
+    leap._turn = 1e-6  # a noise that sets no bound
     speed = 1e-3 * 4 * 0.2**3 * (1 - 0.2**2)  # of the free one's overlap, 0.2; a per cent is what the learned one does
-    assert free == pytest.approx(0.1 * 0.2 / speed, rel=0.02)
+    assert leap._proposed(leap._here()) * eta == pytest.approx(0.1 * 0.2 / speed, rel=0.02)
 
 
 def test_what_relaxes_bounds_a_macro_step_by_the_distance_that_is_left() -> None:

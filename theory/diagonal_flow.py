@@ -53,7 +53,7 @@ REVIEW = 10  # steps between looks at acting students
 REFRESH = 2**14  # numbers m P that are worth a step: sums over all students are made anew every m P/REFRESH steps
 MAX_STEPS = 200_000
 LARGEST_START = 1e-3  # n_0 over the smallest strength up to which students count as small
-SMALL_BLOCK = 2**22  # numbers in a block of looks: 32 MiB
+SMALL_BLOCK = 2**17  # numbers in a block of looks: 1 MiB, which stays in the cache
 
 
 def diagonal_refusal(problem: Problem) -> str | None:

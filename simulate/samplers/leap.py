@@ -4,25 +4,28 @@ A macro-step stands for N steps of mini-batch b, Δt = η N of flow time.  Stude
 ``W = [R | U]`` as in ``simulate.samplers.reduced``, in R^d itself where d ≤ P + m.
 
 Drift: the exact population gradient (``problem.population_loss``), d ln n_k/dt = 4 F_k and
-dv̄_k/dt = T_k, by an exponential midpoint rule.  What is learned relaxes at rates
+dv̄_k/dt = T_k, by an exponential rule of two stages.  What is learned relaxes at rates
 
     Λ_k = 4 Σ_l n_l φ(q_kl)  (ln n_k)        λ_k = Σ_p a_p φ'(r_kp) r_kp  (v̄_k)
 
 which are taken exactly: a move x of rate f and relaxation Λ over Δt is ``g(ΛΔt) Δt f`` with
-g(z) = (1 − e^{−z})/z, and the second stage takes f + Λ (move so far), which is f again where the
-motion is linear.  Hence Δt is not bound by 1/(4 a_1 φ(1)) once the strongest direction is learned;
-students that have learned nothing have Λ, λ ≈ 0 and take the plain midpoint rule.  Of students that share
-a direction only the sum relaxes at these rates, each by itself at no more than 4 n_k φ(1) and n_k φ'(1): the
-first stage, which needs to be stable, takes the former, the second the latter.  So who shares a direction with a
-leader feels at the midpoint what is then left of the leader's jitter, and all that other directions do.  (With Λ
-and λ in both stages, a steady pull on such a student is damped by ΛΔt/2; who is partly captured by a learned
-direction then comes away late or never.)  Its noise is the leader's, as the same samples kick both the same way, so
-that noise relaxes at Λ and λ.
+g(z) = (1 − e^{−z})/z, and its mean over that time is ``(1 − g)/(ΛΔt) Δt f``.  The first stage goes to that mean, with
+that of the noise in it; the second adds what the rate f' there differs from ``f − Λ (mean move)``, which is nothing
+where the motion is linear.  Hence Δt is not bound by 1/(4 a_1 φ(1)) once the strongest direction is learned; students
+that have learned nothing have Λ, λ ≈ 0 and take the plain midpoint rule.
 
-Students that count for less than 1 % (``IDLE``) pull on themselves alone (``sources`` of the population velocity), so
-that the products cost O(m (P + m)) a student that counts.  With few students they are those of n_k < a_P/100; what
-they would do to others moves transition times by 1e-3 where the students are crowded (h_4, P = 8, m = 32, d = 64) and
-by less in more dimensions.
+Of students that share a direction only the sum relaxes at these rates, each by itself at no more than 4 n_k φ(1) and
+n_k φ'(1), and so does what the second stage adds.  In the linear problem that is exact for all of them: equals that are
+off together relax as their sum; who is at a leader's direction without a norm is turned by the leader's jitter as long
+as that lasts, which takes back what of its own noise is the same; who is pulled away by another direction, or kicked
+otherwise than the leader, is not held.
+
+A student counts for ``w_k = max_p n_k |φ(r_kp)|/(a_p φ(1))``, the share of a direction's strength that it explains,
+whatever its norm, which noise makes grow.  From ``LARGE`` on products are in single precision, and students that count
+for less than 1 % (``IDLE``) pull on themselves alone (``sources`` of the population velocity), so that the products
+cost O(m (P + m)) a student that counts; where such students explain more than that of any direction together, the
+limit is lowered until they do not.  What they would do to others moves transition times by 1e-3 to 2e-3 (h_4, P = 8,
+m = 32, d = 64 and 512); once all is learned it keeps the loss at some 1e-6 of what it was.
 
 Noise: B virtual samples drawn in the reduced basis with their Bartlett remainder (below) stand in for the
 N b real ones: ``η √(N/(b B)) Σ_i ε_i √w_i (g_i − ∇L)`` with independent signs ε_i.  Its mean is zero
@@ -43,23 +46,19 @@ normals, and at D = 0, where the basis is all of R^d, nothing is left to draw: o
 
 Step size in time.  The largest Δt such that, with ``accuracy`` = α,
 
-* no ln n_k and no r_kp moves by more than α by drift (r relative to max(|r|, 1/√d)), and no
-  direction turns by more than α by drift or, in root mean square over the students, by noise (a maximum would
-  be ruled by single heavy-tailed kicks); ln n_k may move by 10 α while the student counts for less than 1 %, as
-  nothing else depends on it yet.  What relaxes covers the distance that is left, f/Λ, and no more: where that is
-  below the bound it sets none.  The rates in this are a student's own.
+* no r_kp moves by more than α by drift (relative to max(|r|, 1/√d)), at an information exponent k* > 4 by no more than
+  2α/(k* − 2), so that the rate ∝ r^{k*−2} at which ln r grows changes by as much as at k* = 4; but for students that
+  are aligned: their overlaps are jitter that relaxes hundreds of times faster than anything moves that is still to be
+  learned;
+* no direction turns by more than α by drift or, in root mean square over the students, by noise (a maximum would
+  be ruled by single heavy-tailed kicks);
+* no ln n_k moves by more than ln(1 + α/w), at least α and at most 10 α, so that what is explained moves by α of a
+  direction's strength.  w is the largest of w_k, of what all that count for less than α explain of the same direction,
+  and of a student's own pull over that of the teacher, ``n_k φ(1)/Σ_p a_p φ(r_kp)``: where all are small n_k grows
+  at a constant rate.
 
-From ``LARGE`` on, where the largest of so many would rule every macro-step and noise makes all norms grow:
-
-* The overlaps of a student that is aligned set no bound, only the turn of its direction.  They are jitter of students
-  that relax hundreds of times faster than anything moves that is still to be learned.
-* A student counts for ``w_k = max_p n_k |φ(r_kp)|/(a_p φ(1))``, the share of a direction's strength that it explains,
-  whatever its norm; those that pull on themselves alone explain at most 1 % of any direction together, or the limit
-  is lowered until they do.
-* ln n_k may move by ln(1 + α/w), at least α and at most 10 α, so that what is explained moves by α of a direction's
-  strength.  w is the largest of w_k, of what all that count for less than α explain of the same direction, and of a
-  student's own pull over that of the teacher, ``n_k φ(1)/Σ_p a_p φ(r_kp)``: where all are small n_k grows at a
-  constant rate.
+What relaxes covers the distance that is left, f/Λ, and no more: where that is below the bound it sets none.  The rates
+in this are a student's own.
 
 A macro-step whose outcome moves a norm by twice these bounds, or an overlap by 2 α, is taken back and split:
 each virtual sample goes to one of the halves by a fair coin, as the real samples would, so
@@ -86,7 +85,8 @@ from .stack import Setting, Stack
 
 MAX_SPLITS = 12
 IDLE = 0.01  # what a student counts for up to which it pulls on no other
-LARGE = 1 << 18  # entries of the students: the drift in single precision (half the time and memory), fewer bounds
+LARGE = 1 << 18  # entries of the students: products in single precision, and not all students pull on others
+MOST = 2.0  # mean noise in ln n that the drift sees; larger kicks are split, or few
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Here:
 
     n: Array
     unit: Array
-    sources: Array
+    sources: Array | slice
     F: Array
     tangent: Array
     growth: Array
@@ -124,6 +124,16 @@ def _forgetting(z: Array) -> Array:
     return np.where(z > 1e-12, -np.expm1(-z) / np.maximum(z, 1e-12), 1.0)
 
 
+def _averaged(left: Array, z: Array) -> Array:
+    """Mean over a macro-step of what relaxes, ``left`` of it there at the end: ``(1 − left)/z``, ½ at z = 0."""
+    return np.where(z > 1e-6, (1 - left) / np.maximum(z, 1e-6), 0.5)
+
+
+def _column(factors: Array, kind: np.dtype) -> Array:
+    """Factors of rows, of their precision."""
+    return factors[:, None].astype(kind)
+
+
 def _reached(move: float, speed: Array | float, rate: Array) -> Array:
     """Flow time in which motions at ``speed`` that relax at ``rate`` cover ``move``; infinite if they never do."""
     share = rate * move / np.maximum(speed, 1e-300)
@@ -138,26 +148,34 @@ def _widened(rows: Array, width: int) -> Array:
     return np.hstack([rows, np.zeros((len(rows), width - rows.shape[1]))])
 
 
-def _drifted(problem: Problem, here: _Here, dt: float) -> Array:
-    """Students after the population drift of flow time ``dt``, by the exponential midpoint rule."""
+def _drifted(problem: Problem, here: _Here, dt: float, noise: tuple[Array, Array] | None = None) -> Array:
+    """Students after the population drift of flow time ``dt``.
+
+    ``noise`` is the mean over that time of what noise adds to ln n (m,) and to the unit rows, (m, D) in D ≥ the
+    students' coordinates.
+    """
 
     def moved(start: Array, growth: Array, move: Array) -> tuple[Array, Array]:
         rows = start + move
         rows /= np.sqrt(np.einsum("kd,kd->k", rows, rows))[:, None]
         return here.n * np.exp(growth), rows
 
-    def span(time: float, growth: Array, turn: Array) -> tuple[Array, Array]:
-        """What stands for ``time`` in moves of ln n and of the direction that relax at these rates."""
-        return time * _forgetting(growth * time), (time * _forgetting(turn * time))[:, None].astype(kind)
-
-    growth, move = 4 * here.F, here.tangent
-    kind = move.dtype
-    half, full = span(0.5 * dt, here.growth, here.turn), span(dt, *here.own)
-    middle = moved(here.unit.astype(kind, copy=False), half[0] * growth, half[1] * move)
-    F, tangent = velocity(problem, *middle, here.sources)
-    growth = 4 * F + here.own[0] * half[0] * growth
-    move = full[1] * tangent + full[1] * half[1] * here.own[1][:, None].astype(kind) * move
-    n, unit = moved(here.unit, full[0] * growth, move)
+    kind, unit = here.tangent.dtype, here.unit
+    together = here.growth, here.turn
+    ends = [_forgetting(rate * dt) for rate in together]
+    mean = [dt * _averaged(end, rate * dt) for end, rate in zip(ends, together, strict=True)]
+    alone = [dt * _forgetting(rate * dt) for rate in here.own]
+    first, tangent = 4 * here.F, here.tangent
+    growth, move = mean[0] * first, _column(mean[1], kind) * tangent
+    if noise is not None:
+        growth = growth + np.clip(noise[0], -MOST, MOST)
+        unit, tangent = (_widened(rows, noise[1].shape[1]) for rows in (unit, tangent))
+        move = _widened(move, unit.shape[1]) + noise[1].astype(kind)
+    F, turned = velocity(problem, *moved(unit.astype(kind, copy=False), growth, move), here.sources)
+    growth = dt * ends[0] * first + alone[0] * (4 * F - first + here.growth * growth)
+    move = _column(alone[1], kind) * (turned - tangent + _column(here.turn, kind) * move)
+    move += _column(dt * ends[1], kind) * tangent
+    n, unit = moved(unit, growth, move)
     unit *= np.sqrt(n)[:, None]
     return unit
 
@@ -238,7 +256,6 @@ class LeapRun:
         self._virtual = control.virtual
         self._accuracy = control.accuracy
         self._large = start.size >= LARGE
-        self._weakest = float(np.min(run.problem.a[run.problem.a > 0]))
         fixed = control.macro_samples
         self._fixed = None if fixed is None else max(1, fixed // run.batch)
         self._W = start.copy()
@@ -274,29 +291,32 @@ class LeapRun:
         overlaps = seen[:, : problem.P]
         explained = problem.activation.phi(overlaps)
         pull = explained @ problem.a
-        sources, room = self._counted(n, explained, pull)
+        shares = np.abs(explained) / (np.where(problem.a > 0, problem.a, np.inf) * problem.activation.second_moment)
+        sources = self._sources(n, shares)
         F, tangent = velocity(problem, n, seen, sources)
         growth = np.maximum(4 * (pull - F), 0.0)
         turn = np.maximum((problem.activation.phi_slope(overlaps) * overlaps) @ problem.a, 0.0)
         # Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says.
         sigma = problem.activation
         own = np.minimum(growth, 4 * sigma.second_moment * n), np.minimum(turn, sigma.slope_second_moment * n)
-        return _Here(n, unit, sources, F, tangent, growth, turn, own, room)
+        return _Here(n, unit, sources, F, tangent, growth, turn, own, self._room(n, shares, pull))
 
-    def _counted(self, n: Array, explained: Array, pull: Array) -> tuple[Array, Array]:
-        """Who counts, and how many times α each ln n_k may move, from φ of the overlaps (m, P) and Σ_p a_p φ(r_kp)."""
-        problem, alpha, one = self.run.problem, self._accuracy, self.run.problem.activation.second_moment
+    def _sources(self, n: Array, shares: Array) -> Array | slice:
+        """Who pulls on others, from |φ(r_kp)|/(a_p φ(1))."""
         if not self._large:
-            dormant = n < IDLE * self._weakest
-            return np.flatnonzero(~dormant), np.where(dormant, 10.0, 1.0)
-        shares = np.abs(explained) / (np.where(problem.a > 0, problem.a, np.inf) * one)
+            return slice(None)
         counts, limit = n * shares.max(axis=1), IDLE
         while np.max((n * (counts < limit)) @ shares) > IDLE:
             limit /= 2
+        return np.flatnonzero(counts >= limit)
+
+    def _room(self, n: Array, shares: Array, pull: Array) -> Array:
+        """How many times α each ln n_k may move, from |φ(r_kp)|/(a_p φ(1)) and Σ_p a_p φ(r_kp)."""
+        counts, alpha = n * shares.max(axis=1), self._accuracy
         company = (n * (counts < alpha)) @ shares
         ruled = np.maximum(counts, company[shares.argmax(axis=1)])
-        ruled = np.maximum(ruled, n * one / np.maximum(np.abs(pull), 1e-300))
-        return np.flatnonzero(counts >= limit), np.clip(np.log1p(alpha / ruled) / alpha, 1.0, 10.0)
+        ruled = np.maximum(ruled, n * self.run.problem.activation.second_moment / np.maximum(np.abs(pull), 1e-300))
+        return np.clip(np.log1p(alpha / ruled) / alpha, 1.0, 10.0)
 
     def _proposed(self, here: _Here) -> int:
         """Number of steps of the next macro-step."""
@@ -305,8 +325,8 @@ class LeapRun:
         problem, alpha = self.run.problem, self._accuracy
         overlaps, tangent = here.unit[:, : problem.P], here.tangent
         relative = (np.abs(tangent[:, : problem.P]) / np.maximum(np.abs(overlaps), problem.d**-0.5)).max(axis=1)
-        if self._large:
-            relative[(overlaps**2).max(axis=1) >= ALIGNED] = 0.0
+        relative[(overlaps**2).max(axis=1) >= ALIGNED] = 0.0
+        relative *= max(1.0, ((problem.activation.information_exponent or 0) - 2) / 2)
         turning = np.maximum(relative, np.sqrt(np.einsum("kd,kd->k", tangent, tangent)))
         eta = self.run.step_size.rate(np.array([self._at]))[0]  # not a float, whose square could raise
         growth, turn = here.own
@@ -351,27 +371,31 @@ class LeapRun:
         span = np.array([self._at, self._at + count])
         dt = float(np.diff(schedule.sums(span, 1))[0])
         n, F = here.n, here.F
-        unit, tangent = _widened(here.unit, X.shape[1]), _widened(here.tangent, X.shape[1])
-        norm = np.sqrt(n)
-        moved = _widened(_drifted(problem, here, dt), X.shape[1])
         if len(X):
+            unit, tangent = _widened(here.unit, X.shape[1]), _widened(here.tangent, X.shape[1])
+            norm = np.sqrt(n)
             u = X @ unit.T  # (B, m)
             sigma = problem.activation
             value, slope = sigma(u), sigma.derivative(u)
             delta = value @ n - sigma(X[:, : problem.P]) @ problem.a - noise
-            along = -delta[:, None] * (2 * value - u * slope)  # of v_k, per sample
-            across = -delta[:, None] * slope * norm  # of x
-            kick = (across * signs[:, None]).T @ X
+            along = -delta[:, None] * (2 * value - u * slope)  # of v_k over its norm, per sample
+            across = -delta[:, None] * slope  # of v̄_k, times x
+            turned = (across * signs[:, None]).T @ X
             # centred: Σ ε (g + ∇L), with −∇L = ‖v‖ (2 F v̄ + T)
-            outward = (signs @ along - 2 * signs.sum() * F) * norm
-            # what relaxes forgets its older noise, of the radial and of the tangential part
-            radial, tangential = (np.sqrt(_forgetting(2 * rate * dt)) for rate in (here.growth, here.turn))
-            in_line = np.einsum("kd,kd->k", kick, unit)
-            kick -= (signs.sum() * norm)[:, None] * tangent
-            kick *= tangential[:, None]
-            kick += (radial * (in_line + outward) - tangential * in_line)[:, None] * unit
-            moved += kick
-            del kick
+            in_line = np.einsum("kd,kd->k", turned, unit)
+            grown = in_line + signs @ along - 2 * signs.sum() * F
+            turned -= in_line[:, None] * unit + signs.sum() * tangent
+            # what relaxes forgets its older noise: what is left of it at the end, and its mean over the time
+            spans = [rate * dt for rate in (here.growth, here.turn)]
+            left = [np.sqrt(_forgetting(2 * z)) for z in spans]
+            mean = [_averaged(part, z) for part, z in zip(left, spans, strict=True)]
+            moved = _drifted(problem, here, dt, (2 * mean[0] * grown, mean[1][:, None] * turned))
+            turned *= (left[1] * norm)[:, None]
+            turned += (left[0] * grown * norm)[:, None] * unit
+            moved += turned
+            del turned
+        else:
+            moved = _drifted(problem, here, dt)
         if self._fixed is None and count > 1 and depth < MAX_SPLITS and self._too_far(here, moved):
             del moved  # at many students the arrays of nested splits would add up
             first = self._generator.integers(0, 2, len(X)).astype(bool)
@@ -385,7 +409,7 @@ class LeapRun:
                 self._compress()
             return
         if depth == 0 and len(X):
-            seen = np.mean(signs**2 @ across**2 / n) * problem.d
+            seen = np.mean(signs**2 @ across**2) * problem.d
             self._turn = float(seen / np.diff(schedule.sums(span, 2))[0])
         self._W = moved
         if depth == 0:
