@@ -292,27 +292,28 @@ class LeapRun:
         explained = problem.activation.phi(overlaps)
         pull = explained @ problem.a
         shares = np.abs(explained) / (np.where(problem.a > 0, problem.a, np.inf) * problem.activation.second_moment)
-        sources = self._sources(n, shares)
+        counts = n * shares.max(axis=1)
+        sources = self._sources(n, shares, counts)
         F, tangent = velocity(problem, n, seen, sources)
         growth = np.maximum(4 * (pull - F), 0.0)
         turn = np.maximum((problem.activation.phi_slope(overlaps) * overlaps) @ problem.a, 0.0)
         # Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says.
         sigma = problem.activation
         own = np.minimum(growth, 4 * sigma.second_moment * n), np.minimum(turn, sigma.slope_second_moment * n)
-        return _Here(n, unit, sources, F, tangent, growth, turn, own, self._room(n, shares, pull))
+        return _Here(n, unit, sources, F, tangent, growth, turn, own, self._room(n, shares, counts, pull))
 
-    def _sources(self, n: Array, shares: Array) -> Array | slice:
-        """Who pulls on others, from |φ(r_kp)|/(a_p φ(1))."""
+    def _sources(self, n: Array, shares: Array, counts: Array) -> Array | slice:
+        """Who pulls on others, from |φ(r_kp)|/(a_p φ(1)) and w_k."""
         if not self._large:
             return slice(None)
-        counts, limit = n * shares.max(axis=1), IDLE
+        limit = IDLE
         while np.max((n * (counts < limit)) @ shares) > IDLE:
             limit /= 2
         return np.flatnonzero(counts >= limit)
 
-    def _room(self, n: Array, shares: Array, pull: Array) -> Array:
-        """How many times α each ln n_k may move, from |φ(r_kp)|/(a_p φ(1)) and Σ_p a_p φ(r_kp)."""
-        counts, alpha = n * shares.max(axis=1), self._accuracy
+    def _room(self, n: Array, shares: Array, counts: Array, pull: Array) -> Array:
+        """How many times α each ln n_k may move, from |φ(r_kp)|/(a_p φ(1)), w_k and Σ_p a_p φ(r_kp)."""
+        alpha = self._accuracy
         company = (n * (counts < alpha)) @ shares
         ruled = np.maximum(counts, company[shares.argmax(axis=1)])
         ruled = np.maximum(ruled, n * self.run.problem.activation.second_moment / np.maximum(np.abs(pull), 1e-300))
