@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -395,3 +396,15 @@ def test_a_step_that_is_too_long_for_a_student_overflows_nothing() -> None:
         terms, np.array([[0.9]]), np.array([0.19]), np.array([-9.0]), impulse, np.ones(1), np.array([False])
     )
     assert all(np.isfinite(part).all() for part in stepped)
+
+
+@pytest.mark.parametrize(
+    ("excess", "fraction"),
+    [
+        (lambda s: s - 0.25, 0.25),
+        (lambda s: s + 1e-9, 0.0),  # a look at the student between two steps has moved it past
+        (lambda s: s - 1 - 1e-16, 1.0),  # past by the end of the step, but for rounding
+    ],
+)
+def test_a_passage_is_where_the_step_crosses(excess: Callable[[float], float], fraction: float) -> None:
+    assert diagonal_flow._root(excess) == pytest.approx(fraction, abs=1e-11)

@@ -44,6 +44,8 @@ from .kernel_terms import kernel_terms
 FAST = 8  # overlaps of an acting student that are stepped; the others are looked at
 STEP_ERROR = 1e-4  # of a step, in ln n, Λ and r
 GROWTH, TURN, SECULAR = 0.05, 0.05, 0.1  # between two looks: growth of ln r^{k−2}, Λ, and change by own terms
+SMALL_OVERLAP = 3e-2  # up to which errors of overlaps are absolute
+BLOW_UP = 0.25  # longest step times the relative speed of an overlap; longer ones are rejected for the most part
 STABLE = 2.2  # longest step times the rate at which leaders come to rest (3.3 is where it would grow)
 SOURCE = 1e-5
 REST = 1e-5
@@ -53,6 +55,7 @@ REVIEW = 10  # steps between looks at acting students
 REFRESH = 2**14  # numbers m P that are worth a step: sums over all students are made anew every m P/REFRESH steps
 MAX_STEPS = 200_000
 LARGEST_START = 1e-3  # n_0 over the smallest strength up to which students count as small
+STAGES = [*(RK45.A[i, :i] for i in range(6)), RK45.B]  # weights of the slopes before
 SMALL_BLOCK = 2**17  # numbers in a block of looks: 1 MiB, which stays in the cache
 
 
@@ -121,10 +124,10 @@ class _Diagonal:
         self.due, self.patience = np.zeros(m), np.zeros(m)
         self.acts, self.leads = np.zeros(m, dtype=bool), np.zeros(m, dtype=bool)
         # directions
-        self.open, self.closed = self.a > 0, 0
+        self.learnable = self.a > 0
+        self.open = self.learnable.copy()
         self.source = np.where(self.open, 1 / np.where(self.open, self.a, 1.0), 0.0)
-        self.residual = np.where(self.open, self.a, 0.0)
-        self.rho = np.where(self.open, self.a, 0.0) * np.ones((len(self.k), 1))
+        self.rho = self.a * np.ones((len(self.k), 1))
         self.impulse = np.zeros_like(self.rho)  # ∫ρ dt
         self.ring = np.zeros((RING, *self.rho.shape))
         self.closed_loss = 0.0
@@ -133,6 +136,7 @@ class _Diagonal:
         self.who = np.zeros(0, dtype=int)
         self.columns = np.zeros((0, self.fast), dtype=int)
         self.z = np.zeros((0, self.fast + 2))
+        self.slope: Array | None = None  # dz/dt now, where known
         self.others = np.zeros((0, 3))  # λ of slow open overlaps; Σ g and Σ ½ r g' of learned directions
         self.defect = Defect(problem, self.terms, self.beside, self.beside_norm)
         past = events.excess(self.a, np.exp(self.log_n), self.overlaps) >= 0
@@ -142,7 +146,8 @@ class _Diagonal:
         self.log: list[tuple[float, float, Array, Array]] = []
         self._sort(np.arange(m))
         self._refresh()
-        self._record(0.0, self.z, self._forces(self.z)[1])
+        self._arrange()
+        self._record(0.0, self.z, self._forces(self.z, np.empty_like(self.z)) * self.open)
 
     # The loop
 
@@ -188,75 +193,76 @@ class _Diagonal:
         rising = self.open & np.isfinite(self.first[0])
         relaxing = float(np.max(self.a[rising], initial=0.0)) * max(4 * self.terms.at_one, self.terms.slope_at_one)
         h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h), STABLE / max(relaxing, 1e-300))
-        size = self.z.size
+        shape, size = self.z.shape, self.z.size
         slopes = np.empty((7, size))
-        rho = np.empty((7, self.rho.size))
+        rho = np.empty((7, *self.rho.shape))
         z = self.z.ravel()
-
-        def stage(i: int, at: Array) -> None:
-            force, residual = self._forces(at.reshape(self.z.shape))
-            slopes[i], rho[i] = force.ravel(), residual.ravel()
-
-        stage(0, z)
+        self._arrange()
+        if self.slope is None:
+            rho[0] = self._forces(self.z, slopes[0].reshape(shape))
+        else:  # nothing has happened to the acting students since the last step
+            slopes[0], rho[0] = self.slope, self.rho
+        moving = slopes[0].reshape(shape)[:, : self.fast] / (SMALL_OVERLAP + np.abs(self.z[:, : self.fast]))
+        h = min(h, BLOW_UP / max(float(np.abs(moving).max()), 1e-300))
         with np.errstate(all="ignore"):  # a trial step may overflow; it is rejected
             while True:
-                for i in range(1, 6):
-                    stage(i, z + h * (RK45.A[i, :i] @ slopes[:i]))
-                new = z + h * (RK45.B @ slopes[:6])
-                stage(6, new)
-                wrong = (h * (RK45.E @ slopes)).reshape(self.z.shape)
-                scale = 3e-2 + np.maximum(np.abs(self.z), np.abs(new).reshape(self.z.shape))
+                for i in range(1, 7):
+                    new = z + h * (STAGES[i] @ slopes[:i])
+                    rho[i] = self._forces(new.reshape(shape), slopes[i].reshape(shape))
+                wrong = (h * (RK45.E @ slopes)).reshape(shape)
+                scale = SMALL_OVERLAP + np.maximum(np.abs(self.z), np.abs(new).reshape(shape))
                 scale[:, self.fast :] = 3.0
-                error = float(np.sqrt(np.max(np.mean((wrong / scale) ** 2, axis=1)))) / STEP_ERROR
+                wrong /= scale
+                error = float(np.sqrt(np.einsum("ai,ai->a", wrong, wrong).max() / shape[1])) / STEP_ERROR
                 if error < 1:
                     break
                 h *= max(0.2, 0.9 * error**-0.2) if np.isfinite(error) else 0.2
                 if h < 1e-13 * self.t:
                     return False
-        old, before, self.z = self.t, self.z, new.reshape(self.z.shape)
+        old, before, self.z, self.slope = self.t, self.z, new.reshape(shape), slopes[6]
         self.t = old + h if old + h < self.t_max * (1 - 1e-15) else self.t_max
         self.h = h * min(3.0, 0.9 * max(error, 1e-6) ** -0.2)
-        dense = RK45.P.T @ slopes
-
-        def at(fraction: float) -> Array:
-            powers = fraction ** np.arange(1, 5)
-            return before + h * (powers @ dense).reshape(before.shape)
-
+        dense = np.concatenate([before[None], (h * RK45.P.T @ slopes).reshape(4, *shape)])
         for t in self.requested[(self.requested > old) & (self.requested < self.t)]:
-            middle = at((t - old) / h)
-            self._record(t, middle, self._forces(middle)[1])
-        self.impulse = self.impulse + (h * (RK45.B @ rho[:6])).reshape(self.rho.shape)
-        self.rho = rho[6].reshape(self.rho.shape).copy()
+            middle = _polynomial(dense, (t - old) / h)
+            self._record(t, middle, self._forces(middle, np.empty(shape)) * self.open)
+        rho *= self.open
+        self.impulse = self.impulse + h * (RK45.B @ rho[:6].reshape(6, -1)).reshape(self.rho.shape)
+        self.rho = rho[6].copy()
         self._record(self.t, self.z, self.rho)
-        self._passages(old, h, at)
+        self._passages(old, h, dense)
         return True
 
-    def _forces(self, z: Array) -> tuple[Array, Array]:
-        """Time derivative of z, and ρ."""
+    def _arrange(self) -> None:
+        """What ``_forces`` uses and a step leaves as it is."""
+        slow, learned, self.own_turn = self.others.T
+        self.flat = self.columns.ravel()
+        self.counted = self.kw[:, None, None] * self.open[self.columns]
+        self.slow_turn, self.slow_growth = slow, 4 / self.k[0] * slow
+        self.own_growth = 4 * (self.terms.at_one - learned)
+
+    def _forces(self, z: Array, out: Array) -> Array:
+        """ρ, of open directions only, and into ``out`` the time derivative of z."""
         self.evaluations += 1
         r, n = z[:, : self.fast], np.exp(z[:, self.fast])
-        squares = r * r
-        powers = self.terms.powers(squares)
-        own = n[:, None] * powers
-        flat = self.columns.ravel()
-        rho = np.array([self.residual - np.bincount(flat, mass, self.problem.P) for mass in own.reshape(len(own), -1)])
-        if self.closed:
-            rho *= self.open
-            own *= self.open[self.columns]
-        own += rho.take(flat, axis=1).reshape(own.shape)
-        own *= powers
-        pull, growth = self.kw[0] * own[0], self.w[0] * own[0]
-        for kw, w, part in zip(self.kw[1:], self.w[1:], own[1:], strict=True):
-            pull += kw * part
-            growth += w * part
-        slow, learned, own_pull = self.others.T
-        turn = pull.sum(axis=1) + slow + n * own_pull
-        out = np.zeros_like(z)
-        np.divide(pull, r, out=out[:, : self.fast], where=r != 0)
-        out[:, : self.fast] -= turn[:, None] * r
-        out[:, self.fast] = 4 * (growth.sum(axis=1) + slow / self.k[0] - n * (self.terms.at_one - learned))
-        out[:, self.fast + 1] = turn
-        return out, rho
+        x, rho = r * r, np.empty_like(self.rho)
+        turn, growth = self.slow_turn + n * self.own_turn, self.slow_growth - n * self.own_growth
+        pull = np.zeros_like(x)
+        for j, power in enumerate(self.terms.each_power(x, 2)):
+            force = power * x
+            force *= n[:, None]
+            np.subtract(self.a, np.bincount(self.flat, force.ravel(), len(self.a)), out=rho[j])
+            force += rho[j].take(self.columns)
+            force *= self.counted[j]
+            force *= power
+            turning = np.einsum("ai,ai->a", force, x)
+            turn += turning
+            growth += 4 / self.k[j] * turning
+            pull += force
+        pull -= turn[:, None]
+        np.multiply(pull, r, out=out[:, : self.fast])
+        out[:, self.fast], out[:, self.fast + 1] = growth, turn
+        return rho
 
     # Events and record
 
@@ -270,34 +276,38 @@ class _Diagonal:
         loss = 0.5 * float(self.w @ np.sum(rho**2, axis=1)) + self.closed_loss
         self.log.append((t, loss, self._strengths(z), aligned))
 
-    def _passages(self, old: float, h: float, at: Callable[[float], Array]) -> None:
+    def _passages(self, old: float, h: float, dense: Array) -> None:
         """Alignments and recoveries of this step, on its interpolant."""
-        squares = self.z[:, : self.fast] ** 2
-        waiting = np.isinf(self.first) & (self.a > 0)
-        aligned = (squares >= events.ALIGNED) & waiting[0][self.columns]
-        recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & waiting[1]
-        for i, e in np.argwhere(aligned):
+        reached = (self.z[:, : self.fast] ** 2 >= events.ALIGNED) & np.isinf(self.first[0])[self.columns]
+        for i, e in zip(*np.nonzero(reached & self.learnable[self.columns]), strict=True):
             p, k = int(self.columns[i, e]), int(self.who[i])
 
-            def past(s: float, i: int = i, e: int = e) -> float:
-                return float(at(s)[i, e] ** 2 - events.ALIGNED)
+            def past(s: float, c: Array = dense[:, i, e]) -> float:
+                return float(_polynomial(c, s)) ** 2 - events.ALIGNED
 
             t = old + h * _root(past)
             if t < self.first[0, p]:
                 self.first[0, p] = t
                 self.defect.aligned(p, k, t)
+        recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & np.isinf(self.first[1]) & self.learnable
         for p in np.nonzero(recovered)[0].tolist():
+            i, e = np.nonzero(self.columns == p)
 
-            def learned(s: float, p: int = p) -> float:
-                return float(self._strengths(at(s))[p] - events.RECOVERED * self.a[p])
+            def learned(s: float, p: int = p, i: Array = i, e: Array = e) -> float:
+                z = _polynomial(dense[:, i], s)
+                mass = np.exp(z[:, self.fast]) @ z[np.arange(len(i)), e] ** 2
+                return float(self.idle_strengths[p] + mass - events.RECOVERED * self.a[p])
 
             t = self.first[1, p] = old + h * _root(learned)
             self.defect.recovered(p, t, self.overlaps[:, p] ** 2)
 
     def _close(self) -> None:
         """Close directions that are recovered and at rest."""
-        rest = np.abs(self.w @ self.rho) < REST * self.terms.at_one * self.a
-        for p in np.nonzero(self.open & np.isfinite(self.first[1]) & rest)[0]:
+        learned = np.nonzero(self.open & np.isfinite(self.first[1]))[0]
+        if not learned.size:
+            return
+        rest = np.abs(self.w @ self.rho[:, learned]) < REST * self.terms.at_one * self.a[learned]
+        for p in learned[rest]:
             i, e = np.nonzero((self.columns == p) & (self.z[:, : self.fast] ** 2 > events.ALIGNED))
             if not i.size:
                 continue
@@ -305,7 +315,6 @@ class _Diagonal:
             if 1 - self.z[i[leader], e[leader]] ** 2 < TURNED:
                 self.closed_loss += 0.5 * float(self.w @ self.rho[:, p] ** 2)
                 self.open[p], self.rho[:, p] = False, 0.0
-                self.closed += 1
                 self.source[p] = 0.0
                 self.leads[self.who[i[leader]]] = True
                 who = self.who[i]
@@ -337,7 +346,7 @@ class _Diagonal:
 
     @property
     def _learned(self) -> Array:
-        return ~self.open & (self.a > 0)
+        return self.learnable & ~self.open
 
     def _since(self, students: Array) -> Array:
         """∫ρ dt since the last look of each, (K, J, P)."""
@@ -376,9 +385,9 @@ class _Diagonal:
         lead = squares if self.k[0] == 4 else squares ** (self.k[0] / 2 - 1)
         speed = lead * self.rho[0]
         slow = self.kw[0] * np.einsum("kp,kp->k", speed, squares)
-        fastest = np.argmax(speed, axis=1)[:, None]
-        x = np.maximum(np.take_along_axis(squares, fastest, axis=1), 1e-300)
-        rate = (self.k[0] - 2) * self._pull(x, fastest)[:, 0] / x[:, 0]
+        fastest = np.argmax(speed, axis=1)
+        x = np.maximum(squares[np.arange(len(students)), fastest], 1e-300)
+        rate = (self.k[0] - 2) * self._pull(x, fastest) / x
         own, own_pull, drift = own_rates(self.terms, squares, self._learned)
         secular = n / SECULAR * drift
         fading = 4 * n / SECULAR * np.abs(self.terms.at_one - own)
@@ -390,8 +399,11 @@ class _Diagonal:
         acts &= ~leads
         self.patience[students] = np.where(leads, 0.0, patience)
         self.due[students] = np.where(leads, np.inf, self.t + patience)
+        if (acted | acts).any():
+            self.slope = None
         if acted.any():
-            kept = ~np.isin(self.who, students[acted])
+            self.acts[students] = False
+            kept = self.acts[self.who]
             self.who, self.columns, self.z, self.others = (
                 part[kept] for part in (self.who, self.columns, self.z, self.others)
             )
@@ -448,6 +460,17 @@ class _Diagonal:
         return np.hstack([self.overlaps, self.beside * (np.sqrt(self.outside) / self.beside_norm)[:, None]])
 
 
+def _polynomial(c: Array, s: float) -> Array:
+    """The interpolant of a step at the fraction s of it, from its five coefficients, shape (5, …)."""
+    return c[0] + s * (c[1] + s * (c[2] + s * (c[3] + s * c[4])))  # type: ignore[no-any-return]
+
+
 def _root(excess: Callable[[float], float]) -> float:
-    """Fraction of the step at which ``excess`` passes zero; its end where rounding hides the change of sign."""
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(0.0) < 0 < excess(1.0) else 1.0
+    """Fraction of the step at which ``excess`` passes zero.
+
+    Its start where a look between two steps has moved the student past zero, its end where rounding hides the change
+    of sign there.
+    """
+    if excess(0.0) >= 0:
+        return 0.0
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(1.0) > 0 else 1.0

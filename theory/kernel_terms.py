@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -31,20 +31,20 @@ class KernelTerms:
     weights: Array
     error: float
 
-    @property
+    @cached_property
     def at_one(self) -> float:
         """φ(1)."""
         return float(np.sum(self.weights))
 
-    @property
+    @cached_property
     def slope_at_one(self) -> float:
         """φ'(1)."""
         return float(self.degrees @ self.weights)
 
-    def each_power(self, squares: Array) -> Iterator[Array]:
-        """``|r|^{k_j}`` from r², one degree after the other."""
+    def each_power(self, squares: Array, less: int = 0) -> Iterator[Array]:
+        """``|r|^{k_j − less}`` from r², one degree after the other; ``less`` 0 or 2."""
         power, reached = squares, 2.0
-        for k in self.degrees:
+        for k in self.degrees - less:
             if k % 2:  # a group of degrees
                 yield squares ** (k / 2)
                 continue
@@ -54,16 +54,23 @@ class KernelTerms:
 
     def powers(self, squares: Array) -> Array:
         """All ``|r|^{k_j}``, shape (J, …)."""
-        return np.stack(list(self.each_power(squares)))
+        out = np.empty((len(self.degrees), *squares.shape), squares.dtype)
+        for j, power in enumerate(self.each_power(squares)):
+            out[j] = power
+        return out
 
     def moments(self, squares: Array) -> tuple[Array, Array, Array]:
         """``φ(r)``, ``r φ'(r)`` and ``r² φ''(r)`` from r²."""
-        value, first, second = (np.zeros_like(squares) for _ in range(3))
-        for k, w, power in zip(self.degrees, self.weights, self.each_power(squares), strict=True):
-            value += w * power
-            first += k * w * power
-            second += k * (k - 1) * w * power
-        return value, first, second
+        each = (self._moments.astype(squares.dtype) @ self.powers(squares).reshape(len(self.degrees), -1)).reshape(
+            3, *squares.shape
+        )
+        return each[0], each[1], each[2]
+
+    @cached_property
+    def _moments(self) -> Array:
+        """Weights of the powers in ``moments``, shape (3, J)."""
+        k, w = self.degrees, self.weights
+        return np.stack([w, k * w, k * (k - 1) * w])
 
 
 @lru_cache(maxsize=16)
