@@ -40,6 +40,8 @@ HELD_OUT = {
     "h4 and h6": problem("0.8*h4 + 0.6*h6", 8, 8, 48, 1.0),
     "cosine": problem("cos(2*x)", 6, 24, 40, 0.8, cut=4),
     "large start": problem("h4", 6, 9, 40, 0.6, init_scale=1e-2),
+    "few dimensions": problem("h4", 26, 60, 34, 0.9),
+    "cosine, few dimensions": problem("cos(2*x)", 26, 30, 28, 0.7, cut=4),
 }
 BIG = {
     "P = m = 64": problem("h4", 64, 64, 1024, 0.8),

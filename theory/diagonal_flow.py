@@ -41,8 +41,9 @@ from .dormant_students import captured_step, dormant_step, grown, normalised, ow
 from .flow_result import Flow
 from .kernel_terms import kernel_terms
 
-FAST = 8  # overlaps of an acting student that are stepped; the others are looked at
-STEP_ERROR = 1e-4  # of a step, in ln n, Λ and r
+FAST = 16  # overlaps of an acting student that are stepped; the others are looked at
+STEP_ERROR = 1e-4  # of a step, in ln n, Λ and r,
+NEAR = 0.02  # where students start below this r²; less where they start nearer and times are few steps long
 GROWTH, TURN, SECULAR = 0.05, 0.05, 0.1  # between two looks: growth of ln r^{k−2}, Λ, and change by own terms
 SMALL_OVERLAP = 3e-2  # up to which errors of overlaps are absolute
 BLOW_UP = 0.25  # longest step times the relative speed of an overlap; longer ones are rejected for the most part
@@ -97,7 +98,7 @@ def diagonal_flow(
         method="diagonal",
         reason=reason,
         bound=np.where(np.isfinite(state.first[0]), state.defect.bound, np.nan),
-        rtol=STEP_ERROR,
+        rtol=state.step_error,
         evaluations=state.evaluations,
         wall_time=time.perf_counter() - started,
     )
@@ -113,6 +114,7 @@ class _Diagonal:
         self.k, self.w = self.terms.degrees, self.terms.weights
         self.kw = self.k * self.w
         self.t, self.steps, self.evaluations = 0.0, 0, 0
+        self.step_error = STEP_ERROR * min(1.0, NEAR / max(float(np.max(start[:, :P] ** 2)), 1e-300))
         self.h = 0.3 / (self.terms.slope_at_one * float(self.a.max()))
         # all students, at their last look
         self.overlaps = np.ascontiguousarray(start[:, :P])
@@ -137,7 +139,8 @@ class _Diagonal:
         self.columns = np.zeros((0, self.fast), dtype=int)
         self.z = np.zeros((0, self.fast + 2))
         self.slope: Array | None = None  # dz/dt now, where known
-        self.others = np.zeros((0, 3))  # λ of slow open overlaps; Σ g and Σ ½ r g' of learned directions
+        self.slow = np.zeros((0, P))  # k w |r|^k of the other open overlaps, at the last look
+        self.own = np.zeros((0, 2))  # Σ g and Σ ½ r g' of learned directions
         self.defect = Defect(problem, self.terms, self.beside, self.beside_norm)
         past = events.excess(self.a, np.exp(self.log_n), self.overlaps) >= 0
         self.first = np.where(past & self.open, 0.0, np.inf)
@@ -213,7 +216,7 @@ class _Diagonal:
                 scale = SMALL_OVERLAP + np.maximum(np.abs(self.z), np.abs(new).reshape(shape))
                 scale[:, self.fast :] = 3.0
                 wrong /= scale
-                error = float(np.sqrt(np.einsum("ai,ai->a", wrong, wrong).max() / shape[1])) / STEP_ERROR
+                error = float(np.sqrt(np.einsum("ai,ai->a", wrong, wrong).max() / shape[1])) / self.step_error
                 if error < 1:
                     break
                 h *= max(0.2, 0.9 * error**-0.2) if np.isfinite(error) else 0.2
@@ -235,10 +238,9 @@ class _Diagonal:
 
     def _arrange(self) -> None:
         """What ``_forces`` uses and a step leaves as it is."""
-        slow, learned, self.own_turn = self.others.T
+        learned, self.own_turn = self.own.T
         self.flat = self.columns.ravel()
         self.counted = self.kw[:, None, None] * self.open[self.columns]
-        self.slow_turn, self.slow_growth = slow, 4 / self.k[0] * slow
         self.own_growth = 4 * (self.terms.at_one - learned)
 
     def _forces(self, z: Array, out: Array) -> Array:
@@ -246,8 +248,7 @@ class _Diagonal:
         self.evaluations += 1
         r, n = z[:, : self.fast], np.exp(z[:, self.fast])
         x, rho = r * r, np.empty_like(self.rho)
-        turn, growth = self.slow_turn + n * self.own_turn, self.slow_growth - n * self.own_growth
-        pull = np.zeros_like(x)
+        turn, growth, pull = n * self.own_turn, -n * self.own_growth, np.zeros_like(x)
         for j, power in enumerate(self.terms.each_power(x, 2)):
             force = power * x
             force *= n[:, None]
@@ -256,6 +257,8 @@ class _Diagonal:
             force *= self.counted[j]
             force *= power
             turning = np.einsum("ai,ai->a", force, x)
+            if j == 0:  # the other overlaps as they were at the last look, but for the turn
+                turning += (self.slow @ rho[0]) * np.exp(-self.k[0] * z[:, self.fast + 1])
             turn += turning
             growth += 4 / self.k[j] * turning
             pull += force
@@ -314,8 +317,8 @@ class _Diagonal:
             leader = int(np.argmax(self.z[i, self.fast]))
             if 1 - self.z[i[leader], e[leader]] ** 2 < TURNED:
                 self.closed_loss += 0.5 * float(self.w @ self.rho[:, p] ** 2)
-                self.open[p], self.rho[:, p] = False, 0.0
-                self.source[p] = 0.0
+                self.open[p], self.rho[:, p], self.source[p] = False, 0.0, 0.0
+                self.slow[:, p] = 0.0
                 self.leads[self.who[i[leader]]] = True
                 who = self.who[i]
                 self._look_acting(i)
@@ -404,8 +407,8 @@ class _Diagonal:
         if acted.any():
             self.acts[students] = False
             kept = self.acts[self.who]
-            self.who, self.columns, self.z, self.others = (
-                part[kept] for part in (self.who, self.columns, self.z, self.others)
+            self.who, self.columns, self.z, self.slow, self.own = (
+                part[kept] for part in (self.who, self.columns, self.z, self.slow, self.own)
             )
         for changed, sign in ((acted & ~acts, 1.0), (acts & ~acted, -1.0)):
             if changed.any():
@@ -437,8 +440,8 @@ class _Diagonal:
         x = np.maximum(r * r, 1e-300)
         squares = overlaps * overlaps
         pull = self._pull(x, columns)
-        half = self.k[0] / 2
-        slow = squares**half @ self.rho[0] - np.sum(x**half * self.rho[0][columns], axis=1)
+        slow = self.kw[0] * squares ** (self.k[0] / 2) * self.open
+        np.put_along_axis(slow, columns, 0.0, axis=1)
         left_out = (self.k[0] - 2) / GROWTH * np.min(pull / x, axis=1) if cut else np.zeros(len(students))
         self.patience[students] = 1 / np.maximum(secular, 1e-300)
         self.due[students] = self.t + 1 / np.maximum(left_out + secular, 1e-300)
@@ -446,7 +449,7 @@ class _Diagonal:
         self.who = np.concatenate([self.who, students])
         self.columns = np.concatenate([self.columns, columns])
         self.z = np.concatenate([self.z, z])
-        self.others = np.concatenate([self.others, np.column_stack([self.kw[0] * np.maximum(slow, 0.0), own])])
+        self.slow, self.own = np.concatenate([self.slow, slow]), np.concatenate([self.own, own])
 
     def _refresh(self) -> None:
         """Σ n r² and max r² of the students that do not act."""
