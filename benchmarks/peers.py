@@ -1,7 +1,7 @@
 """The gradient flow of the overlaps, by this package and by what one would write instead, on one core.
 
     pip install . diffrax
-    python benchmarks/peers.py [--P P] [--m M] [--d D]
+    python benchmarks/peers.py [--P P] [--m M] [--d D] [--points N] [--peers NAME …]
 
 h4, β = 0.8, σ_0 = 1e-3, to three quarters of the directions recovered, every solver at relative tolerance 1e-7 and in a
 process of its own.  Prints seconds (what was imported or compiled before apart), memory, and the largest error of the
@@ -29,7 +29,6 @@ from scipy.optimize import brentq
 from emergence import Activation, Problem, Teacher, flow
 
 RTOL = 1e-7
-POINTS = 20_000  # of the output grid of solvers that know no events
 PEERS = ("diagonal", "exact", "RK45", "DOP853", "LSODA", "diffrax")
 
 
@@ -64,14 +63,14 @@ def recoveries(times: np.ndarray, states: np.ndarray, m: int, a: np.ndarray) -> 
     return found
 
 
-def solve(peer: str, problem: Problem, rows: np.ndarray, t_max: float) -> tuple[np.ndarray, float, float]:
-    """Recovery times, seconds before (compilation), and seconds."""
+def solve(peer: str, problem: Problem, rows: np.ndarray, t_max: float, points: int) -> tuple[np.ndarray, float, float]:
+    """Recovery times, seconds before (compilation), and seconds; ``points`` are kept where a solver knows no events."""
     m, P, a = problem.m, problem.P, problem.a
     started = time.process_time()
     if peer in ("diagonal", "exact"):
         return flow(problem, rows, t_max=t_max, method=peer).recovery, 0.0, time.process_time() - started
     start = np.concatenate([np.full(m, 2 * np.log(problem.init_scale)), rows.ravel()])
-    times = np.linspace(0, t_max, POINTS)
+    times = np.linspace(0, t_max, points)
     if peer == "diffrax":
         import diffrax
         import jax
@@ -83,7 +82,7 @@ def solve(peer: str, problem: Problem, rows: np.ndarray, t_max: float) -> tuple[
 
         @jax.jit
         def run(y, end):  # type: ignore[no-untyped-def]
-            saved = diffrax.SaveAt(ts=jnp.linspace(0, end, POINTS))
+            saved = diffrax.SaveAt(ts=jnp.linspace(0, end, points))
             return diffrax.diffeqsolve(
                 term, solver, 0.0, end, 0.01, y, saveat=saved, stepsize_controller=control, max_steps=1_000_000
             ).ys
@@ -106,20 +105,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     for name, default in (("P", 32), ("m", 32), ("d", 512)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--points", type=int, default=20_000, help="times kept by solvers that know no events")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     flags = parser.parse_args()
     problem = Problem(Activation("h4"), Teacher.power_law(flags.P, 0.8), d=flags.d, m=flags.m)
     rows = problem.initial_coordinates(0)
     t_max = 1.01 * float(np.sort(flow(problem, rows, t_max=1e6).recovery)[3 * flags.P // 4 - 1])
     if flags.only:
-        times, before, seconds = solve(flags.only, problem, rows, t_max)
+        times, before, seconds = solve(flags.only, problem, rows, t_max, flags.points)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         print(json.dumps([np.where(np.isfinite(times), times, -1).tolist(), before, seconds, memory]))
         return
     print(f"P = {flags.P}, m = {flags.m}, d = {flags.d}, t = {t_max:.0f}")
     reference = np.array([])
-    for peer in ("reference", *PEERS):
-        words = [sys.executable, __file__, "--only", peer, *(f"--{k}={getattr(flags, k)}" for k in ("P", "m", "d"))]
+    for peer in ("reference", *flags.peers):
+        same = (f"--{k}={getattr(flags, k)}" for k in ("P", "m", "d", "points"))
+        words = [sys.executable, __file__, "--only", peer, *same]
         done = subprocess.run(words, capture_output=True, text=True)
         if done.returncode:
             print(f"{peer:10} {(done.stderr.strip().splitlines() or ['failed'])[-1]}")

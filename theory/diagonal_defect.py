@@ -15,7 +15,7 @@ relative error of T_p is at most ``(1/T_p) ∫ |δ_kp|/f_kp dt`` for the student
 * steps, the truncation of φ, and leaders that are not at rest: ``STEPS`` (measured at most 3e-5 where nothing is handed
   on), the error of the terms, and n_0/a_p.
 
-The sum is to first order in all of them; ``SAFETY`` covers the rest: of 1805 times of random problems with P up to 39,
+The sum is to first order in all of them; ``SAFETY`` covers the rest: of 1807 times of random problems with P up to 39,
 d from P + 2 and starts up to the largest allowed one was beyond its bound, by half of it, and that one was flagged
 (``benchmarks/flow_bounds.py``).  Derived here.
 """

@@ -11,7 +11,8 @@ and the part outside span(V*) turns with it, du/dt = −λ u.  A student's force
 approximation: −n φ(1) in F and no tangential force, so for student k ρ_jp means a_p − Σ_{l≠k}.  (Derived here from
 ``problem.population_loss``; σ even, information exponent ≥ 4.)  Three kinds of students:
 
-    acting    norm or speed matters: Dormand–Prince 5(4) steps of (ln n, Λ = ∫λ dt, the ``FAST`` fastest overlaps)
+    acting    norm or speed matters: Dormand–Prince 5(4) steps of (ln n, Λ = ∫λ dt, the ``FAST`` fastest overlaps); of
+              the others λ has r^k e^{−kΛ} since the last look, and ρ as it is
     dormant   looked at now and then: ``theory.dormant_students``, from the integral of ρ that the steps leave behind
     leaders   of a direction that is recovered and at rest (|F| < ``REST`` a_p, 1 − r² < ``TURNED``): the direction is
               closed, ρ = 0, and what remains of it is ``theory.learned_kernel``
