@@ -41,6 +41,7 @@ HELD_OUT = {
     "cosine": problem("cos(2*x)", 6, 24, 40, 0.8, cut=4),
     "large start": problem("h4", 6, 9, 40, 0.6, init_scale=1e-2),
     "few dimensions": problem("h4", 26, 60, 34, 0.9),
+    "h6, few dimensions": problem("h6", 15, 21, 28, 0.6),
     "cosine, few dimensions": problem("cos(2*x)", 26, 30, 28, 0.7, cut=4),
 }
 BIG = {
