@@ -20,7 +20,7 @@ import numpy as np
 
 from emergence import Activation, Problem, Teacher, flow
 from emergence.problem import seed_stream
-from emergence.theory.diagonal_flow import LARGEST_START
+from emergence.theory.diagonal_flow import diagonal_refusal
 from emergence.theory.flow_result import DOUBTFUL
 
 ACTIVATIONS = (("h4", 0), ("h6", 0), ("0.8*h4 + 0.6*h6", 0), ("h4", 0), ("cos(2*x)", 4), ("abs(x)", 4))
@@ -40,9 +40,8 @@ def drawn(rng: np.random.Generator, many: bool) -> tuple[Problem, np.ndarray, fl
             m, top = int(rng.integers(max(2, P // 2), 3 * P)), 40 if sigma in SMALL else 140
         d, beta = int(rng.integers(P + 2, top)), float(rng.uniform(0.2, 1.5))
         init_scale, seed = float(10 ** rng.uniform(-4, -2.2)), int(rng.integers(10**6))
-        teacher = Teacher.power_law(P, beta)
-        if init_scale**2 <= LARGEST_START * teacher.a.min():
-            problem = Problem(Activation(sigma, cut), teacher, d=d, m=m, init_scale=init_scale)
+        problem = Problem(Activation(sigma, cut), Teacher.power_law(P, beta), d=d, m=m, init_scale=init_scale)
+        if diagonal_refusal(problem) is None:
             rows = problem.initial_coordinates(seed_stream(seed, 0, 0))
             return problem, rows, (8 if sigma in LONG else 1) * d / float(problem.a.min())
 

@@ -282,8 +282,10 @@ class _Diagonal:
 
     def _passages(self, old: float, h: float, dense: Array) -> None:
         """Alignments and recoveries of this step, on its interpolant."""
-        reached = (self.z[:, : self.fast] ** 2 >= events.ALIGNED) & np.isinf(self.first[0])[self.columns]
-        for i, e in zip(*np.nonzero(reached & self.learnable[self.columns]), strict=True):
+        waiting = np.isinf(self.first) & self.learnable
+        aligned = (self.z[:, : self.fast] ** 2 >= events.ALIGNED) & waiting[0][self.columns]
+        recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & waiting[1]
+        for i, e in np.argwhere(aligned):
             p, k = int(self.columns[i, e]), int(self.who[i])
 
             def past(s: float, c: Array = dense[:, i, e]) -> float:
@@ -293,13 +295,12 @@ class _Diagonal:
             if t < self.first[0, p]:
                 self.first[0, p] = t
                 self.defect.aligned(p, k, t)
-        recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & np.isinf(self.first[1]) & self.learnable
         for p in np.nonzero(recovered)[0].tolist():
             i, e = np.nonzero(self.columns == p)
 
-            def learned(s: float, p: int = p, i: Array = i, e: Array = e) -> float:
-                z = _polynomial(dense[:, i], s)
-                mass = np.exp(z[:, self.fast]) @ z[np.arange(len(i)), e] ** 2
+            def learned(s: float, p: int = p, c: Array = dense[:, i], e: Array = e) -> float:
+                z = _polynomial(c, s)
+                mass = np.exp(z[:, self.fast]) @ z[np.arange(len(z)), e] ** 2
                 return float(self.idle_strengths[p] + mass - events.RECOVERED * self.a[p])
 
             t = self.first[1, p] = old + h * _root(learned)
