@@ -232,6 +232,39 @@ def test_a_captured_student_still_learns_another_direction(sigma: Activation, x:
     assert ours.bound[1] < 0.1
 
 
+def test_a_student_that_leaves_a_learned_direction_keeps_what_it_has_of_the_next() -> None:
+    """Its own terms fade as it turns; as they were at the last look they would drag it back."""
+    case = Problem(H4, Teacher([1.0, 0.3]), 4, 2, 0.016)
+    start = np.array([[1.0, 0.0, 1e-3, 0.0], [math.sqrt(0.08), 0.25, math.sqrt(1 - 0.08 - 0.25**2), 0.0]])
+    result = flow(case, start, t_max=400.0, method="diagonal")
+    after = result.alignments[result.times > result.alignment[1], 1]
+    assert after.size > 5
+    assert (np.diff(after) > -1e-6).all()
+
+
+def test_what_an_outrun_student_inherits_is_in_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had half turned when another one learned that direction: its time is wrong by forty times as much as that."""
+    monkeypatch.setattr(diagonal_flow, "STEP_ERROR", 3e-4)
+    case = problem("0.8*h4 + 0.6*h6", 13, 17, 116, 0.5506715701646526, init_scale=0.00045998271979305933)
+    start = case.initial_coordinates(seed_stream(689890, 0, 0))
+    ours, theirs = (flow(case, start, t_max=300.0, method=method) for method in ("diagonal", "exact"))
+    learned = np.isfinite(theirs.alignment)
+    error = np.abs(ours.alignment[learned] / theirs.alignment[learned] - 1)
+    assert learned[12] and np.sort(error)[-2] < 1e-3
+    assert 3e-3 < error[-1] < ours.bound[12]
+
+
+@pytest.mark.parametrize("sigma", [H4, MIXED], ids=lambda s: s.name)
+def test_a_leader_comes_to_rest_without_any_error(sigma: Activation) -> None:
+    """On its direction from the start, ``dn/dt = 4 n φ(1)(a − n)``; steps many times as long as 1/4a."""
+    case = Problem(sigma, Teacher([1.0]), 6, 1, 1e-3)
+    times = np.array([0.5, 2.0, 3.0, 4.0])
+    result = flow(case, np.eye(1, 2), t_max=20.0, times=times, until=[False], method="diagonal")
+    n = 1 / (1 + (1e6 - 1) * np.exp(-4 * sigma.second_moment * times))
+    np.testing.assert_allclose(result.strengths[np.searchsorted(result.times, times), 0], n, rtol=1e-9)
+    assert result.evaluations < 100
+
+
 @pytest.mark.parametrize("sigma", [H4, Activation("h6"), MIXED], ids=lambda s: s.name)
 def test_dormant_students_move_as_their_equation_says(sigma: Activation) -> None:
     terms = kernel_terms(sigma)

@@ -1,7 +1,7 @@
 """What the flow direction by direction neglects, as an error bound of each alignment time.
 
 Alone, ``T = ∫ dr/f`` with the drift f of the learner's overlap; a small extra drift δ moves T by ``−∫ δ/f dt``.  So the
-relative error of T_p is at most ``(1/T_p) ∫ |δ_kp|/f_kp dt`` for the student k that learns p, from four sources:
+relative error of T_p is at most ``(1/T_p) ∫ |δ_kp|/f_kp dt`` for the student k that learns p, from five sources:
 
 * pairs: the exact force of every student l ≠ k that is not at rest, with the kernel of ``theory.learned_kernel``, less
   the diagonal one ``Σ_j k_j w_j r_kp^{k_j−1} r_lp^{k_j}`` that the flow has (tangential parts).  Evaluated every few
@@ -12,8 +12,10 @@ relative error of T_p is at most ``(1/T_p) ∫ |δ_kp|/f_kp dt`` for the student
 * what earlier directions hand on: if q is recovered late by δT_q, a student with overlap r_kq turns on towards q for so
   long and its other overlaps fall by ``λ_q δT_q``, ``λ_q = a_q Σ_j k_j w_j r_kq^{k_j}``, so that T_p ∝ r^{2 − k_0}
   rises by (k_0 − 2) λ_q δT_q of itself;
-* steps, the truncation of φ, and leaders that are not at rest: ``STEPS`` (measured at most 3e-5 where nothing is handed
-  on), the error of the terms, and n_0/a_p.
+* steps: an error ε of ln r_kp is one of ``ε/(d ln r_kp/dt)`` in time, much for a student that another one has just
+  outrun; ε is what a step says of its own error, and what a look finds the other overlaps to have changed meanwhile;
+* what is left of steps, the truncation of φ, and leaders that are not at rest: ``STEPS`` (measured at most 3e-5 where
+  nothing is handed on), the error of the terms, and n_0/a_p.
 
 The sum is to first order in all of them; ``SAFETY`` covers the rest: of 1807 times of random problems with P up to 39,
 d from P + 2 and starts up to the largest allowed one was beyond its bound, by half of it, and that one was flagged
@@ -34,6 +36,7 @@ from .learned_kernel import pair_slopes
 STEPS = 3e-5
 OWN = 0.1
 SAFETY = 5.0
+STEPPED = 0.4  # of the error that a step estimates, which is that of a lower order
 FEW = 128
 LEADING = 0.9999  # r² with a recovered direction beyond which a student is part of it
 
@@ -55,6 +58,7 @@ class Defect:
         self.collected = np.zeros((m, P), dtype=np.float32)  # ∫ |δ|/f dt
         self.rate = np.zeros((m, P), dtype=np.float32)  # |δ|/f at the last evaluation, and at the one before
         self.before = np.zeros((m, P), dtype=np.float32)
+        self.stepped = np.zeros(m)  # errors of ln r since the last evaluation
         self.handed = np.zeros(m)  # Σ_q λ_q δT_q
 
     def aligned(self, p: int, k: int, t: float) -> None:
@@ -75,19 +79,18 @@ class Defect:
     ) -> None:  # fmt: skip
         """Collect since the last time."""
         self.before, self.rate = self.rate, self.before
-        passed = t - self.t
+        passed, self.t = t - self.t, t
         self._evaluate(overlaps, outside, log_n, rho, is_open, recovered, leads)
-        self.collected += np.sqrt(self.rate * self.before) * np.float32(passed)
-        if not self.t:
+        if passed == t:  # the first time
             self.before[:] = self.rate
-        self.t = t
+        self.collected += np.sqrt(self.rate * self.before) * np.float32(passed)
 
     def _evaluate(
         self, overlaps: Array, outside: Array, log_n: Array, rho: Array, is_open: Array, recovered: Array, leads: Array
     ) -> None:
-        """|δ|/f of every open overlap now."""
+        """|δ|/f of every open overlap now; collects what the steps since the last time have left."""
         self.rate[:] = 0.0
-        overlaps, n = overlaps.astype(np.float32), np.exp(log_n).astype(np.float32)
+        n = np.exp(log_n).astype(np.float32)
         squares = overlaps**2
         columns, held = np.nonzero(is_open & ~recovered)[0], np.nonzero(recovered)[0]
         if held.size:
@@ -126,4 +129,7 @@ class Defect:
         defect = np.abs(force * overlaps[np.ix_(rows, columns)] - diagonal - turn[:, None] * x)
         own = OWN * n[rows] * np.abs(own_rates(self.terms, squares[rows], recovered)[1])
         defect += own[:, None].astype(np.float32) * x
-        self.rate[np.ix_(rows, columns)] = np.minimum(defect / np.maximum(np.abs(drift), 1e-30), 1e3)
+        here, drift = np.ix_(rows, columns), np.maximum(np.abs(drift), 1e-30)
+        self.rate[here] = np.minimum(defect / drift, 1e3)
+        self.collected[here] += np.minimum(STEPPED * self.stepped[rows, None] * x / drift, self.t)
+        self.stepped[:] = 0.0

@@ -11,14 +11,20 @@ and the part outside span(V*) turns with it, du/dt = −λ u.  A student's force
 approximation: −n φ(1) in F and no tangential force, so for student k ρ_jp means a_p − Σ_{l≠k}.  (Derived here from
 ``problem.population_loss``; σ even, information exponent ≥ 4.)  Three kinds of students:
 
-    acting    norm or speed matters: Dormand–Prince 5(4) steps of (ln n, Λ = ∫λ dt, the ``FAST`` fastest overlaps); of
-              the others λ has r^k e^{−kΛ} since the last look, and ρ as it is
+    acting    norm or speed matters: Dormand–Prince 5(4) steps, in the variables below
     dormant   looked at now and then: ``theory.dormant_students``, from the integral of ρ that the steps leave behind
     leaders   of a direction that is recovered and at rest (|F| < ``REST`` a_p, 1 − r² < ``TURNED``): the direction is
               closed, ρ = 0, and what remains of it is ``theory.learned_kernel``
 
 A look also decides who acts: whoever would have to be looked at again within two steps, or has
 ``n r^{k_0} > SOURCE a_p`` with an open direction.  The cost of a step does not depend on P or m but for sums.
+
+Steps are taken in variables that coming to rest does not make stiff.  With y = r e^Λ, Λ = ∫λ dt since the last look,
+the common turn drops out: carried are ln y² of the ``FAST`` fastest overlaps and Y, the |y|² of all else, which the
+other overlaps change as |r|^{k_0} e^{−k_0 Λ} ρ, r as at the last look; then r² = y²/(Y + Σ y²) is exact at r = 1.  A
+norm obeys dn/dt = n (g − C n), with g from the others and C from the student alone.  With N = n exp ∫g dt it is
+``n = N/(E + κN)``, dE/dt = N (C − κ g), for any κ; carried are ln N and E, from E + κN = 1 in each step, and κ is C/g
+at its beginning: while g is constant a leader comes to rest without any error.
 
 What is neglected between two students is bounded as it goes (``theory.diagonal_defect``), and so is what the error of
 one time does to later ones.  The loss is ½ Σ_jp w_j ρ_jp²: students that were used for nothing do not count in it,
@@ -43,17 +49,20 @@ from .flow_result import Flow
 from .kernel_terms import kernel_terms
 
 FAST = 16  # overlaps of an acting student that are stepped; the others are looked at
-STEP_ERROR = 1e-4  # of a step, in ln n, Λ and r,
+STEP_ERROR = 5e-5  # of a step, in ln n, Λ and r,
 NEAR = 0.02  # where students start below this r²; less where they start nearer and times are few steps long
 GROWTH, TURN, SECULAR = 0.05, 0.05, 0.1  # between two looks: growth of ln r^{k−2}, Λ, and change by own terms
-SMALL_OVERLAP = 3e-2  # up to which errors of overlaps are absolute
-BLOW_UP = 0.25  # longest step times the relative speed of an overlap; longer ones are rejected for the most part
-STABLE = 2.2  # longest step times the rate at which leaders come to rest (3.3 is where it would grow)
+SMALL_OVERLAP = 1e-2  # up to which errors of overlaps are absolute
+BLOW_UP = 0.3  # longest step times the relative speed of a growing overlap; longer ones are rejected for the most part
+LONGEST = 25.0  # longest step times the rate of y, so that y² overflows between no two looks
+AT_REST = 4.0  # longest step times the rate at which leaders come to rest: dormant students have ∫ρ dt of whole steps
 SOURCE = 1e-5
 REST = 1e-5
 TURNED = 1e-5
 RING = 512  # steps for which the integral of ρ is kept
-REVIEW = 10  # steps between looks at acting students
+REVIEW = 5  # steps between looks at acting students
+NEGLIGIBLE = 1e-6  # part of a strength that is taken as constant where the time of recovery in a step is looked for
+LEAVES = 2.0  # Y + Σ y² from which a student has other terms of its own than at the last look
 REFRESH = 2**14  # numbers m P that are worth a step: sums over all students are made anew every m P/REFRESH steps
 MAX_STEPS = 200_000
 LARGEST_START = 1e-3  # n_0 over the smallest strength up to which students count as small
@@ -117,6 +126,7 @@ class _Diagonal:
         self.t, self.steps, self.evaluations = 0.0, 0, 0
         self.step_error = STEP_ERROR * min(1.0, NEAR / max(float(np.max(start[:, :P] ** 2)), 1e-300))
         self.h = 0.3 / (self.terms.slope_at_one * float(self.a.max()))
+        self.taken = self.h
         # all students, at their last look
         self.overlaps = np.ascontiguousarray(start[:, :P])
         self.beside = start[:, P:]  # u up to its length
@@ -134,13 +144,14 @@ class _Diagonal:
         self.impulse = np.zeros_like(self.rho)  # ∫ρ dt
         self.ring = np.zeros((RING, *self.rho.shape))
         self.closed_loss = 0.0
-        # acting students: who, which overlaps, (overlaps, ln n, Λ since the last look), what the other overlaps add
+        # acting students: who, which overlaps, (ln y², ln N, Y, E), r², n and Y + Σ y² now, what other overlaps add
         self.fast = min(FAST, P)
         self.who = np.zeros(0, dtype=int)
-        self.columns = np.zeros((0, self.fast), dtype=int)
-        self.z = np.zeros((0, self.fast + 2))
+        self.columns = np.zeros((self.fast, 0), dtype=int)
+        self.z, self.squares = np.zeros((self.fast + 3, 0)), np.zeros((self.fast, 0))
+        self.n, self.length = np.zeros(0), np.zeros(0)
         self.slope: Array | None = None  # dz/dt now, where known
-        self.slow = np.zeros((0, P))  # k w |r|^k of the other open overlaps, at the last look
+        self.slow = np.zeros((0, P))  # 2 k w |r|^k of the other open overlaps, at the last look
         self.own = np.zeros((0, 2))  # Σ g and Σ ½ r g' of learned directions
         self.defect = Defect(problem, self.terms, self.beside, self.beside_norm)
         past = events.excess(self.a, np.exp(self.log_n), self.overlaps) >= 0
@@ -151,7 +162,9 @@ class _Diagonal:
         self._sort(np.arange(m))
         self._refresh()
         self._arrange()
-        self._record(0.0, self.z, self._forces(self.z, np.empty_like(self.z)) * self.open)
+        self._forces(self.z, np.empty_like(self.z), self.rho)
+        self.rho *= self.open
+        self._record(0.0, self.rho)
 
     # The loop
 
@@ -185,126 +198,168 @@ class _Diagonal:
             max(float(self.due.min()), self.t * (1 + 1e-12) + 1e-12), t_min if self.t < t_min else np.inf, self.t_max
         )
         for at in self.requested[(self.requested > self.t) & (self.requested < t)]:
-            self._record(at, self.z, self.rho)
+            self._record(at, self.rho)
         self.impulse = self.impulse + (t - self.t) * self.rho
         self.t = t
-        self._record(t, self.z, self.rho)
+        self._record(t, self.rho)
         return True
 
     def _step(self) -> bool:
         """One step of the acting students."""
         latest = float(np.min(self.due + 0.5 * self.patience)) - self.t
         rising = self.open & np.isfinite(self.first[0])
-        relaxing = float(np.max(self.a[rising], initial=0.0)) * max(4 * self.terms.at_one, self.terms.slope_at_one)
-        h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h), STABLE / max(relaxing, 1e-300))
-        shape, size = self.z.shape, self.z.size
-        slopes = np.empty((7, size))
+        relaxing = 4 * self.terms.at_one * float(np.max(self.a[rising], initial=0.0))
+        pulling = self.terms.slope_at_one * float(self.rho.max())
+        h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h))
+        h = min(h, AT_REST / max(relaxing, 1e-300), LONGEST / max(pulling, 1e-300))
+        shape, fast = self.z.shape, self.fast
+        slopes = np.empty((7, *shape))
+        flat = slopes.reshape(7, -1)
         rho = np.empty((7, *self.rho.shape))
-        z = self.z.ravel()
         self._arrange()
         if self.slope is None:
-            rho[0] = self._forces(self.z, slopes[0].reshape(shape))
+            self._forces(self.z, slopes[0], rho[0])
         else:  # nothing has happened to the acting students since the last step
             slopes[0], rho[0] = self.slope, self.rho
-        moving = slopes[0].reshape(shape)[:, : self.fast] / (SMALL_OVERLAP + np.abs(self.z[:, : self.fast]))
-        h = min(h, BLOW_UP / max(float(np.abs(moving).max()), 1e-300))
+        h = min(h, BLOW_UP / max(self._fastest(slopes[0]), 1e-300))
+        growth, saturating = slopes[0][fast], self.own_growth * self.n
+        self.kappa = self.own_growth / np.maximum(np.maximum(growth, saturating), 1e-300)
+        start = self.z.copy()
+        start[fast + 2] = 1 - self.kappa * self.n
+        slopes[0][fast + 2] = saturating - self.kappa * self.n * growth
         with np.errstate(all="ignore"):  # a trial step may overflow; it is rejected
             while True:
                 for i in range(1, 7):
-                    new = z + h * (STAGES[i] @ slopes[:i])
-                    rho[i] = self._forces(new.reshape(shape), slopes[i].reshape(shape))
-                wrong = (h * (RK45.E @ slopes)).reshape(shape)
-                scale = SMALL_OVERLAP + np.maximum(np.abs(self.z), np.abs(new).reshape(shape))
-                scale[:, self.fast :] = 3.0
-                wrong /= scale
-                error = float(np.sqrt(np.einsum("ai,ai->a", wrong, wrong).max() / shape[1])) / self.step_error
+                    new = start + ((h * STAGES[i]) @ flat[:i]).reshape(shape)
+                    self._forces(new, slopes[i], rho[i])
+                wrong = self._wrong(((h * RK45.E) @ flat).reshape(shape), new)
+                error = float(wrong.max()) / self.step_error if self.n.min() > 0 else np.inf
                 if error < 1:
                     break
                 h *= max(0.2, 0.9 * error**-0.2) if np.isfinite(error) else 0.2
                 if h < 1e-13 * self.t:
                     return False
-        old, before, self.z, self.slope = self.t, self.z, new.reshape(shape), slopes[6]
+        old, self.z, self.slope = self.t, new, slopes[6]
         self.t = old + h if old + h < self.t_max * (1 - 1e-15) else self.t_max
-        self.h = h * min(3.0, 0.9 * max(error, 1e-6) ** -0.2)
-        dense = np.concatenate([before[None], (h * RK45.P.T @ slopes).reshape(4, *shape)])
-        for t in self.requested[(self.requested > old) & (self.requested < self.t)]:
-            middle = _polynomial(dense, (t - old) / h)
-            self._record(t, middle, self._forces(middle, np.empty(shape)) * self.open)
+        self.h, self.taken = h * min(3.0, 0.9 * max(error, 1e-6) ** -0.2), h
+        self.defect.stepped[self.who] += wrong
+        dense = np.concatenate([start[None], ((h * RK45.P.T) @ flat).reshape(4, *shape)])
         rho *= self.open
-        self.impulse = self.impulse + h * (RK45.B @ rho[:6].reshape(6, -1)).reshape(self.rho.shape)
-        self.rho = rho[6].copy()
-        self._record(self.t, self.z, self.rho)
+        self.impulse = self.impulse + ((h * RK45.B) @ rho[:6].reshape(6, -1)).reshape(self.rho.shape)
+        self.rho = rho[6]
+        now = self.squares, self.length, self.n
+        for t in self.requested[(self.requested > old) & (self.requested < self.t)]:
+            self._forces(_polynomial(dense, (t - old) / h), np.empty(shape), rho[0])
+            self._record(t, rho[0] * self.open)
+        self.squares, self.length, self.n = now
+        self._record(self.t, self.rho)
         self._passages(old, h, dense)
+        self.z[fast], self.z[fast + 2] = np.log(self.n), 1.0
         return True
+
+    def _wrong(self, change: Array, z: Array) -> Array:
+        """What a change of z at z, where the forces were last asked for, is in r, ln n and Λ, root of mean square."""
+        fast = self.fast
+        parts = change[: fast + 2].copy()
+        parts[:fast] *= self._weight()
+        parts[fast] *= 1 - self.kappa * self.n
+        parts[fast] -= change[fast + 2] * self.n * np.exp(-z[fast])
+        parts[fast + 1] /= 2 * self.length
+        return np.sqrt(np.einsum("ei,ei->i", parts, parts) / len(parts))  # type: ignore[no-any-return]
+
+    def _weight(self) -> Array:
+        """Change of ln r, less where r is small, for one of ln y² by one."""
+        r = np.sqrt(self.squares)
+        return 0.5 * r / (SMALL_OVERLAP + r)
+
+    def _fastest(self, slope: Array) -> float:
+        """Largest relative speed of a growing overlap."""
+        speed = slope[: self.fast]
+        turn = np.einsum("ei,ei->i", self.squares, speed) + slope[self.fast + 1] / self.length
+        return float(((speed - turn) * self._weight()).max())
 
     def _arrange(self) -> None:
         """What ``_forces`` uses and a step leaves as it is."""
-        learned, self.own_turn = self.own.T
+        learned, pull = self.own.T
         self.flat = self.columns.ravel()
-        self.counted = self.kw[:, None, None] * self.open[self.columns]
-        self.own_growth = 4 * (self.terms.at_one - learned)
+        self.counted = 2 * self.kw[:, None, None] * self.open[self.columns]
+        self.own_turn, self.own_growth = 2 * pull, 4 * (self.terms.at_one - learned)
+        self.kappa = np.zeros(len(self.who))
 
-    def _forces(self, z: Array, out: Array) -> Array:
-        """ρ, of open directions only, and into ``out`` the time derivative of z."""
+    def _forces(self, z: Array, out: Array, rho: Array) -> None:
+        """The time derivative of z into ``out`` and ρ, of open directions only, into ``rho``; keeps r² and Σ y²."""
         self.evaluations += 1
-        r, n = z[:, : self.fast], np.exp(z[:, self.fast])
-        x, rho = r * r, np.empty_like(self.rho)
-        turn, growth, pull = n * self.own_turn, -n * self.own_growth, np.zeros_like(x)
+        fast = self.fast
+        x, length, n, free = _read(z, self.kappa)
+        turn, growth, pull = n * self.own_turn, out[fast], out[:fast]
+        pull[:], growth[:] = 0.0, 0.0
         for j, power in enumerate(self.terms.each_power(x, 2)):
             force = power * x
-            force *= n[:, None]
+            force *= n
             np.subtract(self.a, np.bincount(self.flat, force.ravel(), len(self.a)), out=rho[j])
             force += rho[j].take(self.columns)
             force *= self.counted[j]
             force *= power
-            turning = np.einsum("ai,ai->a", force, x)
-            if j == 0:  # the other overlaps as they were at the last look, but for the turn
-                turning += (self.slow @ rho[0]) * np.exp(-self.k[0] * z[:, self.fast + 1])
-            turn += turning
-            growth += 4 / self.k[j] * turning
             pull += force
-        pull -= turn[:, None]
-        np.multiply(pull, r, out=out[:, : self.fast])
-        out[:, self.fast], out[:, self.fast + 1] = growth, turn
-        return rho
+            turning = np.einsum("ei,ei->i", force, x)
+            if j == 0:  # the other overlaps as they were at the last look, but for the turn
+                beside = self.slow @ rho[0]
+                beside *= length ** (-0.5 * self.k[0])
+                turn += beside
+                turning += beside
+            turning *= 2 / self.k[j]
+            growth += turning
+        np.multiply(turn, length, out=out[fast + 1])
+        out[fast + 2] = free * (self.own_growth - self.kappa * growth)
+        self.squares, self.length, self.n = x, length, n
 
     # Events and record
 
-    def _strengths(self, z: Array) -> Array:
-        mass = np.exp(z[:, self.fast])[:, None] * z[:, : self.fast] ** 2
-        return self.idle_strengths + np.bincount(self.columns.ravel(), mass.ravel(), self.problem.P)
-
-    def _record(self, t: float, z: Array, rho: Array) -> None:
+    def _record(self, t: float, rho: Array) -> None:
+        columns, squares = self.columns.ravel(), self.squares
         aligned = self.idle_alignments.copy()
-        np.maximum.at(aligned, self.columns.ravel(), z[:, : self.fast].ravel() ** 2)
+        np.maximum.at(aligned, columns, squares.ravel())
+        mass = self.n * squares
+        strengths = self.idle_strengths + np.bincount(columns, mass.ravel(), self.problem.P)
         loss = 0.5 * float(self.w @ np.sum(rho**2, axis=1)) + self.closed_loss
-        self.log.append((t, loss, self._strengths(z), aligned))
+        self.log.append((t, loss, strengths, aligned))
 
     def _passages(self, old: float, h: float, dense: Array) -> None:
         """Alignments and recoveries of this step, on its interpolant."""
         waiting = np.isinf(self.first) & self.learnable
-        aligned = (self.z[:, : self.fast] ** 2 >= events.ALIGNED) & waiting[0][self.columns]
+        aligned = (self.squares >= events.ALIGNED) & waiting[0][self.columns]
         recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & waiting[1]
-        for i, e in np.argwhere(aligned):
-            p, k = int(self.columns[i, e]), int(self.who[i])
+        for e, i in np.argwhere(aligned).tolist():
+            p, k = int(self.columns[e, i]), int(self.who[i])
 
-            def past(s: float, c: Array = dense[:, i, e]) -> float:
-                return float(_polynomial(c, s)) ** 2 - events.ALIGNED
+            def past(s: float, e: int = e, c: Array = dense[:, :, i], kappa: float = float(self.kappa[i])) -> float:
+                return float(_read(_polynomial(c, s), kappa)[0][e]) - events.ALIGNED
 
             t = old + h * _root(past)
             if t < self.first[0, p]:
                 self.first[0, p] = t
                 self.defect.aligned(p, k, t)
         for p in np.nonzero(recovered)[0].tolist():
-            i, e = np.nonzero(self.columns == p)
+            t = self.first[1, p] = old + h * _root(self._recovery(p, dense))
+            squares = self.overlaps[:, p] ** 2
+            which, who = np.nonzero(self.columns == p)
+            squares[self.who[who]] = self.squares[which, who]
+            self.defect.recovered(p, t, squares)
 
-            def learned(s: float, p: int = p, c: Array = dense[:, i], e: Array = e) -> float:
-                z = _polynomial(c, s)
-                mass = np.exp(z[:, self.fast]) @ z[np.arange(len(z)), e] ** 2
-                return float(self.idle_strengths[p] + mass - events.RECOVERED * self.a[p])
+    def _recovery(self, p: int, dense: Array) -> Callable[[float], float]:
+        """What is learned of direction p beyond what makes it recovered, at a fraction of this step."""
+        which, who = np.nonzero(self.columns == p)
+        mass = self.n[who] * self.squares[which, who]
+        counts = mass > NEGLIGIBLE * self.a[p]
+        constant = self.idle_strengths[p] + mass[~counts].sum() - events.RECOVERED * self.a[p]
+        which, who = which[counts], who[counts]
+        c, kappa = dense[:, :, who], self.kappa[who]
 
-            t = self.first[1, p] = old + h * _root(learned)
-            self.defect.recovered(p, t, self.overlaps[:, p] ** 2)
+        def learned(s: float) -> float:
+            squares, _, n, _ = _read(_polynomial(c, s), kappa)
+            return float(n @ squares[which, np.arange(len(who))] + constant)
+
+        return learned
 
     def _close(self) -> None:
         """Close directions that are recovered and at rest."""
@@ -313,41 +368,47 @@ class _Diagonal:
             return
         rest = np.abs(self.w @ self.rho[:, learned]) < REST * self.terms.at_one * self.a[learned]
         for p in learned[rest]:
-            i, e = np.nonzero((self.columns == p) & (self.z[:, : self.fast] ** 2 > events.ALIGNED))
+            e, i = np.nonzero((self.columns == p) & (self.squares > events.ALIGNED))
             if not i.size:
                 continue
-            leader = int(np.argmax(self.z[i, self.fast]))
-            if 1 - self.z[i[leader], e[leader]] ** 2 < TURNED:
+            leader = int(np.argmax(self.z[self.fast, i]))
+            if 1 - self.squares[e[leader], i[leader]] < TURNED:
                 self.closed_loss += 0.5 * float(self.w @ self.rho[:, p] ** 2)
                 self.open[p], self.rho[:, p], self.source[p] = False, 0.0, 0.0
                 self.slow[:, p] = 0.0
                 self.leads[self.who[i[leader]]] = True
-                who = self.who[i]
-                self._look_acting(i)
-                self._sort(who)
+                self.due[self.who[i]] = self.t
 
     def _examine(self) -> None:
-        """Bring the acting students' overlaps into the table, and look for what is neglected."""
-        self.overlaps[self.who[:, None], self.columns] = self.z[:, : self.fast]
-        self.log_n[self.who] = self.z[:, self.fast]
+        """Look for what is neglected, with the acting students where they are now."""
+        overlaps, outside, there = self.overlaps.astype(np.float32), self.outside.copy(), (self.who, self.columns)
+        fast = np.copysign(np.sqrt(self.squares), self.overlaps[there])
+        overlaps[self.who] /= np.sqrt(self.length)[:, None]
+        overlaps[there] = fast
+        outside[self.who] /= self.length
+        self.log_n[self.who] = self.z[self.fast]
         self.defect.examine(
-            self.t, self.overlaps, self.outside, self.log_n, self.rho, self.open, np.isfinite(self.first[1]), self.leads
+            self.t, overlaps, outside, self.log_n, self.rho, self.open, np.isfinite(self.first[1]), self.leads
         )
 
     # Looks
 
     def _look_around(self) -> None:
-        acting = np.arange(len(self.who)) if self.steps % REVIEW == 0 else np.nonzero(self.due[self.who] <= self.t)[0]
+        due = self.due <= self.t
+        if self.steps % REVIEW == 0:
+            acting = np.arange(len(self.who))
+        else:  # whoever leaves a learned direction has other terms of its own
+            acting = np.nonzero(due[self.who] | ((self.length > LEAVES) & (self.own[:, 1] != 0)))[0]
+        looked = self.who[acting]
         if acting.size:
-            who = self.who[acting]
             self._look_acting(acting)
-            self._sort(who)
         idle = ~self.acts & ~self.leads
-        if (idle & (self.due <= self.t)).any() or self.steps % (RING // 4) == 0:
+        if (idle & due).any() or self.steps % (RING // 4) == 0:
             early = self.due - 0.5 * self.patience <= self.t  # together with those that are due soon
             dormant = np.nonzero(idle & (early | (self.seen <= self.steps - RING // 2)))[0]
             self._look_dormant(dormant)
-            self._sort(dormant)
+            looked = np.concatenate([looked, dormant])
+        self._sort(looked)
 
     @property
     def _learned(self) -> Array:
@@ -359,14 +420,18 @@ class _Diagonal:
 
     def _look_acting(self, acting: Array) -> None:
         """Write acting students into the table: fast overlaps as stepped, the others in closed form."""
-        who, z, columns = self.who[acting], self.z[acting], self.columns[acting]
-        turn, squares = z[:, self.fast + 1], self.overlaps[who] ** 2
+        who, z = self.who[acting], self.z[:, acting]
+        stepped = np.exp(z[: self.fast])
+        turn, squares = 0.5 * np.log(z[self.fast + 1] + stepped.sum(axis=0)), self.overlaps[who] ** 2
         y = np.sqrt(grown(self.terms, squares, self._since(who), turn)) * np.sign(self.overlaps[who])
-        y[np.arange(len(who))[:, None], columns] = z[:, : self.fast] * np.exp(turn)[:, None]
-        weight = np.exp(z[:, self.fast]) * (self.t - self.seen_at[who])
+        there = np.arange(len(who)), self.columns[:, acting]
+        y[there] = np.copysign(np.sqrt(stepped), y[there])
+        weight = np.exp(z[self.fast]) * (self.t - self.seen_at[who])
         captured_step(self.terms, y, squares, weight, self._learned)
+        length = self.outside[who] + np.einsum("kp,kp->k", y, y)
+        self.defect.stepped[who] += np.abs(0.5 * np.log(length) - turn)
         self.overlaps[who], self.outside[who] = normalised(y, self.outside[who])
-        self.log_n[who] = z[:, self.fast]
+        self.log_n[who] = z[self.fast]
         self.seen[who], self.seen_at[who] = self.steps, self.t
 
     def _look_dormant(self, students: Array) -> None:
@@ -397,7 +462,7 @@ class _Diagonal:
         secular = n / SECULAR * drift
         fading = 4 * n / SECULAR * np.abs(self.terms.at_one - own)
         patience = 1 / np.maximum(rate / GROWTH + np.abs(slow) / TURN + secular + fading, 1e-300)
-        reach = max(self.h, 0.5 / (self.terms.slope_at_one * max(float(self.rho[0].max()), 1e-300)))
+        reach = max(self.taken, 0.5 / (self.terms.slope_at_one * max(float(self.rho[0].max()), 1e-300)))
         weight = n * (self.terms.at_one / self.w[0]) * np.max(lead * squares * self.source, axis=1)
         acted, leads = self.acts[students], self.leads[students]
         acts = (patience < np.where(acted, 4.0, 2.0) * reach) | (weight > np.where(acted, 0.5, 1.0) * SOURCE)
@@ -409,9 +474,9 @@ class _Diagonal:
         if acted.any():
             self.acts[students] = False
             kept = self.acts[self.who]
-            self.who, self.columns, self.z, self.slow, self.own = (
-                part[kept] for part in (self.who, self.columns, self.z, self.slow, self.own)
-            )
+            self.who, self.slow, self.own = self.who[kept], self.slow[kept], self.own[kept]
+            self.columns, self.z, self.squares = self.columns[:, kept], self.z[:, kept], self.squares[:, kept]
+            self.n, self.length = self.n[kept], self.length[kept]
         for changed, sign in ((acted & ~acts, 1.0), (acts & ~acted, -1.0)):
             if changed.any():
                 self.idle_strengths += sign * n[changed] @ squares[changed]
@@ -442,15 +507,17 @@ class _Diagonal:
         x = np.maximum(r * r, 1e-300)
         squares = overlaps * overlaps
         pull = self._pull(x, columns)
-        slow = self.kw[0] * squares ** (self.k[0] / 2) * self.open
+        slow = 2 * self.kw[0] * squares ** (self.k[0] / 2) * self.open
         np.put_along_axis(slow, columns, 0.0, axis=1)
         left_out = (self.k[0] - 2) / GROWTH * np.min(pull / x, axis=1) if cut else np.zeros(len(students))
         self.patience[students] = 1 / np.maximum(secular, 1e-300)
         self.due[students] = self.t + 1 / np.maximum(left_out + secular, 1e-300)
-        z = np.column_stack([r, self.log_n[students], np.zeros(len(students))])
+        z = np.vstack([np.log(x.T), self.log_n[students], np.maximum(1 - x.sum(axis=1), 0.0), np.ones(len(students))])
+        self.n = np.concatenate([self.n, np.exp(self.log_n[students])])
+        self.length = np.concatenate([self.length, np.ones(len(students))])
         self.who = np.concatenate([self.who, students])
-        self.columns = np.concatenate([self.columns, columns])
-        self.z = np.concatenate([self.z, z])
+        self.columns = np.concatenate([self.columns, columns.T], axis=1)
+        self.z, self.squares = np.concatenate([self.z, z], axis=1), np.concatenate([self.squares, x.T], axis=1)
         self.slow, self.own = np.concatenate([self.slow, slow]), np.concatenate([self.own, own])
 
     def _refresh(self) -> None:
@@ -470,6 +537,15 @@ def _polynomial(c: Array, s: float) -> Array:
     return c[0] + s * (c[1] + s * (c[2] + s * (c[3] + s * c[4])))  # type: ignore[no-any-return]
 
 
+def _read(z: Array, kappa: Array | float) -> tuple[Array, Array, Array, Array]:
+    """``r², Y + Σ y², n, N`` from ``z = (ln y², ln N, Y, E)``, along its first axis."""
+    each = np.exp(z[:-2])
+    squares, free = each[:-1], each[-1]
+    length = np.add.reduce(squares) + z[-2]
+    squares /= length
+    return squares, length, free / (z[-1] + kappa * free), free
+
+
 def _root(excess: Callable[[float], float]) -> float:
     """Fraction of the step at which ``excess`` passes zero.
 
@@ -478,4 +554,4 @@ def _root(excess: Callable[[float], float]) -> float:
     """
     if excess(0.0) >= 0:
         return 0.0
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(1.0) > 0 else 1.0
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-9)) if excess(1.0) > 0 else 1.0
