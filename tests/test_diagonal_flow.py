@@ -43,6 +43,7 @@ HELD_OUT = {
     "few dimensions": problem("h4", 26, 60, 34, 0.9),
     "h6, few dimensions": problem("h6", 15, 21, 28, 0.6),
     "cosine, few dimensions": problem("cos(2*x)", 26, 30, 28, 0.7, cut=4),
+    "cosine, nearly equal strengths": problem("cos(2*x)", 24, 24, 28, 0.3, cut=4, init_scale=3e-4),
 }
 BIG = {
     "P = m = 64": problem("h4", 64, 64, 1024, 0.8),
@@ -252,6 +253,18 @@ def test_what_an_outrun_student_inherits_is_in_its_bound(monkeypatch: pytest.Mon
     error = np.abs(ours.alignment[learned] / theirs.alignment[learned] - 1)
     assert learned[12] and np.sort(error)[-2] < 1e-3
     assert 3e-3 < error[-1] < ours.bound[12]
+
+
+def test_overlaps_that_are_not_stepped_pull_nearly_as_if_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At nearly equal strengths all 32 matter, with all degrees, and grow from look to look."""
+    case = problem("cos(2*x)", 32, 32, 36, 0.3, cut=4, init_scale=3e-4)
+    start = case.coordinates(rows(case.m, case.d))
+    ours = flow(case, start, t_max=horizon(case), method="diagonal")
+    monkeypatch.setattr(diagonal_flow, "FAST", case.P)
+    all_stepped = flow(case, start, t_max=horizon(case), method="diagonal")
+    learned = np.isfinite(ours.alignment)
+    assert learned.sum() > 15
+    np.testing.assert_allclose(ours.alignment[learned], all_stepped.alignment[learned], rtol=1.35e-4)
 
 
 @pytest.mark.parametrize("sigma", [H4, MIXED], ids=lambda s: s.name)

@@ -21,7 +21,7 @@ A look also decides who acts: whoever would have to be looked at again within tw
 
 Steps are taken in variables that coming to rest does not make stiff.  With y = r e^Λ, Λ = ∫λ dt since the last look,
 the common turn drops out: carried are ln y² of the ``FAST`` fastest overlaps and Y, the |y|² of all else, which the
-other overlaps change as |r|^{k_0} e^{−k_0 Λ} ρ, r as at the last look; then r² = y²/(Y + Σ y²) is exact at r = 1.  A
+other overlaps change by r φ'(r) e^{−k_0 Λ} ρ_0, r as at the last look and half the way to the next; then r² = y²/(Y + Σ y²) is exact at r = 1.  A
 norm obeys dn/dt = n (g − C n), with g from the others and C from the student alone.  With N = n exp ∫g dt it is
 ``n = N/(E + κN)``, dE/dt = N (C − κ g), for any κ; carried are ln N and E, from E + κN = 1 in each step, and κ is C/g
 at its beginning: while g is constant a leader comes to rest without any error.
@@ -151,7 +151,7 @@ class _Diagonal:
         self.z, self.squares = np.zeros((self.fast + 3, 0)), np.zeros((self.fast, 0))
         self.n, self.length = np.zeros(0), np.zeros(0)
         self.slope: Array | None = None  # dz/dt now, where known
-        self.slow = np.zeros((0, P))  # 2 k w |r|^k of the other open overlaps, at the last look
+        self.slow = np.zeros((0, P))  # 2 r φ'(r) of the other open overlaps, from the last look
         self.own = np.zeros((0, 2))  # Σ g and Σ ½ r g' of learned directions
         self.defect = Defect(problem, self.terms, self.beside, self.beside_norm)
         past = events.excess(self.a, np.exp(self.log_n), self.overlaps) >= 0
@@ -507,11 +507,16 @@ class _Diagonal:
         x = np.maximum(r * r, 1e-300)
         squares = overlaps * overlaps
         pull = self._pull(x, columns)
-        slow = 2 * self.kw[0] * squares ** (self.k[0] / 2) * self.open
-        np.put_along_axis(slow, columns, 0.0, axis=1)
         left_out = (self.k[0] - 2) / GROWTH * np.min(pull / x, axis=1) if cut else np.zeros(len(students))
         self.patience[students] = 1 / np.maximum(secular, 1e-300)
-        self.due[students] = self.t + 1 / np.maximum(left_out + secular, 1e-300)
+        ahead = 1 / np.maximum(left_out + secular, 1e-300)
+        self.due[students] = self.t + ahead
+        speed = (
+            sum(kw * power for kw, power in zip(self.kw, self.terms.each_power(squares, 2), strict=True)) * self.open
+        )
+        slow = 2 * speed * squares  # and half of what they grow until the next look
+        slow *= 1 + 0.5 * self.k[0] * np.minimum(ahead, REVIEW * self.taken)[:, None] * self.rho[0] * speed
+        np.put_along_axis(slow, columns, 0.0, axis=1)
         z = np.vstack([np.log(x.T), self.log_n[students], np.maximum(1 - x.sum(axis=1), 0.0), np.ones(len(students))])
         self.n = np.concatenate([self.n, np.exp(self.log_n[students])])
         self.length = np.concatenate([self.length, np.ones(len(students))])
