@@ -21,10 +21,10 @@ A look also decides who acts: whoever would have to be looked at again within tw
 
 Steps are taken in variables that coming to rest does not make stiff.  With y = r e^Λ, Λ = ∫λ dt since the last look,
 the common turn drops out: carried are ln y² of the ``FAST`` fastest overlaps and Y, the |y|² of all else, which the
-other overlaps change by r φ'(r) e^{−k_0 Λ} ρ_0, r as at the last look and half the way to the next; then r² = y²/(Y + Σ y²) is exact at r = 1.  A
-norm obeys dn/dt = n (g − C n), with g from the others and C from the student alone.  With N = n exp ∫g dt it is
-``n = N/(E + κN)``, dE/dt = N (C − κ g), for any κ; carried are ln N and E, from E + κN = 1 in each step, and κ is C/g
-at its beginning: while g is constant a leader comes to rest without any error.
+other overlaps change by r φ'(r) e^{−k_0 Λ} ρ_0, with r half the way from the last look to the next; then
+r² = y²/(Y + Σ y²) is exact at r = 1.  A norm obeys dn/dt = n (g − C n), with g from the others and C from the student
+alone.  With N = n exp ∫g dt it is ``n = N/(E + κN)``, dE/dt = N (C − κ g), for any κ; carried are ln N and E, from
+E + κN = 1 in each step, and κ is C/g at its beginning: while g is constant a leader comes to rest without any error.
 
 What is neglected between two students is bounded as it goes (``theory.diagonal_defect``), and so is what the error of
 one time does to later ones.  The loss is ½ Σ_jp w_j ρ_jp²: students that were used for nothing do not count in it,
