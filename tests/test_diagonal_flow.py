@@ -364,6 +364,21 @@ def test_students_that_never_move_again_are_left_alone_quietly(P: int, m: int, s
     np.testing.assert_allclose(late.recovery[learned], soon.recovery[learned], rtol=1e-9)  # the same steps to there
 
 
+@pytest.mark.parametrize(
+    ("P", "m", "d", "start"),
+    [(1, 2, 3, np.eye(2, 3)[[0, 0]]), (2, 400, 30, rows(400, 30, 1))],
+    ids=["two on one direction", "wide"],
+)
+def test_when_all_is_learned_it_waits_for_the_horizon(P: int, m: int, d: int, start: np.ndarray) -> None:
+    """Students at r² = 1 that lead nothing: by rounding their own terms are not quite 0."""
+    case = problem("abs(x)", P, m, d, 1.0, cut=4)
+    result = flow(case, start, t_max=2000.0, times=[500.0, 1500.0], until=[False] * P, method="diagonal")
+    assert result.status == "horizon"
+    assert {500.0, 1500.0, 2000.0} <= set(result.times.tolist())
+    assert result.evaluations < 1500
+    np.testing.assert_allclose(np.linalg.norm(result.directions, axis=1), 1, rtol=1e-9)
+
+
 def test_a_start_on_a_direction_is_aligned_at_once() -> None:
     case = problem("h4", 3, 3, 12, 0.5)
     start = rows(3, 12)

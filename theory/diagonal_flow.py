@@ -20,11 +20,12 @@ A look also decides who acts: whoever would have to be looked at again within tw
 ``n r^{k_0} > SOURCE a_p`` with an open direction.  The cost of a step does not depend on P or m but for sums.
 
 Steps are taken in variables that coming to rest does not make stiff.  With y = r e^Λ, Λ = ∫λ dt since the last look,
-the common turn drops out: carried are ln y² of the ``FAST`` fastest overlaps and Y, the |y|² of all else, which the
-other overlaps change by r φ'(r) e^{−k_0 Λ} ρ_0, with r half the way from the last look to the next; then
-r² = y²/(Y + Σ y²) is exact at r = 1.  A norm obeys dn/dt = n (g − C n), with g from the others and C from the student
-alone.  With N = n exp ∫g dt it is ``n = N/(E + κN)``, dE/dt = N (C − κ g), for any κ; carried are ln N and E, from
-E + κN = 1 in each step, and κ is C/g at its beginning: while g is constant a leader comes to rest without any error.
+the common turn drops out: carried are ln y² of the ``FAST`` fastest overlaps and Y, the |y|² of all else, with
+dY/dt = 2 |y|² λ', λ' the part of λ that is theirs: r φ'(r) e^{−k_0 Λ} ρ_0, with r half the way from the last look to
+the next, and what the student does to itself along learned directions.  Then r² = y²/(Y + Σ y²) is exact at r = 1.  A
+norm obeys dn/dt = n (g − C n), with g from the others and C from the student alone.  With N = n_1 exp ∫g dt, n_1 at
+the beginning of a step, it is ``n = N/(E + κN)``, dE/dt = N (C − κ g), for any κ; carried are ln N and E, and κ is C/g
+at the beginning, at most 1/n_1: while g is constant a leader comes to rest without any error.
 
 What is neglected between two students is bounded as it goes (``theory.diagonal_defect``), and so is what the error of
 one time does to later ones.  The loss is ½ Σ_jp w_j ρ_jp²: students that were used for nothing do not count in it,
@@ -49,12 +50,12 @@ from .flow_result import Flow
 from .kernel_terms import kernel_terms
 
 FAST = 16  # overlaps of an acting student that are stepped; the others are looked at
-STEP_ERROR = 5e-5  # of a step, in ln n, Λ and r,
+STEP_ERROR = 5e-5  # of a step, in ln y where r is not small, ln n and ln |y|,
 NEAR = 0.02  # where students start below this r²; less where they start nearer and times are few steps long
 GROWTH, TURN, SECULAR = 0.05, 0.05, 0.1  # between two looks: growth of ln r^{k−2}, Λ, and change by own terms
 SMALL_OVERLAP = 1e-2  # up to which errors of overlaps are absolute
 BLOW_UP = 0.3  # longest step times the relative speed of a growing overlap; longer ones are rejected for the most part
-LONGEST = 25.0  # longest step times the rate of y, so that y² overflows between no two looks
+LONGEST = 25.0  # longest step times the rate of ln y, so that y² overflows between no two looks
 AT_REST = 4.0  # longest step times the rate at which leaders come to rest: dormant students have ∫ρ dt of whole steps
 SOURCE = 1e-5
 REST = 1e-5
@@ -208,8 +209,9 @@ class _Diagonal:
         """One step of the acting students."""
         latest = float(np.min(self.due + 0.5 * self.patience)) - self.t
         rising = self.open & np.isfinite(self.first[0])
-        relaxing = 4 * self.terms.at_one * float(np.max(self.a[rising], initial=0.0))
-        pulling = self.terms.slope_at_one * float(self.rho.max())
+        strongest = float(np.max(self.a[rising], initial=0.0))
+        relaxing = 4 * self.terms.at_one * strongest
+        pulling = self.terms.slope_at_one * max(float(self.rho.max()), strongest)
         h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h))
         h = min(h, AT_REST / max(relaxing, 1e-300), LONGEST / max(pulling, 1e-300))
         shape, fast = self.z.shape, self.fast
@@ -258,7 +260,7 @@ class _Diagonal:
         return True
 
     def _wrong(self, change: Array, z: Array) -> Array:
-        """What a change of z at z, where the forces were last asked for, is in r, ln n and Λ, root of mean square."""
+        """A change of z, where the forces were last asked for, in ln y and r, ln n and ln |y|: root of mean square."""
         fast = self.fast
         parts = change[: fast + 2].copy()
         parts[:fast] *= self._weight()
@@ -283,11 +285,11 @@ class _Diagonal:
         learned, pull = self.own.T
         self.flat = self.columns.ravel()
         self.counted = 2 * self.kw[:, None, None] * self.open[self.columns]
-        self.own_turn, self.own_growth = 2 * pull, 4 * (self.terms.at_one - learned)
+        self.own_turn, self.own_growth = 2 * pull, np.maximum(4 * (self.terms.at_one - learned), 0.0)
         self.kappa = np.zeros(len(self.who))
 
     def _forces(self, z: Array, out: Array, rho: Array) -> None:
-        """The time derivative of z into ``out`` and ρ, of open directions only, into ``rho``; keeps r² and Σ y²."""
+        """The time derivative of z into ``out``, ρ into ``rho``, not yet 0 where closed; keeps r², n and Y + Σ y²."""
         self.evaluations += 1
         fast = self.fast
         x, length, n, free = _read(z, self.kappa)
@@ -302,7 +304,9 @@ class _Diagonal:
             force *= power
             pull += force
             turning = np.einsum("ei,ei->i", force, x)
-            if j == 0:  # the other overlaps as they were at the last look, but for the turn
+            if (
+                j == 0
+            ):  # the other overlaps, as in ``_enter`` but for the turn; norms as if all were of the first degree
                 beside = self.slow @ rho[0]
                 beside *= length ** (-0.5 * self.k[0])
                 turn += beside
@@ -342,6 +346,7 @@ class _Diagonal:
         for p in np.nonzero(recovered)[0].tolist():
             t = self.first[1, p] = old + h * _root(self._recovery(p, dense))
             squares = self.overlaps[:, p] ** 2
+            squares[self.who] /= self.length
             which, who = np.nonzero(self.columns == p)
             squares[self.who[who]] = self.squares[which, who]
             self.defect.recovered(p, t, squares)
@@ -462,7 +467,8 @@ class _Diagonal:
         secular = n / SECULAR * drift
         fading = 4 * n / SECULAR * np.abs(self.terms.at_one - own)
         patience = 1 / np.maximum(rate / GROWTH + np.abs(slow) / TURN + secular + fading, 1e-300)
-        reach = max(self.taken, 0.5 / (self.terms.slope_at_one * max(float(self.rho[0].max()), 1e-300)))
+        pull = self.terms.slope_at_one * float(self.rho[0].max())
+        reach = max(self.taken, 0.5 / pull if pull > 0 else 0.0)  # where all is learned nobody needs to act
         weight = n * (self.terms.at_one / self.w[0]) * np.max(lead * squares * self.source, axis=1)
         acted, leads = self.acts[students], self.leads[students]
         acts = (patience < np.where(acted, 4.0, 2.0) * reach) | (weight > np.where(acted, 0.5, 1.0) * SOURCE)
