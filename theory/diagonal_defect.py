@@ -11,7 +11,8 @@ relative error of T_p is at most ``(1/T_p) ∫ |δ_kp|/f_kp dt`` for the student
   fraction ``OWN`` of them (measured: up to 0.13 of their effect for students captured up to r² = 0.95);
 * what earlier directions hand on: if q is recovered late by δT_q, a student with overlap r_kq turns on towards q for so
   long and its other overlaps fall by ``λ_q δT_q``, ``λ_q = a_q Σ_j k_j w_j r_kq^{k_j}``, so that T_p ∝ r^{2 − k_0}
-  rises by (k_0 − 2) λ_q δT_q of itself;
+  rises by (k_0 − 2) λ_q δT_q of itself (δT_q without what ``SAFETY`` adds to ``STEPS``: a student that is outrun half
+  way would make some 1e-4 of T_q a hundredth of T_p);
 * steps: an error ε of ln r_kp is one of ``ε/(d ln r_kp/dt)`` in time, much for a student that another one has just
   outrun; ε is what a step says of its own error, and what a look finds the other overlaps to have changed meanwhile;
 * what is left of steps, the truncation of φ, and leaders that are not at rest: ``STEPS`` (measured at most 3e-5 where
@@ -71,7 +72,8 @@ class Defect:
         """Direction p is recovered at t, when the students have r_kp² = ``squares``."""
         if np.isfinite(self.bound[p]):
             _, lam, _ = self.terms.moments(squares)
-            self.handed += self.a[p] * lam * self.bound[p] * t
+            late = (self.bound[p] - (SAFETY - 1) * STEPS) * t
+            self.handed += self.a[p] * lam * late
 
     def examine(
         self, t: float, overlaps: Array, outside: Array, log_n: Array, rho: Array, is_open: Array, recovered: Array,
