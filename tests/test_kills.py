@@ -32,10 +32,14 @@ RUNS = {
 
 
 def started(words: list[str], log: Path) -> int:
-    """The command in a copy of this process; its id."""
+    """The command in a copy of this process, which is about to begin with it; its id."""
     sys.stdout.flush()
+    ready, writing = os.pipe()
     child = os.fork()
     if child:
+        os.close(writing)
+        os.read(ready, 1)  # a kill before is none of the command
+        os.close(ready)
         return child
     try:
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -44,6 +48,7 @@ def started(words: list[str], log: Path) -> int:
         sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = ["emergence", *words]
+        os.write(writing, b".")
         os._exit(main())
     except BaseException as error:
         os.write(2, repr(error).encode())
