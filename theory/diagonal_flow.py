@@ -304,9 +304,7 @@ class _Diagonal:
             force *= power
             pull += force
             turning = np.einsum("ei,ei->i", force, x)
-            if (
-                j == 0
-            ):  # the other overlaps, as in ``_enter`` but for the turn; norms as if all were of the first degree
+            if j == 0:  # the other overlaps, as in ``_enter`` but for the turn; as if all were of the first degree
                 beside = self.slow @ rho[0]
                 beside *= length ** (-0.5 * self.k[0])
                 turn += beside
@@ -344,16 +342,15 @@ class _Diagonal:
                 self.first[0, p] = t
                 self.defect.aligned(p, k, t)
         for p in np.nonzero(recovered)[0].tolist():
-            t = self.first[1, p] = old + h * _root(self._recovery(p, dense))
+            which, who = np.nonzero(self.columns == p)
+            t = self.first[1, p] = old + h * _root(self._recovery(p, which, who, dense))
             squares = self.overlaps[:, p] ** 2
             squares[self.who] /= self.length
-            which, who = np.nonzero(self.columns == p)
             squares[self.who[who]] = self.squares[which, who]
             self.defect.recovered(p, t, squares)
 
-    def _recovery(self, p: int, dense: Array) -> Callable[[float], float]:
-        """What is learned of direction p beyond what makes it recovered, at a fraction of this step."""
-        which, who = np.nonzero(self.columns == p)
+    def _recovery(self, p: int, which: Array, who: Array, dense: Array) -> Callable[[float], float]:
+        """What is learned of direction p, ``columns[which, who]``, beyond recovery, at a fraction of this step."""
         mass = self.n[who] * self.squares[which, who]
         counts = mass > NEGLIGIBLE * self.a[p]
         constant = self.idle_strengths[p] + mass[~counts].sum() - events.RECOVERED * self.a[p]
@@ -433,9 +430,8 @@ class _Diagonal:
         y[there] = np.copysign(np.sqrt(stepped), y[there])
         weight = np.exp(z[self.fast]) * (self.t - self.seen_at[who])
         captured_step(self.terms, y, squares, weight, self._learned)
-        length = self.outside[who] + np.einsum("kp,kp->k", y, y)
-        self.defect.stepped[who] += np.abs(0.5 * np.log(length) - turn)
-        self.overlaps[who], self.outside[who] = normalised(y, self.outside[who])
+        self.overlaps[who], self.outside[who], square = normalised(y, self.outside[who])
+        self.defect.stepped[who] += np.abs(0.5 * np.log(square) - turn)
         self.log_n[who] = z[self.fast]
         self.seen[who], self.seen_at[who] = self.steps, self.t
 

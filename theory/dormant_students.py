@@ -73,7 +73,7 @@ def dormant_step(
     y = np.sqrt(new) * np.sign(overlaps)
     n = np.exp(log_n)
     own = captured_step(terms, y, squares, n * dt, learned)
-    overlaps, outside = normalised(y, outside)
+    overlaps, outside, _ = normalised(y, outside)
     return overlaps, outside, log_n + growth - 4 * n * (terms.at_one - own) * dt
 
 
@@ -101,7 +101,8 @@ def captured(squares: Array, learned: Array) -> tuple[Array, Array, Array]:
     return k, columns[i], np.minimum(squares[k, columns[i]], 1.0)
 
 
-def normalised(y: Array, outside: Array) -> tuple[Array, Array]:
-    """Overlaps and |u|² of unit students."""
-    length = 1 / np.sqrt(outside + np.einsum("kp,kp->k", y, y))
-    return y * length[:, None], outside * length**2
+def normalised(y: Array, outside: Array) -> tuple[Array, Array, Array]:
+    """Overlaps and |u|² of unit students, and |y|² + |u|² as it was."""
+    square = outside + np.einsum("kp,kp->k", y, y)
+    scale = 1 / np.sqrt(square)
+    return y * scale[:, None], outside * scale**2, square
