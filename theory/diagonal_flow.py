@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from scipy.integrate import RK45
@@ -559,6 +560,7 @@ def _root(excess: Callable[[float], float]) -> float:
     Its start where a look between two steps has moved the student past zero, its end where rounding hides the change
     of sign there.
     """
-    if excess(0.0) >= 0:
+    at = cache(excess)  # the root finder asks for its ends again
+    if at(0.0) >= 0:
         return 0.0
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-9)) if excess(1.0) > 0 else 1.0
+    return float(brentq(at, 0.0, 1.0, xtol=1e-9)) if at(1.0) > 0 else 1.0
