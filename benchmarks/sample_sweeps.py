@@ -38,7 +38,7 @@ def samples_to(x: np.ndarray, loss: np.ndarray, level: float) -> float:
 
 def best_share(experiment: Experiment, found: Sweep, at: float) -> float:
     """Of the step sizes, that of least mean loss at a number of samples."""
-    means = found.losses.mean(axis=1)[:, np.argmin(np.abs(found.x - at))]
+    means = found.means()[:, np.argmin(np.abs(found.x - at))]
     return experiment.step_sizes[int(np.argmin(means))]
 
 
@@ -46,8 +46,8 @@ def report(experiment: Experiment, found: Sweep) -> None:
     """Print the exponents and the numbers of samples."""
     problem, x, rows = experiment.problem, found.x, found.best()
     expected, _, choice = found.expected()
-    for share, table in zip(experiment.step_sizes, found.losses, strict=True):
-        out = np.isinf(table[0])
+    for share, mean in zip(experiment.step_sizes, found.means(), strict=True):
+        out = np.isinf(mean)
         text = f"out from {x[np.argmax(out)]:.3g} samples" if out.any() else "in to the end"
         print(f"  {share:.3g} of the ceiling: {text}")
     last = problem.P // 2

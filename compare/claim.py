@@ -21,7 +21,7 @@ takes.  On two free cores the defaults take
     flow         one direction, 12 to 24 starts: seconds; flow_time at P = 12: half a minute; the envelope minutes
     sgd_law      P = 4000: a minute; dimensions to 2^26: seconds
     leap         P = 16 … 32, 32 … 96 starts, compared with the law at that size: minutes
-    reduced      one direction at d = 48 … 96, four at d = 64, exact in law: up to minutes
+    reduced      one direction at d = 48 … 96, eight at d = 64, exact in law: up to minutes
 
 A formula admits numbers, the names above, ``+ - * / **``, ``log`` and ``sqrt``; nothing is executed.  The formula
 of ``alignment`` and ``recovery_delay`` is a flow time, in a, s0, n0 (initial squared overlap and norm), c, I = k/2,

@@ -65,7 +65,7 @@ DEFAULTS: dict[tuple[str, str], Sizes] = {
     ("samples_horizon_step", "finite_law"): _LAW,
     ("samples_best_step", "leap"): _SWEPT,
     ("samples_best_step", "reduced"): replace(
-        _SWEPT, P=4, d=64, step_sizes=_shares(0.16, 0.64, 3), seeds=12, allowance=0.1, detects=2.0
+        _SWEPT, P=8, d=64, step_sizes=_shares(0.16, 0.64, 3), seeds=24, allowance=0.1, detects=2.0
     ),
     ("samples_best_step", "sgd_law"): _NOISE_LAW,
     ("width", "finite_law"): _WIDTH_LAW,

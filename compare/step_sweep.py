@@ -1,10 +1,11 @@
 """A sweep over step sizes: runs of one length at each, the best of them for every number of samples, the law beside.
 
 The best step size is found, not predicted.  At every step size of a wide list runs take the same number of samples,
-and none is cut when the loss has fallen.  A step size is out from where its first run diverges, or, as leap cannot see
-the rare samples that runs diverge by, from where the law expects direct SGD to be lost (``theory.sample_curves.lost``).
-The best is that of at most so many samples: a run may end before.  The least of several noisy curves lies below each
-of them, so each half of the seeds is read where the other half is best.  Unit: samples (steps × batch).
+and none is cut when the loss has fallen.  A step size is out from where more than a share ``RISK`` of its runs has
+diverged, or, as leap cannot see the rare samples that runs diverge by, from where the law expects as much
+(``theory.sample_curves.lost``); so neither depends on how many seeds there are.  Losses are of what survives, in runs
+and law.  The best is that of at most so many samples: a run may end before.  The least of several noisy curves lies
+below each of them, so each half of the seeds is read where the other half is best.  Unit: samples (steps × batch).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._types import Array
+from ..problem.divergence import RISK
 from ..problem.problem import Problem
 from ..simulate import sgd
 from ..theory import SgdLaw, sgd_law
@@ -34,7 +36,8 @@ class Sweep:
     x
         Samples, shape (X,).
     losses
-        Shape (E, S, X) for E ascending step sizes and S seeds; inf from where a step size is out.
+        Shape (E, S, X) for E ascending step sizes and S seeds; NaN from where a run has diverged, inf from where the
+        step size is out.
     laws
         Of SGD, one a step size.
     """
@@ -44,8 +47,16 @@ class Sweep:
     laws: tuple[SgdLaw, ...]
 
     def best(self) -> Array:
-        """Loss (S, X) of at most x samples, each half of the seeds at the step sizes that are best for the other."""
-        return cross_validated(self.losses, "mean")
+        """Loss (S', X) of at most x samples, each half of the seeds at the step sizes that are best for the other.
+
+        Of the seeds that diverge at none of these by then.
+        """
+        rows = cross_validated(self.losses, "mean")
+        return rows[np.isfinite(rows).all(axis=1)]
+
+    def means(self) -> Array:
+        """Mean loss (E, X) of the runs that have not diverged; inf from where the step size is out."""
+        return np.nanmean(self.losses, axis=1)
 
     def expected(self) -> tuple[Array, Array, dict[str, Array]]:
         """Mean (X,), draws (D, X) and ``step_size`` (X,) by the laws at the best of the same step sizes."""
@@ -78,16 +89,16 @@ def _losses_of_survivors(experiment: Experiment, law: SgdLaw, x: Array, seed: in
     )  # fmt: skip
     taken = np.log(run.times[1:] * size / law.step_size)
     found = np.stack([np.interp(np.log(x), taken, row[1:]) for row in run.loss])
-    found[:, np.isnan(found).any(axis=0) | lost(law, x)] = np.inf
+    found[:, (np.isnan(found).mean(axis=0) > RISK) | lost(law, x)] = np.inf
     return found
 
 
 def cross_validated(tables: Array, centre: str) -> Array:
     """Rows (S, T) of ``tables`` (E, S, T), each half of the seeds where the centre of the other is least up to t.
 
-    So that no run is chosen for its own luck.
+    So that no run is chosen for its own luck.  NaN counts for no centre.
     """
-    middle = np.mean if centre == "mean" else np.median
+    middle = np.nanmean if centre == "mean" else np.nanmedian
     rows = np.empty(tables.shape[1:])
     for half in (0, 1):
         centres = middle(tables[:, 1 - half :: 2], axis=1)

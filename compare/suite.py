@@ -156,9 +156,9 @@ def judge(claim: Claim, *, seed: int = 0, out: Path | None = None) -> Verdict:
     try:
         estimate = (_constant if experiment.kind == "constant" else _exponent)(claim, seed, out)
     except (ValueError, ImportError) as unmeasured:  # ImportError: a sampler whose extra is not installed
-        estimate = _Estimate(np.nan, np.nan, np.nan, np.nan, NOWHERE, str(unmeasured))
+        estimate = _Estimate(np.nan, np.nan, np.nan, np.nan, NOWHERE, str(unmeasured), experiment.seeds)
     ruling = judgement(
-        estimate.predicted, estimate.value, estimate.error, experiment.seeds, allowance=claim.allowance,
+        estimate.predicted, estimate.value, estimate.error, estimate.seeds, allowance=claim.allowance,
         detects=claim.detects, doubt=estimate.doubt,
     )  # fmt: skip
     return Verdict(
@@ -169,7 +169,7 @@ def judge(claim: Claim, *, seed: int = 0, out: Path | None = None) -> Verdict:
 
 @dataclass(frozen=True)
 class _Estimate:
-    """What is predicted and measured, and why the measurement is in doubt."""
+    """What is predicted and measured, from how many seeds, and why the measurement is in doubt."""
 
     predicted: float
     value: float
@@ -177,11 +177,14 @@ class _Estimate:
     sensitivity: float
     window: tuple[float, float]
     doubt: str
+    seeds: int
 
 
 def _constant(claim: Claim, seed: int, out: Path | None) -> _Estimate:
     values = ln_ratios(claim, _kept(claim.experiment, seed, out))
-    return _Estimate(0.0, float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))), np.nan, NOWHERE, "")
+    return _Estimate(
+        0.0, float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))), np.nan, NOWHERE, "", len(values)
+    )
 
 
 def ln_ratios(claim: Claim, measured: Measured) -> Array:
@@ -225,7 +228,9 @@ def _exponent(claim: Claim, seed: int, out: Path | None) -> _Estimate:
     if not doubt and not experiment.sizes and fits[0].misfit > MANY:
         doubt = f"the residual is {fits[0].misfit:.2g} times what the scatter of the seeds explains: the curve is not "
         doubt += "of the fitted form"
-    return _Estimate(predicted, value, error, max(f.sensitivity for f in fits), fits[-1].window, doubt)
+    return _Estimate(
+        predicted, value, error, max(f.sensitivity for f in fits), fits[-1].window, doubt, min(f.seeds for f in fits)
+    )
 
 
 def _fit(measured: Measured, seed: int) -> ExponentFit:

@@ -1,16 +1,16 @@
 """Loss against samples at the best of many step sizes: SGD, the law of SGD, and the paper's sufficient rule.
 
 Thin lines are SGD by leap at one step size each, the mean over seeds, from light (the smallest) to dark; all runs take
-the same number of samples, and none is cut when its loss has fallen.  A line ends with a cross where the first run
-diverges or where direct SGD would be lost (``theory.divergence``): leap does not see what ends such runs.  Points are
-the best step size for at most so many samples (on a band of 10–90 % of the seeds), cross-validated: each half of the
-seeds is read at the step size that is best for the other half (``compare.step_sweep``), the mean with its 95 %
-t-interval.  The law of SGD (``theory.finite_step_law``) is at the best of the same step sizes: mean, and 10–90 % of
-single runs.  The paper's rule, drift above the noise of the start, is the curve that would hold if its step sizes were
-the largest that learn (``resource_curves.samples_horizon_step``).  It knows neither label noise nor the ceiling: at
-this d the strongest directions would be learned at step sizes above it, in fewer samples than SGD can, and without
-label noise the weakest are learned far sooner than it says.  With τ² = φ(1) the noise stays at the level at which the
-rule holds it, so that there the rule is about right.
+the same number of samples, and none is cut when its loss has fallen.  A line ends with a cross where one run in ten has
+diverged or of direct SGD would have (``problem.divergence``): leap does not see what ends such runs.  Points are the
+best step size for at most so many samples (on a band of 10–90 % of the seeds), cross-validated: each half of the seeds
+is read at the step size that is best for the other half (``compare.step_sweep``), the mean with its 95 % t-interval.
+The law of SGD (``theory.finite_step_law``) is at the best of the same step sizes: mean, and 10–90 % of single runs.
+The paper's rule, drift above the noise of the start, is the curve that would hold if its step sizes were the largest
+that learn (``resource_curves.samples_horizon_step``).  It knows neither label noise nor the ceiling: at this d the
+strongest directions would be learned at step sizes above it, in fewer samples than SGD can, and without label noise the
+weakest are learned far sooner than it says.  With τ² = φ(1) the noise stays at the level at which the rule holds it, so
+that there the rule is about right.
 
 Above (left) without label noise, below (right) with labels of standard deviation τ.  Derived in
 ``theory.exponent_table``, for the setting of Ren, Nichani, Wu and Lee 2025, arXiv 2504.19983, at many directions:
@@ -102,7 +102,7 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         window = learned(problem, x, rows.mean(axis=0), 1, problem.P // 2)
         measured, law = (fit_exponent(x, table, tail="none", window=window) for table in (rows, mean[None]))
         columns = [seed_mean(column) for column in rows.T]
-        curves = found.losses.mean(axis=1)
+        curves = found.means()
         data |= {
             f"x{i}": x,
             f"step_sizes{i}": np.array(experiment.step_sizes),

@@ -7,10 +7,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.integrate import cumulative_trapezoid
 
 from .._types import Array
-from ..problem.divergence import RISK, divergence_rates
+from ..problem.divergence import RISK, expected_losses
 from ..problem.events import middle, strengths
 from ..problem.problem import Problem
 from ..problem.tables import Columns, Tabulated, checked_kind, crossed, numbered
@@ -140,8 +139,11 @@ class Simulation(Tabulated):
         missing = self.problem.activation.second_moment * (1 - np.minimum(share, 1.0)) ** 2 @ a**2
         for seed in np.flatnonzero(~self.diverged):
             learned = self.alignment[seed] <= self.times[:, None]
-            rate = divergence_rates(self.problem, scales, missing[seed] + self.run.label_noise**2, learned)
-            risk = -np.expm1(-cumulative_trapezoid(rate, batch * steps, initial=0))
+            error = missing[seed] + self.run.label_noise**2
+            lost = expected_losses(
+                self.problem, self.times, batch * steps, scales, error, learned, self.recovery[[seed]]
+            )
+            risk = -np.expm1(-lost)
             if risk[-1] > RISK:
                 until[seed] = np.interp(RISK, risk, self.times)
         return until

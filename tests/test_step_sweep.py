@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from emergence.compare import Experiment, step_sweep
 from emergence.compare.step_sweep import learned, step_sizes_of, sweep
+from emergence.problem import Problem
 from emergence.theory.gradient_noise import ceiling
 from emergence.theory.sample_curves import lost
 
@@ -33,6 +37,33 @@ def test_past_the_end_of_the_last_step_size_the_best_is_what_it_was(monkeypatch:
         assert (np.isinf(losses) == (found.x > end)).all()
     best, last = found.best(), np.searchsorted(found.x, 5e4) - 1
     assert np.isfinite(best).all() and (best[:, last:] == best[:, [last]]).all()
+
+
+@pytest.mark.parametrize(("seeds", "lost_seeds", "is_out"), [(12, [5], False), (12, [5, 8], True), (6, [5], True)])
+def test_a_step_size_is_out_where_more_than_a_tenth_of_its_runs_diverged(
+    seeds: int, lost_seeds: list[int], is_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether one run that diverged takes a step size away must not depend on how many others there are."""
+
+    def runs(problem: Problem, eta: float, samples: int, **_: Any) -> SimpleNamespace:
+        at = np.geomspace(1, samples + 1, 200)
+        fast = eta > 0.5 * ceiling(problem)
+        loss = np.tile((1.0 if fast else 2.0) / at, (seeds, 1)) * np.arange(1, seeds + 1)[:, None]
+        if fast:
+            loss[np.ix_(lost_seeds, at > 2e3)] = np.nan
+        return SimpleNamespace(times=at * eta, loss=loss)
+
+    monkeypatch.setattr(step_sweep, "sgd", runs)
+    settings = SMALL | {"seeds": seeds, "step_sizes": (0.3, 0.6)}
+    found = sweep(Experiment("samples_best_step", "reduced", **settings), 1e5, 0)
+    early, late, kept = found.x < 1.8e3, found.x > 2.1e3, np.delete(np.arange(seeds), lost_seeds)
+    assert np.isinf(found.losses[1][:, late]).all() == is_out and np.isfinite(found.losses[:, :, early]).all()
+    if is_out:
+        assert np.isfinite(found.losses[0]).all() and len(found.best()) == seeds
+        assert np.isinf(found.means()[1, late]).all()
+    else:
+        np.testing.assert_array_equal(found.best(), found.losses[1][kept])
+        np.testing.assert_allclose(found.means()[1, late], found.losses[1][kept].mean(axis=0)[late], rtol=1e-12)
 
 
 def test_samples_count_every_one_of_a_batch() -> None:

@@ -31,11 +31,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import cumulative_trapezoid
 
 from .._types import Array
 from ..problem.checks import nonnegative_number, positive_integer, positive_number
-from ..problem.divergence import divergence_rates
+from ..problem.divergence import expected_losses
 from ..problem.events import RECOVERED
 from ..problem.problem import Problem
 from ..problem.schedule import Constant, Custom, Schedule, StepSize, as_schedule
@@ -224,15 +223,17 @@ def sgd_law(
         raise ValueError(refusal)
     race = _Race(problem, schedule, size, tau, rows, count, seed)
     race.run(t_max)
-    samples, scales = size * np.array(race.steps), np.array(race.scales)
-    lost = divergence_rates(problem, scales, np.array(race.rest), np.array(race.aligned))
+    times, samples = np.array(race.times), size * np.array(race.steps)
+    lost = expected_losses(
+        problem, times, samples, np.array(race.scales), np.array(race.rest), np.array(race.aligned), race.recovery
+    )
     valid, reason = validity(problem, race.largest, size, tau)
-    survival = np.exp(-cumulative_trapezoid(lost, samples, initial=0))
+    survival = np.exp(-lost)
     if race.largest / size > ceiling(problem):
         survival[1:] = 0
     return SgdLaw(
         problem, schedule, size, tau, "random" if rows is None else "given", race.alignment, race.recovery,
-        np.array(race.times), samples, np.array(race.loss), np.array(race.rows).T,
+        times, samples, np.array(race.loss), np.array(race.rows).T,
         survival, valid, reason,
     )  # fmt: skip
 
