@@ -120,7 +120,7 @@ def _no_way_back(activation: Activation, d: int) -> float:
     def excess(log_step: float) -> float:
         return float(np.sum(weights * np.minimum(_gain(across, slope, np.exp(log_step), d), DECISIVE - 1)))
 
-    low = float(np.log(1e-3 / (d * np.sum(weights * slope**2))))
+    low = float(np.log(2e-3 * activation.slope_second_moment / (d * np.sum(weights * slope**2))))
     steps = np.arange(low, low + _HIGHEST, 0.5)
     above = np.flatnonzero([excess(one) > 0 for one in steps])
     return float(np.exp(brentq(excess, steps[above[0]] - 0.5, steps[above[0]]))) if above.size else np.inf

@@ -443,6 +443,15 @@ def test_growing_students_of_another_degree_are_lost_as_often_but_for_a_factor(r
     assert within_a_factor(3.0, row["lost"], expected_while_growing(row))
 
 
+@pytest.mark.parametrize("factor", [0.001, 30.0])
+def test_growing_students_know_no_unit_of_the_activation(factor: float) -> None:
+    """σ → cσ is η → c² η, in kicks and in the time to grow."""
+    problem = Problem(H4, Teacher([1.0]), d=64, m=1)
+    scaled = Problem(Activation(f"{factor}*h4"), Teacher([1.0]), d=64, m=1)
+    steps = np.array([0.4, 0.8]) * ceiling(problem)
+    np.testing.assert_allclose(growing_loss(scaled, steps / factor**2), growing_loss(problem, steps), rtol=1e-6)
+
+
 def test_the_law_expects_what_is_lost_on_the_way() -> None:
     """The reduced sampler lost 10 of 512 runs of 4e5 samples; at rest alone some 1 would have been."""
     problem = Problem(H4, Teacher.power_law(4, 0.8), d=64, m=16)
