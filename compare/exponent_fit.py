@@ -48,7 +48,7 @@ from ..problem.cards import Card
 from ..problem.checks import positive_integer, positive_number
 from ..problem.seeds import generator
 from .fit_window import sensitivity, used_points
-from .seed_bootstrap import centre_of, standard_error
+from .seed_bootstrap import centre_of, standard_error, standard_error_of
 from .texts import interval_text, number_text
 from .truncated_law import TruncatedLaw, fit_law, straight_line
 
@@ -157,6 +157,7 @@ def fit_exponent(
     window: tuple[float, float] | None = None,
     centre: str = "mean",
     control: tuple[ArrayLike, ArrayLike] | None = None,
+    resampled: ArrayLike | None = None,
     level: float = 0.95,
     resamples: int = 1000,
     resolution: float = 0.2,
@@ -183,6 +184,9 @@ def fit_exponent(
         Curves of a law from the same starts, (S, T), and from many starts, (D, T), to take the scatter of the
         starts out; D = 1 is a law known exactly.  Window, end, amplitude, residual and sensitivity are then those
         of the many.
+    resampled
+        Centres of resamples of the seeds, (B, T), where ``losses`` are read at settings that the seeds have chosen,
+        each half of them for the other (``compare.step_sweep.resampled``); not together with ``control``.
     resolution
         Widest interval, and largest sensitivity, that still counts as measured.
 
@@ -201,6 +205,9 @@ def fit_exponent(
         if len(same) != len(table):
             raise ValueError(f"`control` must hold a row for each of {len(table)} seeds first, but has {len(same)}")
         tables.append(same)
+    centres = None if resampled is None else _curves("resampled", resampled, x_, "median")
+    if centres is not None and control is not None:
+        raise ValueError("`resampled` and `control` exclude each other")
     if positive_number("level", level) >= 1:
         raise ValueError(f"`level` must be below 1, but is {level!r}")
     positive_number("resolution", resolution)
@@ -231,7 +238,9 @@ def fit_exponent(
         ours, same_law = (fit_law(x_, centre_of(part, centre)[None], tail, known, gamma) for part in tables)
         shift = float(ours.gamma[0] - same_law.gamma[0])
         unsettled |= bool(ours.failed[0] | same_law.failed[0])
-    if seeds > 1:
+    if centres is not None and seeds > 3:
+        error = standard_error_of(x_, centres[:, used], tail, known, gamma, seeds // 2)
+    elif seeds > 1:
         error = standard_error(x_, tables, tail, known, gamma, centre, resamples, stream)
     if len(many) > 1 and control is not None:
         error = float(np.hypot(error, standard_error(x_, [many], tail, end, gamma, centre, 200, stream)))

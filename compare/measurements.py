@@ -29,7 +29,7 @@ from .runs import (
     undiverged,
     weakest_step_size,
 )  # fmt: skip
-from .step_sweep import cross_validated, learned, step_sizes_of, sweep
+from .step_sweep import cross_validated, learned, resampled, step_sizes_of, sweep
 
 LAW_NUMBERS = 4_000_000  # of the control variate: draws × directions
 LAW_DRAWS = 10_000  # at most
@@ -48,6 +48,8 @@ class Measured:
     same, many
         The finite law from the same starts (S, T) and from many (D, T); empty where there is no control.
         Of a constant ``same`` is the squared initial overlap of each direction's student, 0 where it has none.
+    resampled
+        Centres (B, T) of resamples of the seeds where the rows are at step sizes that the seeds choose; else empty.
     tail, centre, window
         How ``fit_exponent`` is to read them; a window of (0, inf) is left to its rules.
     """
@@ -56,6 +58,7 @@ class Measured:
     rows: Array
     same: Array
     many: Array
+    resampled: Array
     tail: str
     centre: str
     window: tuple[float, float]
@@ -73,11 +76,11 @@ def measure(experiment: Experiment, seed: int) -> Measured:
 
 
 def _measured(
-    x: Array, rows: Array, same: Array | None, many: Array | None, *, tail: str = "finite",
-    centre: str = "mean", window: tuple[float, float] = (0.0, np.inf),
+    x: Array, rows: Array, same: Array | None, many: Array | None, *, resampled: Array | None = None,
+    tail: str = "finite", centre: str = "mean", window: tuple[float, float] = (0.0, np.inf),
 ) -> Measured:  # fmt: skip
-    nothing = np.zeros((0, len(x)))
-    return Measured(x, rows, nothing if same is None else same, nothing if many is None else many, tail, centre, window)
+    own, law, again = (np.zeros((0, len(x))) if part is None else part for part in (same, many, resampled))
+    return Measured(x, rows, own, law, again, tail, centre, window)
 
 
 def _law(experiment: Experiment, problem: Problem, seed: int) -> FiniteLaw:
@@ -169,7 +172,9 @@ def _samples_best_step(experiment: Experiment, seed: int) -> Measured:
     found = sweep(experiment, LENGTH * size * _span(_many(problem, seed))[1] / steps[-1], seed)
     rows, expected = found.best(), found.expected()[0]
     window = learned(problem, found.x, rows.mean(axis=0), 1, problem.P // 2)
-    return _measured(found.x, rows, None, expected[None], tail="none", window=window)
+    return _measured(
+        found.x, rows, None, expected[None], resampled=found.resampled(seed), tail="none", window=window
+    )  # fmt: skip
 
 
 def _width(experiment: Experiment, seed: int) -> Measured:
@@ -244,7 +249,7 @@ def _dimension_time(experiment: Experiment, seed: int) -> Measured:
 
 def _dimension_samples(experiment: Experiment, seed: int) -> Measured:
     """Samples to alignment of the last direction at the best step size."""
-    rows, laws = [], []
+    tables, laws = [], []
     for d in experiment.dimensions:
         problem = replace(experiment.problem, d=d)
         steps = step_sizes_of(experiment, problem)
@@ -252,14 +257,16 @@ def _dimension_samples(experiment: Experiment, seed: int) -> Measured:
         best = int(np.argmin(np.median(law, axis=1)))
         laws.append(law[best])
         if experiment.method != "sgd_law":
-            rows.append(_least_samples(experiment, problem, steps, seed))
+            tables.append(_samples_needed(experiment, problem, steps, seed))
     if experiment.method == "sgd_law":
         return _against_dimension(experiment, [law[: experiment.seeds] for law in laws], None, None)
-    return _against_dimension(experiment, rows, None, _table(laws))
+    rows = [cross_validated(table, "median")[:, 0] for table in tables]
+    again = np.hstack([resampled(table, "median", seed) for table in tables])
+    return _against_dimension(experiment, rows, None, _table(laws), again)
 
 
-def _least_samples(experiment: Experiment, problem: Problem, steps: Array, seed: int) -> Array:
-    """Samples of SGD to alignment of the last direction (S,), cross-validated over ascending step sizes.
+def _samples_needed(experiment: Experiment, problem: Problem, steps: Array, seed: int) -> Array:
+    """Samples of SGD to alignment of the last direction (E, S, 1), for every step size, from the largest on.
 
     Runs last LENGTH times as long as the flow needs, and no longer than twice the least median found so far.
     """
@@ -271,15 +278,17 @@ def _least_samples(experiment: Experiment, problem: Problem, steps: Array, seed:
         )  # fmt: skip
         found.append(run.first_passages("alignment")[:, -1] / eta)
         least = min(least, float(np.median(found[-1])))
-    return cross_validated(np.stack(found)[:, :, None], "median")[:, 0]
+    return np.stack(found)[:, :, None]
 
 
-def _against_dimension(experiment: Experiment, rows: list[Array], same: Array | None, many: Array | None) -> Measured:
+def _against_dimension(
+    experiment: Experiment, rows: list[Array], same: Array | None, many: Array | None, again: Array | None = None
+) -> Measured:
     x, table = np.array(experiment.dimensions, dtype=float), np.stack(rows, axis=1)
     late = np.isinf(np.median(table, axis=0))
     if late.any():
         raise ValueError(f"half of the runs at d = {x[late][0]:g} did not learn the last direction in time")
-    return _measured(x, table, same, many, tail="none", centre="median")
+    return _measured(x, table, same, many, resampled=again, tail="none", centre="median")
 
 
 def _constant(experiment: Experiment, seed: int) -> Measured:

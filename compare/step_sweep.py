@@ -5,11 +5,13 @@ and none is cut when the loss has fallen.  A step size is out from where more th
 diverged, or, as leap cannot see the rare samples that runs diverge by, from where the law expects as much
 (``theory.sample_curves.lost``); so neither depends on how many seeds there are.  Losses are of what survives, in runs
 and law.  The best is that of at most so many samples: a run may end before.  The least of several noisy curves lies
-below each of them, so each half of the seeds is read where the other half is best.  Unit: samples (steps × batch).
+below each of them, so each half of the seeds is read where the other half is best; what that choice adds to the
+scatter is in the interval only where the choice is made again in every resample.  Unit: samples (steps × batch).
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +19,17 @@ import numpy as np
 from .._types import Array
 from ..problem.divergence import RISK
 from ..problem.problem import Problem
+from ..problem.seeds import generator
 from ..simulate import sgd
 from ..theory import SgdLaw, sgd_law
 from ..theory.gradient_noise import ceiling
 from ..theory.sample_curves import best_of, least_so_far, lost
 from .experiment import Experiment
 from .runs import SAMPLERS
+from .seed_bootstrap import centre_of
 
 POINTS, RECORDS, DECADES = 160, 240, 3  # of a curve, which spans that many decades of samples; of a run
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,11 @@ class Sweep:
 
         Of the seeds that diverge at none of these by then.
         """
-        rows = cross_validated(self.losses, "mean")
-        return rows[np.isfinite(rows).all(axis=1)]
+        return _survivors(cross_validated(self.losses, "mean"))
+
+    def resampled(self, seed: int) -> Array:
+        """Means (B, X) of ``best`` for resamples of the seeds, each with its own choice of the step sizes."""
+        return resampled(self.losses, "mean", seed)
 
     def means(self) -> Array:
         """Mean loss (E, X) of the runs that have not diverged; inf from where the step size is out."""
@@ -93,6 +101,10 @@ def _losses_of_survivors(experiment: Experiment, law: SgdLaw, x: Array, seed: in
     return found
 
 
+def _survivors(rows: Array) -> Array:
+    return rows[np.isfinite(rows).all(axis=1)]
+
+
 def cross_validated(tables: Array, centre: str) -> Array:
     """Rows (S, T) of ``tables`` (E, S, T), each half of the seeds where the centre of the other is least up to t.
 
@@ -101,10 +113,31 @@ def cross_validated(tables: Array, centre: str) -> Array:
     middle = np.nanmean if centre == "mean" else np.nanmedian
     rows = np.empty(tables.shape[1:])
     for half in (0, 1):
-        centres = middle(tables[:, 1 - half :: 2], axis=1)
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # all of a half have diverged
+            centres = middle(tables[:, 1 - half :: 2], axis=1)
+        centres[np.isnan(centres)] = np.inf
         best, at = np.argmin(centres, axis=0), least_so_far(np.min(centres, axis=0))
         rows[half::2] = tables[best[at], half::2, at].T
     return rows
+
+
+def resampled(tables: Array, centre: str, seed: int) -> Array:
+    """Centres (RESAMPLES, T) of ``cross_validated`` rows, the seeds of either half drawn anew from it.
+
+    The halves stay apart, so that no seed is read at a step size that it has chosen itself.  Of a mean, seeds that
+    diverge do not count; inf where all do.
+    """
+    stream, picked = generator(seed), np.arange(tables.shape[1])
+    centres = np.empty((RESAMPLES, tables.shape[2]))
+    for row in centres:
+        order = picked.copy()
+        for half in (0, 1):
+            order[half::2] = stream.choice(picked[half::2], picked[half::2].size)
+        found = cross_validated(tables[:, order], centre)
+        if centre == "mean":
+            found = _survivors(found)
+        row[:] = centre_of(found, centre) if len(found) else np.inf
+    return centres
 
 
 def learned(problem: Problem, x: Array, mean: Array, first: int, last: int) -> tuple[float, float]:

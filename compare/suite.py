@@ -219,7 +219,7 @@ def _exponent(claim: Claim, seed: int, out: Path | None) -> _Estimate:
         (one,) = measured
         centre = np.mean if one.centre == "mean" else np.median
         law = centre(one.many, axis=0, keepdims=True)
-        predicted += _fit(replace(one, rows=law, same=law[:0]), seed).exponent - claim.derived
+        predicted += _fit(replace(one, rows=law, same=law[:0], resampled=law[:0]), seed).exponent - claim.derived
         measured = [replace(one, many=law)]
     fits = [_fit(part, seed) for part in measured]
     value, error = _extrapolated(experiment.sizes, [f.exponent for f in fits], [f.standard_error for f in fits])
@@ -241,6 +241,7 @@ def _fit(measured: Measured, seed: int) -> ExponentFit:
         centre=measured.centre,
         window=measured.window if measured.window != (0.0, np.inf) else None,
         control=(measured.same, measured.many) if len(measured.same) else None,
+        resampled=measured.resampled if len(measured.resampled) else None,
         seed=seed,
     )
 
@@ -268,5 +269,6 @@ def _kept(experiment: Experiment, seed: int, out: Path | None) -> Measured:
     saved = kept(out, experiment.quantity, facts, lambda: asdict(measure(experiment, seed)))
     low, high = np.asarray(saved["window"]).tolist()
     return Measured(
-        saved["x"], saved["rows"], saved["same"], saved["many"], str(saved["tail"]), str(saved["centre"]), (low, high)
-    )
+        saved["x"], saved["rows"], saved["same"], saved["many"], saved["resampled"], str(saved["tail"]),
+        str(saved["centre"]), (low, high),
+    )  # fmt: skip

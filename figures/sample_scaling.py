@@ -100,7 +100,8 @@ def compute(sizes: dict[str, Any], seed: int) -> dict[str, Array]:
         start, x, rows = 0.5 * problem.activation.second_moment, found.x, found.best()
         mean, draws, _ = found.expected()
         window = learned(problem, x, rows.mean(axis=0), 1, problem.P // 2)
-        measured, law = (fit_exponent(x, table, tail="none", window=window) for table in (rows, mean[None]))
+        measured = fit_exponent(x, rows, tail="none", window=window, resampled=found.resampled(seed))
+        law = fit_exponent(x, mean[None], tail="none", window=window)
         columns = [seed_mean(column) for column in rows.T]
         curves = found.means()
         data |= {

@@ -57,13 +57,13 @@ def powers(*exponents: float, same: float | None = None, many: float | None = No
     """Exact power laws, one a seed, read by a straight line."""
     rows = X ** np.array(exponents)[:, None]
     laws = [np.zeros((0, X.size)) if law is None else np.tile(X**law, (len(rows), 1)) for law in (same, many)]
-    return Measured(X, rows, *laws, "none", "mean", (0.0, math.inf))
+    return Measured(X, rows, *laws, NONE, "none", "mean", (0.0, math.inf))
 
 
 def times(ratios: np.ndarray) -> Measured:
     """Alignment times of ``TIME`` off its formula by the factors exp(ratios), one a seed."""
     s0 = np.geomspace(1e-3, 1e-2, ratios.size)[:, None]
-    return Measured(np.ones(1), np.exp(ratios[:, None]) / (8 * s0), s0, NONE, "none", "mean", (0.0, math.inf))
+    return Measured(np.ones(1), np.exp(ratios[:, None]) / (8 * s0), s0, NONE, NONE, "none", "mean", (0.0, math.inf))
 
 
 # The suite, and the test of the checker
@@ -216,11 +216,19 @@ def test_finite_size_shifts_the_prediction_by_the_law(stub: Stub) -> None:
     assert "shift at this size" in str(verdict)
 
 
+def test_the_choice_of_the_step_size_is_in_the_interval(stub: Stub) -> None:
+    again = X ** np.random.default_rng(0).normal(-0.75, 0.05, 1000)[:, None]
+    claim = Claim("c", "-0.75", Experiment("samples_best_step", "leap"), finite_size=False)
+    stub(lambda _, seed: replace(powers(*[-0.75] * 12), resampled=again))
+    verdict = checker.judge(claim)
+    assert verdict.standard_error == pytest.approx(0.05 * math.sqrt(6 / 5), rel=0.1)
+
+
 def offset(left_in: float, *, same: bool) -> Measured:
     """A power law with scatter of 0.1 %, and an offset left in, measured beside the law without it or without a law."""
     noise = np.exp(0.001 * np.random.default_rng(0).standard_normal((12, X.size)))
     law = np.tile(X**-0.75, (12, 1)) if same else NONE
-    return Measured(X, (X**-0.75 + left_in) * noise, law, law, "none", "mean", (0.0, math.inf))
+    return Measured(X, (X**-0.75 + left_in) * noise, law, law, NONE, "none", "mean", (0.0, math.inf))
 
 
 @pytest.mark.parametrize("same", [False, True], ids=["alone", "beside the law"])

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import binom, chi2
+from scipy.stats import t as student
 
 from emergence.compare.exponent_fit import fit_exponent, local_exponents
 
@@ -233,6 +234,23 @@ def test_bad_controls_are_refused() -> None:
 
 
 # Inconclusive
+
+
+def test_given_resamples_are_the_scatter() -> None:
+    rows, slopes = GRID ** np.full((12, 1), -0.75), np.random.default_rng(0).normal(-0.75, 0.03, 1000)
+    fit = fit_exponent(GRID, rows, tail="none", resampled=GRID ** slopes[:, None])
+    # halves of six seeds: resamples scatter by √(5/6) of what fresh seeds would
+    assert fit.standard_error == pytest.approx(slopes.std() * math.sqrt(6 / 5), rel=1e-6)
+    half = student.ppf(0.975, 11) * fit.standard_error
+    assert (fit.low, fit.high) == (pytest.approx(-0.75 - half), pytest.approx(-0.75 + half))
+
+
+def test_bad_resamples_are_refused() -> None:
+    rows = GRID ** np.full((12, 1), -0.75)
+    with pytest.raises(ValueError, match=r"`resampled` must be of shape \(S, 40\)"):
+        fit_exponent(GRID, rows, tail="none", resampled=rows[:, 1:])
+    with pytest.raises(ValueError, match="`resampled` and `control` exclude each other"):
+        fit_exponent(GRID, rows, tail="none", resampled=rows, control=(rows, rows))
 
 
 def test_what_the_data_cannot_tell_is_inconclusive() -> None:

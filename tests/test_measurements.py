@@ -58,6 +58,9 @@ def test_the_best_step_size_is_found_and_its_curve_is_that_of_the_law_of_sgd() -
     mean, law = measured.rows[:, inside].mean(axis=0), measured.many[0, inside]
     error = measured.rows[:, inside].std(axis=0, ddof=1) / np.sqrt(6)
     assert inside.sum() > 4 and np.mean(np.abs(mean - law) / error) < 3
+    again = measured.resampled[np.isfinite(measured.resampled).all(axis=1)][:, inside]
+    spread = again.std(axis=0)  # of means of six, with the choice of the step size
+    assert len(again) > 990 and (np.abs(again.mean(axis=0) - mean) < spread).all() and (spread > 0.5 * error).all()
     # a tenth of the ceiling needs some five times the samples, and is never the best in the window
     slow = sgd_law(experiment.problem, 0.1 * ceiling(experiment.problem)).loss_at(
         measured.x * 0.1 * ceiling(experiment.problem)
