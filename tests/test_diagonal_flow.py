@@ -469,9 +469,12 @@ def test_a_step_that_is_too_long_for_a_student_overflows_nothing() -> None:
     ("excess", "fraction"),
     [
         (lambda s: s - 0.25, 0.25),
+        (lambda s: s**3 - 0.3, 0.3 ** (1 / 3)),
+        (lambda s: (s - 0.2) * (0.7 - s), 0.2),  # and back again
         (lambda s: s + 1e-9, 0.0),  # a look at the student between two steps has moved it past
         (lambda s: s - 1 - 1e-16, 1.0),  # past by the end of the step, but for rounding
     ],
 )
-def test_a_passage_is_where_the_step_crosses(excess: Callable[[float], float], fraction: float) -> None:
-    assert diagonal_flow._root(excess) == pytest.approx(fraction, abs=1e-11)
+def test_a_passage_is_where_the_step_crosses(excess: Callable[[np.ndarray], np.ndarray], fraction: float) -> None:
+    """To (1/1024)²/8 times the curvature."""
+    assert diagonal_flow._root(excess) == pytest.approx(fraction, abs=5e-7)

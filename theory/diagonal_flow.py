@@ -36,11 +36,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 from scipy.integrate import RK45
-from scipy.optimize import brentq
 
 from .._types import Array
 from ..problem import events
@@ -51,11 +49,11 @@ from .flow_result import Flow
 from .kernel_terms import kernel_terms
 
 FAST = 16  # overlaps of an acting student that are stepped; the others are looked at
-STEP_ERROR = 5e-5  # of a step, in ln y where r is not small, ln n and ln |y|,
+STEP_ERROR = 1.5e-4  # of a step, in ln y where r is not small, ln n and ln |y|,
 NEAR = 0.02  # where students start below this r²; less where they start nearer and times are few steps long
 GROWTH, TURN, SECULAR = 0.05, 0.05, 0.1  # between two looks: growth of ln r^{k−2}, Λ, and change by own terms
 SMALL_OVERLAP = 1e-2  # up to which errors of overlaps are absolute
-BLOW_UP = 0.3  # longest step times the relative speed of a growing overlap; longer ones are rejected for the most part
+BLOW_UP = 0.35  # longest step times the relative speed of a growing overlap; longer ones are rejected for the most part
 LONGEST = 25.0  # longest step times the rate of ln y, so that y² overflows between no two looks
 AT_REST = 4.0  # longest step times the rate at which leaders come to rest: dormant students have ∫ρ dt of whole steps
 SOURCE = 1e-5
@@ -69,6 +67,7 @@ REFRESH = 2**14  # numbers m P that are worth a step: sums over all students are
 MAX_STEPS = 200_000
 LARGEST_START = 1e-3  # n_0 over the smallest strength up to which students count as small
 STAGES = [*(RK45.A[i, :i] for i in range(6)), RK45.B]  # weights of the slopes before
+GRID = np.linspace(0, 1, 33)  # fractions of a step at which a passage is looked for
 SMALL_BLOCK = 2**17  # numbers in a block of looks: 1 MiB, which stays in the cache
 
 
@@ -208,9 +207,9 @@ class _Diagonal:
 
     def _step(self) -> bool:
         """One step of the acting students."""
-        latest = float(np.min(self.due + 0.5 * self.patience)) - self.t
+        latest = float((self.due + 0.5 * self.patience).min()) - self.t
         rising = self.open & np.isfinite(self.first[0])
-        strongest = float(np.max(self.a[rising], initial=0.0))
+        strongest = float(self.a[rising].max(initial=0.0))
         relaxing = 4 * self.terms.at_one * strongest
         pulling = self.terms.slope_at_one * max(float(self.rho.max()), strongest)
         h = min(self.h, self.t_max - self.t, max(latest, 1e-2 * self.h))
@@ -219,8 +218,8 @@ class _Diagonal:
         slopes = np.empty((7, *shape))
         flat = slopes.reshape(7, -1)
         rho = np.empty((7, *self.rho.shape))
-        self._arrange()
         if self.slope is None:
+            self._arrange()
             self._forces(self.z, slopes[0], rho[0])
         else:  # nothing has happened to the acting students since the last step
             slopes[0], rho[0] = self.slope, self.rho
@@ -268,7 +267,7 @@ class _Diagonal:
         parts[fast] *= 1 - self.kappa * self.n
         parts[fast] -= change[fast + 2] * self.n * np.exp(-z[fast])
         parts[fast + 1] /= 2 * self.length
-        return np.sqrt(np.einsum("ei,ei->i", parts, parts) / len(parts))  # type: ignore[no-any-return]
+        return np.sqrt(np.add.reduce(parts * parts) / len(parts))  # type: ignore[no-any-return]
 
     def _weight(self) -> Array:
         """Change of ln r, less where r is small, for one of ln y² by one."""
@@ -278,7 +277,7 @@ class _Diagonal:
     def _fastest(self, slope: Array) -> float:
         """Largest relative speed of a growing overlap."""
         speed = slope[: self.fast]
-        turn = np.einsum("ei,ei->i", self.squares, speed) + slope[self.fast + 1] / self.length
+        turn = np.add.reduce(self.squares * speed) + slope[self.fast + 1] / self.length
         return float(((speed - turn) * self._weight()).max())
 
     def _arrange(self) -> None:
@@ -295,7 +294,6 @@ class _Diagonal:
         fast = self.fast
         x, length, n, free = _read(z, self.kappa)
         turn, growth, pull = n * self.own_turn, out[fast], out[:fast]
-        pull[:], growth[:] = 0.0, 0.0
         for j, power in enumerate(self.terms.each_power(x, 2)):
             force = power * x
             force *= n
@@ -303,15 +301,16 @@ class _Diagonal:
             force += rho[j].take(self.columns)
             force *= self.counted[j]
             force *= power
-            pull += force
-            turning = np.einsum("ei,ei->i", force, x)
+            turning = np.add.reduce(force * x)
             if j == 0:  # the other overlaps, as in ``_enter`` but for the turn; as if all were of the first degree
                 beside = self.slow @ rho[0]
                 beside *= length ** (-0.5 * self.k[0])
                 turn += beside
                 turning += beside
-            turning *= 2 / self.k[j]
-            growth += turning
+                pull[:], growth[:] = force, (2 / self.k[0]) * turning
+            else:
+                pull += force
+                growth += (2 / self.k[j]) * turning
         np.multiply(turn, length, out=out[fast + 1])
         out[fast + 2] = free * (self.own_growth - self.kappa * growth)
         self.squares, self.length, self.n = x, length, n
@@ -332,11 +331,12 @@ class _Diagonal:
         waiting = np.isinf(self.first) & self.learnable
         aligned = (self.squares >= events.ALIGNED) & waiting[0][self.columns]
         recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & waiting[1]
-        for e, i in np.argwhere(aligned).tolist():
+        for e, i in zip(*np.nonzero(aligned), strict=True):
             p, k = int(self.columns[e, i]), int(self.who[i])
+            c, kappa = np.ascontiguousarray(dense[:, :, i]), float(self.kappa[i])
 
-            def past(s: float, e: int = e, c: Array = dense[:, :, i], kappa: float = float(self.kappa[i])) -> float:
-                return float(_read(_polynomial(c, s), kappa)[0][e]) - events.ALIGNED
+            def past(s: Array, e: int = int(e), c: Array = c, kappa: float = kappa) -> Array:
+                return _read(_polynomial(c, s), kappa)[0][e] - events.ALIGNED
 
             t = old + h * _root(past)
             if t < self.first[0, p]:
@@ -350,17 +350,18 @@ class _Diagonal:
             squares[self.who[who]] = self.squares[which, who]
             self.defect.recovered(p, t, squares)
 
-    def _recovery(self, p: int, which: Array, who: Array, dense: Array) -> Callable[[float], float]:
-        """What is learned of direction p, ``columns[which, who]``, beyond recovery, at a fraction of this step."""
+    def _recovery(self, p: int, which: Array, who: Array, dense: Array) -> Callable[[Array], Array]:
+        """What is learned of direction p, ``columns[which, who]``, beyond recovery, at fractions of this step."""
         mass = self.n[who] * self.squares[which, who]
         counts = mass > NEGLIGIBLE * self.a[p]
         constant = self.idle_strengths[p] + mass[~counts].sum() - events.RECOVERED * self.a[p]
         which, who = which[counts], who[counts]
-        c, kappa = dense[:, :, who], self.kappa[who]
+        c, kappa = np.ascontiguousarray(dense[:, :, who]), self.kappa[who, None]
 
-        def learned(s: float) -> float:
+        def learned(s: Array) -> Array:
             squares, _, n, _ = _read(_polynomial(c, s), kappa)
-            return float(n @ squares[which, np.arange(len(who))] + constant)
+            n *= squares[which, np.arange(len(who))]
+            return np.add.reduce(n) + constant
 
         return learned
 
@@ -540,9 +541,10 @@ class _Diagonal:
         return np.hstack([self.overlaps, self.beside * (np.sqrt(self.outside) / self.beside_norm)[:, None]])
 
 
-def _polynomial(c: Array, s: float) -> Array:
-    """The interpolant of a step at the fraction s of it, from its five coefficients, shape (5, …)."""
-    return c[0] + s * (c[1] + s * (c[2] + s * (c[3] + s * c[4])))  # type: ignore[no-any-return]
+def _polynomial(c: Array, s: float | Array) -> Array:
+    """The interpolant ``c``, shape (5, …), of a step at the fraction s of it; many fractions along a last axis."""
+    powers = np.power.outer(s, np.arange(5)).T
+    return (c.reshape(5, -1).T @ powers).reshape(c.shape[1:] + np.shape(s))  # type: ignore[no-any-return]
 
 
 def _read(z: Array, kappa: Array | float) -> tuple[Array, Array, Array, Array]:
@@ -554,13 +556,18 @@ def _read(z: Array, kappa: Array | float) -> tuple[Array, Array, Array, Array]:
     return squares, length, free / (z[-1] + kappa * free), free
 
 
-def _root(excess: Callable[[float], float]) -> float:
-    """Fraction of the step at which ``excess`` passes zero.
+def _root(excess: Callable[[Array], Array]) -> float:
+    """Fraction of the step at which ``excess`` first passes zero: twice a grid, then a straight line.
 
     Its start where a look between two steps has moved the student past zero, its end where rounding hides the change
     of sign there.
     """
-    at = cache(excess)  # the root finder asks for its ends again
-    if at(0.0) >= 0:
-        return 0.0
-    return float(brentq(at, 0.0, 1.0, xtol=1e-9)) if at(1.0) > 0 else 1.0
+    low, width = 0.0, 1.0
+    for _ in range(2):
+        values = excess(low + width * GRID)
+        i = int(np.argmax(values >= 0))
+        if i == 0:
+            return low if values[0] >= 0 else low + width
+        width /= len(GRID) - 1
+        low += (i - 1) * width
+    return low + width * float(values[i - 1] / (values[i - 1] - values[i]))

@@ -80,6 +80,8 @@ def dormant_step(
 def captured_step(terms: KernelTerms, y: Array, squares: Array, weight: Array, learned: Array) -> Array:
     """Move ``y`` (K, P) in place by each student's own terms, ``weight`` = n Δt (K,); returns Σ_p g (K,)."""
     k, p, x = captured(squares, learned)
+    if not k.size:
+        return np.zeros(len(y))
     _, pull = self_terms(terms, x)
     x = np.minimum(x * np.exp(np.minimum(weight[k] * pull / x, 700.0)), 1.0)  # r² after half the step
     g, pull = self_terms(terms, x)
@@ -96,9 +98,8 @@ def own_rates(terms: KernelTerms, squares: Array, learned: Array) -> tuple[Array
 
 def captured(squares: Array, learned: Array) -> tuple[Array, Array, Array]:
     """Students, learned directions that hold them, and r²."""
-    columns = np.nonzero(learned)[0]
-    k, i = np.nonzero(squares[:, columns] > CAPTURED)
-    return k, columns[i], np.minimum(squares[k, columns[i]], 1.0)
+    k, p = np.nonzero((squares > CAPTURED) & learned)
+    return k, p, np.minimum(squares[k, p], 1.0)
 
 
 def normalised(y: Array, outside: Array) -> tuple[Array, Array, Array]:

@@ -44,7 +44,8 @@ class KernelTerms:
     def each_power(self, squares: Array, less: int = 0) -> Iterator[Array]:
         """``|r|^{k_j − less}`` from r², one degree after the other; ``less`` 0 or 2."""
         power, reached = squares, 2.0
-        for k in self.degrees - less:
+        for degree in self._degrees:
+            k = degree - less
             if k % 2:  # a group of degrees
                 yield squares ** (k / 2)
                 continue
@@ -65,6 +66,10 @@ class KernelTerms:
             3, *squares.shape
         )
         return each[0], each[1], each[2]
+
+    @cached_property
+    def _degrees(self) -> list[float]:
+        return self.degrees.tolist()  # type: ignore[no-any-return]
 
     @cached_property
     def _moments(self) -> Array:
