@@ -186,7 +186,8 @@ def fit_exponent(
         of the many.
     resampled
         Centres of resamples of the seeds, (B, T), where ``losses`` are read at settings that the seeds have chosen,
-        each half of them for the other (``compare.step_sweep.resampled``); not together with ``control``.
+        each half of them for the other (``compare.step_sweep.resampled``); not together with ``control``.  Below
+        four seeds, whose halves have no scatter, the rows are resampled.
     resolution
         Widest interval, and largest sensitivity, that still counts as measured.
 

@@ -333,12 +333,7 @@ class _Diagonal:
         recovered = (self.log[-1][2] >= events.RECOVERED * self.a) & waiting[1]
         for e, i in zip(*np.nonzero(aligned), strict=True):
             p, k = int(self.columns[e, i]), int(self.who[i])
-            c, kappa = np.ascontiguousarray(dense[:, :, i]), float(self.kappa[i])
-
-            def past(s: Array, e: int = int(e), c: Array = c, kappa: float = kappa) -> Array:
-                return _read(_polynomial(c, s), kappa)[0][e] - events.ALIGNED
-
-            t = old + h * _root(past)
+            t = old + h * _root(self._alignment(e, i, dense))
             if t < self.first[0, p]:
                 self.first[0, p] = t
                 self.defect.aligned(p, k, t)
@@ -349,6 +344,15 @@ class _Diagonal:
             squares[self.who] /= self.length
             squares[self.who[who]] = self.squares[which, who]
             self.defect.recovered(p, t, squares)
+
+    def _alignment(self, which: int, who: int, dense: Array) -> Callable[[Array], Array]:
+        """r² of the overlap ``columns[which, who]`` beyond alignment, at fractions of this step."""
+        c, kappa = np.ascontiguousarray(dense[:, :, who]), float(self.kappa[who])
+
+        def aligned(s: Array) -> Array:
+            return _read(_polynomial(c, s), kappa)[0][which] - events.ALIGNED
+
+        return aligned
 
     def _recovery(self, p: int, which: Array, who: Array, dense: Array) -> Callable[[Array], Array]:
         """What is learned of direction p, ``columns[which, who]``, beyond recovery, at fractions of this step."""
