@@ -40,7 +40,7 @@ Beyond d = 512 C and C' are extrapolated.  Derived here; Kesten 1973 (*Acta Math
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
@@ -55,6 +55,8 @@ LOST = 0.3  # squared angle from which a student does not return
 PREFACTOR = 1 / 600  # C(d)/d
 RISK = 0.1  # probability of divergence above which a run is not counted on
 _STEEPEST = 60.0  # s beyond which no run is lost
+_FLATTEST = 1e-3  # s below which there is no root but that at 0
+_CLOSE = 1e-4  # share of s by which the last of Newton's steps, whose error is its square, moves it
 _KNOTS = 9  # of ln K, where s is solved for, and of η/B under a schedule
 _MAX_STRENGTHS = 6
 _MISSED = 1e-4  # share of E σ'², far below what the calibration is sure of
@@ -167,30 +169,37 @@ def _rate(problem: Problem, scale: float, a: float, error: Array) -> Array:
     rest = np.maximum(scale * d * error / (2 * a), 1e-300)
     log_k = np.log(np.maximum(LOST / rest, 1.0))
     knots = np.linspace(0.05, max(float(log_k.max()), 0.1), _KNOTS)
-    exponents = np.array([tail_exponent(sigma, scale * a, d, float(np.exp(one))) for one in knots])
+    exponents = tail_exponents(sigma, scale * a, d, np.exp(knots))
     with np.errstate(over="ignore"):
         return d * PREFACTOR * 2 * scale * a * sigma.slope_second_moment * np.exp(
             -log_k * np.interp(log_k, knots, exponents)
         )  # fmt: skip
 
 
-def tail_exponent(activation: Activation, step: float, d: int, ratio: float) -> float:
-    """The root s > 0 of E[min(A, ratio)^s] = 1 for ε = ``step``, at most 60."""
+def tail_exponents(activation: Activation, step: float, d: int, ratios: Array) -> Array:
+    """The roots s > 0 of E[min(A, ratio)^s] = 1 for ε = ``step``, at most 60, one for each of ascending ``ratios``.
+
+    The logarithm of the mean is convex in s and grows with the ratio, so that Newton's method comes down to each root
+    from that of the ratio before.
+    """
     slope, weights, across = _samples(activation)
-    logs = np.log(np.clip(1 + _gain(across, slope, step, d), 1e-300, ratio))
-
-    @cache  # the root finder asks for its ends again
-    def excess(s: float) -> float:
-        power = s * logs
-        np.minimum(power, 700.0, out=power)  # exp(709) is the largest double
-        np.expm1(power, out=power)
-        power *= weights
-        return float(np.sum(power))
-
-    if excess(_STEEPEST) <= 0:
-        return _STEEPEST
-    low = 1e-3
-    return low if excess(low) >= 0 else float(brentq(excess, low, _STEEPEST, rtol=1e-6))
+    every = np.log(np.maximum(1 + _gain(across, slope, step, d), 1e-300))
+    s, found = _STEEPEST, []
+    for ratio in ratios:
+        logs = np.minimum(every, np.log(ratio))
+        change = np.inf
+        while s > _FLATTEST and change > _CLOSE * s:
+            power = s * logs
+            np.minimum(power, 700.0, out=power)  # exp(709) is the largest double
+            np.expm1(power, out=power)
+            excess = float(np.einsum("wz,wz", weights, power))
+            power += 1
+            power *= logs
+            slope_of_mean = float(np.einsum("wz,wz", weights, power))
+            change = (1 + excess) * np.log1p(excess) / slope_of_mean if excess > 0 else 0.0
+            s = max(s - change, _FLATTEST)
+        found.append(s)
+    return np.array(found)
 
 
 def _gain(across: Array, slope: Array, step: float, d: int) -> Array:

@@ -17,7 +17,7 @@ from scipy.stats import beta as beta_law
 from scipy.stats import binom, norm, poisson
 
 from emergence.problem import Activation, Piecewise, PowerDecay, Problem, Teacher
-from emergence.problem.divergence import RISK, divergence_rate, expected_losses, growing_loss, tail_exponent
+from emergence.problem.divergence import RISK, divergence_rate, expected_losses, growing_loss, tail_exponents
 from emergence.simulate import Direct, Leap, Reduced, sgd
 from emergence.theory import finite_law, predict, sample_curves, step_advice
 from emergence.theory.critical_step_size import drift_dominated_step_sizes
@@ -327,6 +327,11 @@ def test_quantiles_are_those_of_the_reduced_sampler() -> None:
 
 
 # --- divergence -----------------------------------------------------------------------------------
+
+
+def tail_exponent(sigma: Activation, step: float, d: int, ratio: float) -> float:
+    """The last of those of several ratios up to ``ratio``."""
+    return float(tail_exponents(sigma, step, d, np.geomspace(1.05, ratio, 4))[-1])
 
 
 @pytest.mark.parametrize(
