@@ -41,15 +41,25 @@ class Measured:
         self.loss = np.full((seeds, records), np.nan)
         self.overlaps = np.full((seeds, records, m, P), np.nan)
         self.norms = np.full((seeds, records, m), np.nan)
-        self.alignment = np.full((seeds, P), np.inf)
-        self.recovery = np.full((seeds, P), np.inf)
+        self.passages = np.full((2, seeds, P), np.inf)  # alignment and recovery
+        self.open = np.broadcast_to(problem.a > 0, (2, seeds, P)).copy()  # may still come
         self.diverged_at = np.full(seeds, -1)  # step, or −1
         self.largest_norm = np.full(seeds, problem.init_scale)  # at the last look
-        # How far past alignment and recovery each direction was at the last look, and when that was.
+        # How far past them each direction was at the last look, and when that was; a coarse sampler's.
         self.excess = np.full((2, seeds, P), -np.inf)
         self.time = np.zeros(1)
         self.stops = np.zeros(1, dtype=np.int64)  # stops done
         self.at = np.zeros(1, dtype=np.int64)  # steps done
+
+    @property
+    def alignment(self) -> Array:
+        """First passages, (S, P)."""
+        return np.asarray(self.passages[0])
+
+    @property
+    def recovery(self) -> Array:
+        """First passages, (S, P)."""
+        return np.asarray(self.passages[1])
 
     def snapshot(self) -> dict[str, Array]:
         """Every array by name."""
@@ -174,17 +184,17 @@ def _look(
 def _first_passages(
     problem: Problem, coarse: bool, out: Measured, alive: Array, n: Array, overlaps: Array, t: float
 ) -> None:
-    a = problem.a
-    both = excess(a, n, overlaps)
-    for table, now, last in zip((out.alignment, out.recovery), both, out.excess, strict=True):
-        new = (now >= 0) & (a > 0) & np.isinf(table[alive])
-        if not new.any():
-            continue
-        when = np.full(now.shape, t)
+    past = excess(problem.a, n, overlaps)
+    new = out.open[:, alive]
+    new &= past >= 0
+    if new.any():
+        when = np.full(past.shape, t)
         if coarse:
-            before = last[alive]
-            crossing = (before < 0) & (now >= 0) & np.isfinite(before)
-            share = np.divide(before, before - now, out=np.ones_like(now), where=crossing)
+            before = out.excess[:, alive]
+            crossing = new & (before < 0) & np.isfinite(before)
+            share = np.divide(before, before - past, out=np.ones_like(past), where=crossing)
             when = out.time[0] + (t - out.time[0]) * share
-        table[alive] = np.where(new, when, table[alive])
-    out.excess[:, alive], out.time[0] = both, t
+        out.passages[:, alive] = np.where(new, when, out.passages[:, alive])
+        out.open[:, alive] &= ~new
+    if coarse:
+        out.excess[:, alive], out.time[0] = past, t
