@@ -290,11 +290,19 @@ class _PowerSeries:
 
     def __call__(self, s: Array) -> Array:
         base = s * s if self._stride == 2 else s
-        out = np.full(s.shape, self._terms[0], s.dtype)
-        for term in self._terms[1:]:
-            out *= base
-            out += term
-        for _ in range(self._squarings):  # NumPy's ** costs more than the whole series
+        first, *others = self._terms
+        left = self._squarings  # NumPy's ** costs more than the whole series
+        if others:
+            out = np.asarray(base * float(first))
+            for term in others[:-1]:
+                out += term
+                out *= base
+            out += others[-1]
+        elif left:
+            out, left = np.asarray(base * float(first)), left - 1
+        else:
+            out = np.full(s.shape, first, s.dtype)
+        for _ in range(left):
             out *= base
         return out * s if self._stride == 2 and self._singles else out
 

@@ -26,10 +26,15 @@ NONE_LOST: dict[str, Any] = {"diverged": 0, "expected_diverged": 0.0}
 T_MAX = 60.0  # some of the last direction's transitions are later
 
 
+@cache
+def short(seeds: int) -> Simulation:
+    return sgd(PROBLEM, ETA, 10, seeds=seeds, sampler=Leap(), records=1)
+
+
 def drawn(seeds: int, stretch: float = 1.0, end: float = T_MAX) -> Simulation:
     """A simulation whose times are drawn from the law, stretched; everything else of a short run."""
     law = sgd_law(PROBLEM, ETA, t_max=end, draws=seeds, seed=11)
-    run = sgd(PROBLEM, ETA, 10, seeds=seeds, sampler=Leap(), records=1)
+    run = short(seeds)
     times = {name: stretch * getattr(law, name) for name in ("alignment", "recovery")}
     times = {name: np.where(value <= end, value, np.inf) for name, value in times.items()}
     return replace(run, run=replace(run.run, samples=int(end / ETA)), times=np.array([0.0, end]), **times)
@@ -168,7 +173,7 @@ def settled(pit: SeedMean, runs: int, diverged: int = 0, **changes: Any) -> Sett
         calibrated(400), pit={"alignment": pit, "recovery": right},
         coverage={event: SeedMean(0.9, (0.9, 0.9)) for event in ("alignment", "recovery")}, **changes,
     )  # fmt: skip
-    base = sgd(PROBLEM, ETA, 10, seeds=runs, sampler=Leap(), records=1)
+    base = short(runs)
     lost = tuple(Divergence(3, 1e4) if i < diverged else None for i in range(runs))
     reached = np.ones((runs, PROBLEM.P))
     return settling_by_law(found, 0.1, replace(base, alignment=reached, recovery=reached, divergence=lost))
@@ -206,7 +211,7 @@ def test_what_diverged_takes_more_runs_and_what_leap_cannot_see_another_sampler(
 
 def test_what_neither_runs_nor_law_come_to_is_not_agreed_on() -> None:
     """A run that ends before anything can happen: all that is beyond its end is spread evenly, as it should be."""
-    early = sgd(PROBLEM, ETA, 10, seeds=2, sampler=Leap(), records=1)
+    early = short(2)
     comparison = overlaid(early)
     assert comparison.agreement.verdict == "inconclusive" and comparison.agreement.against == "sgd"
     assert "neither runs nor law come often enough to alignment or recovery" in comparison.agreement.reason

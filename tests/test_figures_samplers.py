@@ -28,7 +28,7 @@ Data = dict[str, Array]
 TINY: dict[str, dict[str, Any]] = {
     "phase_diagram": {"activation": "h4", "m": 4, "dimensions": [128, 2048], "ratios": [0.02, 1.0, 100.0], "seeds": 3},
     "samplers": {
-        "d": 20, "m": 2, "step_size": 1e-4, "flow_time": 1.5, "seeds": 12, "dimensions": [64, 10**6], "cost_P": 2,
+        "d": 20, "m": 2, "step_size": 3e-4, "flow_time": 1.5, "seeds": 12, "dimensions": [64, 10**6], "cost_P": 2,
         "cost_m": 4, "cost_d": 64, "cost_flow_time": 4.0, "samples": [10**7, 10**12], "cost_seeds": 2,
     },
     "spectra": {"activations": ["relu(x)", "tanh(x)", "abs(x)", "h4"], "degree": 6},

@@ -99,11 +99,11 @@ def test_labels_draws_and_directions_of_no_strength_do_not_matter() -> None:
     assert np.array_equal(short[0], np.where(alignment <= 30.0, alignment, np.inf))
 
 
-@pytest.mark.parametrize(("sigma", "d", "starts"), [(H4, 48, 6), pytest.param(H6, 24, 30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("sigma", "d", "starts"), [(H4, 48, 20), pytest.param(H6, 24, 30, marks=pytest.mark.slow)])
 def test_random_starts_against_the_flow(sigma: Activation, d: int, starts: int) -> None:
     problem = Problem(sigma, Teacher.power_law(3, 0.3), d, 6)
     errors, late, said = [], [], []
-    for i in range(STARTS):
+    for i in range(starts):
         rows = problem.initial_coordinates(seed_stream(1, i, DIRECTIONS))
         overlaps = rows[:, :3]
         alone = alignment_time(sigma, problem.a, student_overlaps(assign(sigma, problem.a, overlaps), overlaps))

@@ -289,7 +289,7 @@ def test_a_checkpoint_is_a_plain_archive_that_says_what_it_is(tmp_path: Path) ->
     _made, _ = kept(tmp_path)
     with np.load(tmp_path / "checkpoint-0001.npz", allow_pickle=False) as archive:
         assert '"seed": 0' in str(archive["identity"]) and '"indices": [1]' in str(archive["identity"])
-        assert archive["measured.alignment"].shape == (1, 2)
+        assert archive["measured.passages"].shape == (2, 1, 2)
 
 
 @pytest.mark.parametrize("workers", [(1, 2), (3, 2)])

@@ -120,7 +120,7 @@ def leap(run: Run, start: np.ndarray) -> Stack:
     ],
 )
 def test_one_step_moments(make, batch: int, label_noise: float) -> None:  # type: ignore[no-untyped-def]
-    count = 4_000 if make is leap else 20_000  # a macro-step costs a hundred steps
+    count = 2_500 if make is leap else 12_000  # a macro-step costs a hundred steps
     steps, exact = one_steps(make, batch, label_noise, count), exact_step(batch, label_noise)
     across, beside = steps.T
     # leap takes the drift to second order in η: a bias of η² times curvature, 1e-3 of the error bar

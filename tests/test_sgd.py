@@ -266,7 +266,7 @@ def dense(request: pytest.FixtureRequest) -> Simulation:
     """A run recorded at every step, with transitions before and after step 1000."""
     problem = CASES["h4"].problem((2.0, 1.0), d=5, m=3, init_scale=0.3)
     seed = 0 if NUMBA else 1  # another stream of normals, and the premises below must hold in it
-    return sgd(problem, 1e-3, 6000, seeds=3, seed=seed, records=6000, spacing="linear", engine=request.param)
+    return sgd(problem, 2e-3, 3000, seeds=3, seed=seed, records=3000, spacing="linear", engine=request.param)
 
 
 def holds(run: Simulation, event: str) -> Array:

@@ -112,7 +112,7 @@ class _CleanFlow:
     def rows(self, y: Array) -> Array:
         m = self._problem.m
         rows = y[m:].reshape(m, -1)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.asarray(rows / np.sqrt(np.einsum("kd,kd->k", rows, rows))[:, None])
 
     def overlaps(self, y: Array) -> tuple[Array, Array]:
         return np.exp(y[: self._problem.m]), self.rows(y)[:, : self._problem.P]
