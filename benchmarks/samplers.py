@@ -25,8 +25,8 @@ from numpy.random import SeedSequence
 
 from emergence import Activation, Direct, Problem, Reduced, Run, Teacher
 from emergence.simulate.samplers import Sampler
-from emergence.simulate.samplers import sgd_step as kernels
 from emergence.simulate.samplers.normals import FastNormals
+from emergence.simulate.samplers.scalar import kernels_of
 
 ETA = 1e-7  # a step size at which nothing happens
 H4 = Activation("h4")
@@ -96,8 +96,10 @@ def flops_alone(d: int, m: int, P: int) -> float:
     V = of.init_scale * rows(of)
     n, (c, b), old = np.sum(V**2, axis=1), np.zeros((2, m)), np.zeros(d)
     X = np.random.default_rng(1).standard_normal((32, d))
-    etas, noise, run = np.full(32, ETA), np.zeros(32), kernels.single(H4)
-    return best(lambda: [run(V, n, c, b, old, X, etas, noise, of.a) for _ in range(50)], 32 * 50)
+    etas, noise, run = np.full(32, ETA), np.zeros(32), kernels_of(H4)
+    return best(
+        lambda: [run.single(V, n, c, b, old, X, etas, noise, of.a, run.sigma, run.slope) for _ in range(50)], 32 * 50
+    )
 
 
 def h4(u: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ which is the gradient of ½ δ² for f(x) = Σ_k ‖v_k‖² σ(v̄_k·x).  The 
 first P axes, so f*(x) = Σ_p a_p σ(x_p).
 
 ``DirectStack`` is NumPy with the products in BLAS, S seeds at once; ``DirectRun`` is one seed at
-batch 1 through the compiled kernel (``samplers.sgd_step``); ``TorchStack`` is PyTorch, for large
+batch 1 through the compiled kernel (``samplers.kernels``); ``TorchStack`` is PyTorch, for large
 mini-batches on a GPU (``samplers.direct_torch``).
 """
 
@@ -24,10 +24,9 @@ from numpy.random import Generator, SeedSequence
 from ..._types import Array
 from ...problem.compiled import numba_available
 from ...problem.problem import Problem
-from . import sgd_step
 from .direct_torch import DEVICES, PRECISIONS, TorchStack, settled_device
 from .normals import FastNormals, Normals, normals
-from .scalar import OVERFLOWS
+from .scalar import OVERFLOWS, kernels_of
 from .stack import Setting, Stack, nested, under
 
 ENGINES = ("auto", "compiled", "numpy", "torch")
@@ -192,14 +191,14 @@ class DirectStack:
 
 
 class DirectRun:
-    """One seed at batch 1 through ``sgd_step.single``; needs the extra ``fast``."""
+    """One seed at batch 1 through ``kernels.single``; needs the extra ``fast``."""
 
     coarse = False
 
     def __init__(self, run: Setting, start: Array, source: FastNormals) -> None:
         problem = run.problem
         self.run, self._source, self._a = run, source, problem.a
-        self._kernel = sgd_step.single(problem.activation)
+        self._kernels = kernels_of(problem.activation)
         self._students = start.copy()
         self._n = np.sum(start**2, axis=1)
         # The update of the last sample is pending: v_k + c_k v_k + b_k x_old.
@@ -229,7 +228,10 @@ class DirectRun:
         rows = slice(self._next, self._next + count)
         etas = self.run.step_size.rate(np.arange(self._at, self._at + count))
         noise = self.run.label_noise * self._noise[rows]
-        self._kernel(self._students, self._n, self._c, self._b, self._old, self._block[rows], etas, noise, self._a)
+        self._kernels.single(
+            self._students, self._n, self._c, self._b, self._old, self._block[rows], etas, noise, self._a,
+            self._kernels.sigma, self._kernels.slope,
+        )  # fmt: skip
 
     def _refill(self) -> None:
         self._source.fill(self._block)

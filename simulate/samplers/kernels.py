@@ -1,8 +1,8 @@
-"""Compiled kernels that do not depend on the activation (extra ``fast`` = numba); imported only where they run.
+"""Compiled kernels (extra ``fast`` = numba); imported only where they run.
 
-Normals as `normals` describes them, the two passes of a step over the students, and what the reduced sampler does
-between two blocks.  What is compiled is kept until this file changes, so the constants that it is compiled with stand
-here too.
+Normals as `normals` describes them, steps of online SGD, and what the reduced sampler does between two blocks.  What is
+compiled is kept until this file changes, so all that it is compiled with stands here too: σ and σ' come as the terms of
+a series, or, in kernels that ``scalar`` compiles anew, as functions.
 """
 
 from __future__ import annotations
@@ -175,3 +175,143 @@ def compress(W, P, m, work):  # type: ignore[no-untyped-def]
         twice = 2 / (mirror[0] * mirror[0] + square)
         for k in range(i + 1, m, 4):
             reflect(W, k, P + i, mirror, twice)
+
+
+# Steps of online SGD on rows of any width.  Students are the rows of V, samples the rows of X, both in orthonormal
+# coordinates whose first P axes are the teacher's; the direct sampler uses all d of them, the reduced one P + m and a
+# few more.
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def at(terms, u):  # type: ignore[no-untyped-def]
+    """σ or σ' at u from its ``scalar.terms``, by Clenshaw."""
+    coefficients, one, two = terms
+    later, current = 0.0, 0.0
+    for j in range(len(coefficients)):
+        k = len(coefficients) - 1 - j
+        later, current = current, coefficients[k] + u * one[k] * current - two[k] * later
+    return current
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def single(V, n, c, b, old, X, etas, noise, a, sigma, slope_of):  # type: ignore[no-untyped-def]
+    """One step of a sample for every row of X.
+
+    One pass over V a sample: it applies the update of the sample before while it takes the inner products with the new
+    one, v_k ← v_k + (c_k v_k + b_k x_old) and v_k·x_new, so the last update is always pending, in (c, b, x_old).
+    Squared norms n are carried along and belong to the state.
+    """
+    m, width = V.shape
+    dots, u, values, slopes = np.empty(m), np.empty(m), np.empty(m), np.empty(m)
+    previous = old
+    for t in range(X.shape[0]):
+        x = X[t]
+        advance_rows(V, c, b, previous, x, dots)
+        delta = -noise[t]
+        for p in range(a.size):
+            delta -= a[p] * at(sigma, x[p])
+        square = 0.0
+        for j in range(width):
+            square += x[j] * x[j]
+        for k in range(m):
+            u[k] = dots[k] / math.sqrt(n[k])
+        for k in range(m):
+            values[k], slopes[k] = at(sigma, u[k]), at(slope_of, u[k])
+        for k in range(m):
+            delta += n[k] * values[k]
+        rate = etas[t] * delta
+        for k in range(m):
+            shrink = -rate * (2 * values[k] - slopes[k] * u[k])
+            push = -rate * slopes[k] * math.sqrt(n[k])
+            c[k], b[k] = shrink, push
+            keep = 1 + shrink
+            n[k] = keep * keep * n[k] + 2 * keep * push * dots[k] + push * push * square
+        previous = x
+    for j in range(width):  # a slice assignment's error message takes two seconds to compile
+        old[j] = previous[j]
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def batched(V, n, X, batch, etas, noise, a, sigma, slope_of):  # type: ignore[no-untyped-def]
+    """One step for every ``batch`` rows of X."""
+    m, width = V.shape
+    values, push = np.empty((batch, m)), np.empty((batch, m))
+    for step in range(X.shape[0] // batch):
+        shrink = np.zeros(m)
+        for i in range(batch):
+            x = X[step * batch + i]
+            delta = -noise[step * batch + i]
+            for p in range(a.size):
+                delta -= a[p] * at(sigma, x[p])
+            for k in range(m):
+                row, dot = V[k], 0.0
+                for j in range(width):
+                    dot += row[j] * x[j]
+                u = dot / math.sqrt(n[k])
+                values[i, k], slope = at(sigma, u), at(slope_of, u)
+                delta += n[k] * values[i, k]
+                push[i, k] = -slope * math.sqrt(n[k])
+                values[i, k] = 2 * values[i, k] - slope * u
+            rate = etas[step] / batch * delta
+            for k in range(m):
+                shrink[k] -= rate * values[i, k]
+                push[i, k] *= rate
+        for k in range(m):
+            row, s = V[k], shrink[k]
+            for j in range(width):
+                row[j] += s * row[j]
+            for i in range(batch):
+                x, p = X[step * batch + i], push[i, k]
+                for j in range(width):
+                    row[j] += p * x[j]
+            square = 0.0
+            for j in range(width):
+                square += row[j] * row[j]
+            n[k] = square
+
+
+@compiled(**OPTIONS)  # type: ignore[untyped-decorator]
+def block(W, n, c, b, old, drawn, noise, etas, a, d, label_noise, lanes, remainders, counts, batch, sigma, slope_of):  # type: ignore[no-untyped-def]
+    """Advance a ``ReducedRun`` by len(etas) steps, compressing and drawing as needed.
+
+    ``batch`` None is 1, for which ``batched`` is not compiled.
+    """
+    m, width = n.size, W.shape[1]
+    P, rows_held = a.size, noise.size
+    X = drawn[: rows_held * width].reshape(rows_held, width)
+    size = 1 if batch is None else batch
+    steps = rows_held // size
+    work = np.empty(width)
+    done = 0
+    while done < etas.size:
+        if counts[0] == steps:
+            apply_pending(W[:m], c, b, old)
+            c[:] = 0.0
+            b[:] = 0.0
+            compress(W, P, m, work)
+            for k in range(m):
+                square = 0.0
+                for j in range(width):
+                    square += W[k, j] * W[k, j]
+                n[k] = square
+            fill(lanes, drawn)
+            lengths(work[:rows_held], d - P - m, remainders)
+            for i in range(rows_held):
+                last = P + m + i  # normals before this column, χ in it, nothing after
+                X[i, last] = work[i]
+                for j in range(last + 1, width):
+                    X[i, j] = 0.0
+            if label_noise > 0:
+                for i in range(rows_held):
+                    noise[i] = label_noise * drawn[X.size + i]
+            counts[0] = 0
+        some = min(etas.size - done, steps - counts[0])
+        rows = X[counts[0] * size : (counts[0] + some) * size]
+        xi = noise[counts[0] * size : (counts[0] + some) * size]
+        if batch is None:
+            single(W[:m], n, c, b, old, rows, etas[done : done + some], xi, a, sigma, slope_of)
+        else:
+            batched(W[:m], n, rows, batch, etas[done : done + some], xi, a, sigma, slope_of)
+        counts[0] += some
+        done += some
+    counts[1] += done

@@ -21,19 +21,16 @@ Source: Bartlett 1933 (Wishart factor).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
 
 from ..._types import Array
-from ...problem.activation import Activation
 from ...problem.compiled import numba_available
 from ...problem.problem import Problem
-from . import sgd_step
 from .normals import restore_sfc64, seeded_state, snapshot_sfc64
-from .scalar import OVERFLOWS
+from .scalar import OVERFLOWS, kernels_of
 from .stack import Setting, Stack, nested, under
 
 
@@ -83,7 +80,7 @@ class ReducedRun:
         self._steps = max(1, min(max(32, m), d - P - m) // batch)
         width = P + m + self._steps * batch
         self.run = run
-        self._kernel = block_kernel(problem.activation, batch)
+        self._kernels = kernels_of(problem.activation)
         self._W = np.zeros((m + 3, width))  # three rows to spare, always zero
         self._W[:m, : start.shape[1]] = start
         self._n = np.sum(start**2, axis=1)
@@ -111,9 +108,10 @@ class ReducedRun:
     def _run_kernel(self, count: int) -> None:
         run, at = self.run, int(self._counts[1])
         etas = run.step_size.rate(np.arange(at, at + count))
-        self._kernel(
+        self._kernels.block(
             self._W, self._n, self._c, self._b, self._old, self._drawn, self._noise, etas, run.problem.a,
             float(run.problem.d), run.label_noise, self._lanes, self._remainders, self._counts,
+            None if run.batch == 1 else run.batch, self._kernels.sigma, self._kernels.slope,
         )  # fmt: skip
 
     def students(self) -> Array:
@@ -139,56 +137,3 @@ class ReducedRun:
 
 
 _STATE = ("W", "n", "c", "b", "old", "drawn", "noise", "lanes", "counts")
-
-
-@lru_cache(maxsize=32)
-def block_kernel(activation: Activation, batch: int) -> Any:
-    """Advance a ``ReducedRun`` by len(etas) steps, compressing and drawing as needed; compiled."""
-    import numba
-
-    from .kernels import OPTIONS, apply_pending, compress, fill, lengths
-
-    single, batched = sgd_step.single(activation), sgd_step.batched(activation)
-
-    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def run(W, n, c, b, old, drawn, noise, etas, a, d, label_noise, lanes, remainders, counts):  # type: ignore[no-untyped-def]
-        m, width = n.size, W.shape[1]
-        P, rows_held = a.size, noise.size
-        X = drawn[: rows_held * width].reshape(rows_held, width)
-        steps = rows_held // batch
-        work = np.empty(width)
-        done = 0
-        while done < etas.size:
-            if counts[0] == steps:
-                apply_pending(W[:m], c, b, old)
-                c[:] = 0.0
-                b[:] = 0.0
-                compress(W, P, m, work)
-                for k in range(m):
-                    square = 0.0
-                    for j in range(width):
-                        square += W[k, j] * W[k, j]
-                    n[k] = square
-                fill(lanes, drawn)
-                lengths(work[:rows_held], d - P - m, remainders)
-                for i in range(rows_held):
-                    last = P + m + i  # normals before this column, χ in it, nothing after
-                    X[i, last] = work[i]
-                    for j in range(last + 1, width):
-                        X[i, j] = 0.0
-                if label_noise > 0:
-                    for i in range(rows_held):
-                        noise[i] = label_noise * drawn[X.size + i]
-                counts[0] = 0
-            some = min(etas.size - done, steps - counts[0])
-            rows = X[counts[0] * batch : (counts[0] + some) * batch]
-            xi = noise[counts[0] * batch : (counts[0] + some) * batch]
-            if batch == 1:
-                single(W[:m], n, c, b, old, rows, etas[done : done + some], xi, a)
-            else:
-                batched(W[:m], n, rows, batch, etas[done : done + some], xi, a)
-            counts[0] += some
-            done += some
-        counts[1] += done
-
-    return run

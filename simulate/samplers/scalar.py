@@ -1,7 +1,8 @@
-"""σ and σ' as compiled functions of one float (extra ``fast`` = numba).
+"""The compiled kernels of an activation (extra ``fast`` = numba).
 
-Polynomials are summed in the Hermite basis by Clenshaw with the coefficients compiled in; other
-activations are printed from their symbolic form, minus the series that a high-pass removes.
+Polynomials are summed in the Hermite basis by Clenshaw, from terms that the kernels take: these are compiled once for a
+degree, and kept.  Other activations are printed from their symbolic form, minus the series that a high-pass removes,
+and the kernels compiled anew with them, in each process.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from types import FunctionType
+from typing import Any, NamedTuple
 
 import sympy
 
@@ -22,43 +24,57 @@ OVERFLOWS = "computes σ in plain doubles, which overflow here on the way to fin
 Scalar = Callable[[float], float]
 
 
-@lru_cache(maxsize=32)
-def scalar_functions(activation: Activation) -> tuple[Scalar, Scalar]:
-    """``(σ, σ')``, each compiled for a float."""
-    import numba
+class Kernels(NamedTuple):
+    """``kernels.single``, ``batched`` and ``block`` for one activation, and the last two arguments of each."""
 
-    from .kernels import OPTIONS
+    single: Any
+    batched: Any
+    block: Any
+    sigma: Any
+    slope: Any
+
+
+@lru_cache(maxsize=32)
+def kernels_of(activation: Activation) -> Kernels:
+    """The kernels of an activation, compiled where they are first called."""
+    from . import kernels
 
     if activation.is_polynomial:
         series = activation.coefficients
-        return _series(numba, series), _series(numba, lowered(series))
+        return Kernels(kernels.single, kernels.batched, kernels.block, terms(series), terms(lowered(series)))
+    import numba
+
+    def anew(kernel: Any, **names: Any) -> Any:
+        plain = kernel.py_func
+        code = FunctionType(plain.__code__, {**plain.__globals__, **names}, plain.__name__)
+        return numba.njit(**kernels.OPTIONS)(code)
+
+    at = numba.njit(**kernels.OPTIONS)(lambda function, u: function(u))
+    single, batched = anew(kernels.single, at=at), anew(kernels.batched, at=at)
+    return Kernels(single, batched, anew(kernels.block, single=single, batched=batched), *_functions(activation))
+
+
+def terms(coefficients: Array) -> Any:
+    """Hermite coefficients c_k, 1/√(k+1) and √((k+1)/(k+2)), as ``kernels.at`` takes them."""
+    series = tuple(float(c) for c in coefficients) or (0.0,)
+    one = tuple(1 / math.sqrt(k + 1.0) for k in range(len(series)))
+    return series, one, tuple(math.sqrt((k + 1.0) / (k + 2.0)) for k in range(len(series)))
+
+
+def _functions(activation: Activation) -> tuple[Scalar, Scalar]:
+    """``(σ, σ')`` of what is no polynomial, each compiled for a float."""
+    import numba
+
+    from .kernels import OPTIONS, at
+
     value, slope = _expression(numba, activation.expression), _expression(numba, activation.slope)
     if not activation.cut:
         return value, slope
-    low, low_slope = _series(numba, activation.removed), _series(numba, lowered(activation.removed))
+    low, low_slope = terms(activation.removed), terms(lowered(activation.removed))
     return (
-        numba.njit(**OPTIONS)(lambda u: value(u) - low(u)),
-        numba.njit(**OPTIONS)(lambda u: slope(u) - low_slope(u)),
+        numba.njit(**OPTIONS)(lambda u: value(u) - at(low, u)),
+        numba.njit(**OPTIONS)(lambda u: slope(u) - at(low_slope, u)),
     )
-
-
-def _series(numba: Any, coefficients: Array) -> Scalar:
-    from .kernels import OPTIONS
-
-    terms = tuple(float(c) for c in coefficients) or (0.0,)
-    degree = len(terms) - 1
-    one = tuple(1 / math.sqrt(k + 1.0) for k in range(degree + 1))
-    two = tuple(math.sqrt((k + 1.0) / (k + 2.0)) for k in range(degree + 1))
-
-    @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-    def series(u):  # type: ignore[no-untyped-def]
-        later, current = 0.0, 0.0
-        for j in range(degree + 1):
-            k = degree - j
-            later, current = current, terms[k] + u * one[k] * current - two[k] * later
-        return current
-
-    return series  # type: ignore[no-any-return]
 
 
 def _expression(numba: Any, expression: sympy.Expr) -> Scalar:
