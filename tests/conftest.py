@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import importlib
 import importlib.util
 import json
@@ -40,12 +39,6 @@ settings.load_profile("house")
 NUMBA = importlib.util.find_spec("numba") is not None
 TORCH = importlib.util.find_spec("torch") is not None
 ENGINES = ["numpy", pytest.param("compiled", marks=pytest.mark.skipif(not NUMBA, reason="no numba"))]
-
-
-def pytest_collection_finish() -> None:
-    """What is imported stays: the collector need not go through a million of its objects in every full pass."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(params=ENGINES)
