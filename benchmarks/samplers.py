@@ -96,10 +96,9 @@ def flops_alone(d: int, m: int, P: int) -> float:
     V = of.init_scale * rows(of)
     n, (c, b), old = np.sum(V**2, axis=1), np.zeros((2, m)), np.zeros(d)
     X = np.random.default_rng(1).standard_normal((32, d))
-    etas, noise, run = np.full(32, ETA), np.zeros(32), kernels_of(H4)
-    return best(
-        lambda: [run.single(V, n, c, b, old, X, etas, noise, of.a, run.sigma, run.slope) for _ in range(50)], 32 * 50
-    )
+    etas, noise, kernels = np.full(32, ETA), np.zeros(32), kernels_of(H4)
+    arguments = V, n, c, b, old, X, etas, noise, of.a, kernels.sigma, kernels.slope
+    return best(lambda: [kernels.single(*arguments) for _ in range(50)], 32 * 50)
 
 
 def h4(u: np.ndarray) -> np.ndarray:
