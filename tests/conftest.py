@@ -24,7 +24,7 @@ from hypothesis import settings
 from matplotlib import font_manager  # noqa: F401  (reads the list of fonts, or makes it, before caches are a test's own)
 
 from emergence.cli import main
-from emergence.compare import Comparison, overlay
+from emergence.compare import Comparison, overlay, step_sweep
 from emergence.compare.runs import SAMPLERS
 from emergence.problem import Activation, Problem, Teacher
 from emergence.simulate import Direct, Divergence, Leap, Simulation, execution, sgd
@@ -65,8 +65,9 @@ def _no_processes() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def coarse_leap() -> Iterator[None]:
-    """Experiments by leap in macro-steps twice as long: half the time, for files that ask what is made of the runs."""
+    """Experiments by leap in longer macro-steps, cut by fewer records, for files that ask what is made of the runs."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_sweep, "RECORDS", 60)
         patch.setitem(SAMPLERS, "leap", Leap(16, accuracy=0.2))
         yield
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection
 
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+
+from emergence.figures.style import WIDTHS
+
+# a slide is a page enlarged, with some more room
+LAYOUTS = [pytest.param(width, marks=[pytest.mark.slow] * (width == "slide")) for width in WIDTHS]
 
 
 def visible_texts(figure: Figure) -> list[tuple[Text, Bbox]]:

@@ -112,7 +112,10 @@ def check_against_full(case: Problem, rtol: float) -> None:
     np.testing.assert_allclose(result.recovery[both], recovery[both], rtol=5e-3)
 
 
-@pytest.mark.parametrize("name", HELD_OUT)
+LONG = ("h4, steep", "h6, few dimensions")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in HELD_OUT])
 def test_bounds_hold_against_the_full_right_hand_side(name: str) -> None:
     check_against_full(HELD_OUT[name], 1e-8)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import tilted_directions
-from figure_texts import assert_readable
+from figure_texts import LAYOUTS, assert_readable
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
@@ -380,7 +380,7 @@ def test_no_text_is_clipped_or_overlaps(
     assert len(assert_readable(figure)) > 20
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", LAYOUTS)
 def test_bands_leave_the_texts_free(noisy: Comparison, width: str) -> None:
     figure = draw(noisy, width)
     assert_readable(figure)

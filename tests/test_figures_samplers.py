@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import NUMBA
-from figure_texts import assert_readable
+from figure_texts import LAYOUTS, assert_readable
 from matplotlib.collections import QuadMesh
 from scipy.stats import beta, ks_2samp
 
@@ -130,7 +130,8 @@ def test_the_same_seed_gives_the_same_data(name: str) -> None:
 # --- artists --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "width"), list(itertools.product(NAMES, WIDTHS)))
+@pytest.mark.parametrize("width", LAYOUTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_size_and_room_for_text(name: str, width: str) -> None:
     figure = recipe(name).figure(computed(name), "quick", width)
     assert figure.get_figwidth() == WIDTHS[width]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from figure_texts import assert_readable
+from figure_texts import LAYOUTS, assert_readable
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
@@ -53,7 +53,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "sgd_frontier": {
         "beta": 0.8, "P": 8, "d": 48, "share": 0.3, "draws": 32, "compute": 2e7,
-        "runs": {"widths": [4, 8], "samples": [6e5, 1.6e6], "seeds": 6, "records": 60},
+        "runs": {"widths": [4, 8], "samples": [6e5, 1.6e6], "seeds": 6, "records": 40},
         "widths": [4, 8, 16], "step_sizes": [0.3, 0.8], "levels": [0.8, 0.7, 1e-9],
     },
     "dimension": {
@@ -190,7 +190,7 @@ def test_sgd_frontier_holds_runs_and_their_law() -> None:
     eta = 0.3 * ceiling(problem)
     assert found["run_step_size"] == pytest.approx(eta, rel=1e-12)  # rounding
     n = found["x"] * d / 4
-    run = sgd(problem, eta, 600_000, seeds=6, seed=1, sampler=Leap(), records=60, spacing="log")
+    run = sgd(problem, eta, 600_000, seeds=6, seed=1, sampler=Leap(), records=40, spacing="log")
     steps, losses = run.run.recorded(), 2 * run.loss
     inside = np.isfinite(found["mean"][0])
     assert (inside == (n <= 600_000)).all()
@@ -265,7 +265,7 @@ def panels(figure: Figure) -> list[Axes]:
     return [axis for axis in figure.axes if axis.get_xlabel() or axis.get_ylabel()]
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", LAYOUTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_pictures_have_their_size_scales_labels_and_room(name: str, width: str) -> None:
     figure = drawn(name, width)

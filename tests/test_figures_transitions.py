@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from figure_texts import assert_readable
+from figure_texts import LAYOUTS, assert_readable
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -127,7 +127,8 @@ def test_overlay_of_the_catalogue_compares_its_own_problem() -> None:
 # --- looks ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "width"), [*itertools.product(("emergence", "transition_times"), WIDTHS)])
+@pytest.mark.parametrize("width", LAYOUTS)
+@pytest.mark.parametrize("name", ["emergence", "transition_times"])
 def test_size_scales_labels_and_room(name: str, width: str) -> None:
     figure = drawn(name, width)
     assert figure.get_figwidth() == WIDTHS[width]

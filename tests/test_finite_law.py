@@ -314,6 +314,7 @@ def test_one_direction_follows_the_exact_flow() -> None:
     np.testing.assert_allclose(alone.loss_at(times)[0], exact, atol=2e-6)  # n_0/a = 1e-6 before, measured 3e-7
 
 
+@pytest.mark.slow
 def test_loss_follows_the_flow_of_several_directions() -> None:
     problem = Problem(H4, Teacher.power_law(8, beta=0.8), d=512, m=32)
     times, flows, overlaps, reached = np.geomspace(8, 100, 12), [], [], []

@@ -81,7 +81,9 @@ def test_the_drift_is_of_second_order() -> None:
     assert errors[0] > 1e-8, "there is something to see"
 
 
-@pytest.mark.parametrize(("activation", "d", "horizon"), [("h4", 128, 60.0), ("h6", 48, 200.0)])
+@pytest.mark.parametrize(
+    ("activation", "d", "horizon"), [("h4", 128, 60.0), pytest.param("h6", 48, 200.0, marks=pytest.mark.slow)]
+)
 def test_a_transition_is_no_later_at_a_higher_information_exponent(activation: str, d: int, horizon: float) -> None:
     """Next to no noise, beside the exact flow from the same starts: 0.5 % late in the median for h4, 0.9 % for h6.
 
@@ -243,7 +245,7 @@ def test_noise_of_those_that_share_a_direction_relaxes_together(reach: float, m:
     assert abs(found.mean() - expected) < Z * error
 
 
-@pytest.mark.parametrize("macro", [25, 3, 1])
+@pytest.mark.parametrize("macro", [pytest.param(25, marks=pytest.mark.slow), 3, 1])
 def test_who_is_held_by_a_leader_diffuses_as_far_as_it_is_not_there(macro: int) -> None:
     """A student without a norm at overlap 0.8 with a learned direction, under label noise for t = 3 (λt = 12).
 
@@ -301,7 +303,7 @@ def test_a_student_without_a_norm_does_not_count_as_settled() -> None:
 # --- the noise ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reach", [0.5, 4.0])
+@pytest.mark.parametrize("reach", [pytest.param(0.5, marks=pytest.mark.slow), 4.0])
 def test_the_jitter_of_what_is_learned_does_not_depend_on_the_macro_step(reach: float) -> None:
     """A learned student, a = 1, under label noise τ: stationary θ² = (d − 1) η τ²/2 and Var ln n = 2 η τ².
 
@@ -329,7 +331,7 @@ def test_the_jitter_of_what_is_learned_does_not_depend_on_the_macro_step(reach: 
         assert abs(found.mean() - expected) < Z * error + 0.02 * expected  # 2 %: terms of order θ² and ητ²
 
 
-@pytest.mark.parametrize("virtual", [1, 2, 3, 5])
+@pytest.mark.parametrize("virtual", [1, *(pytest.param(B, marks=pytest.mark.slow) for B in (2, 3)), 5])
 def test_weights_of_virtual_samples_restore_the_law_of_the_data(virtual: int) -> None:
     """E w = 1, E w x_1² = 1, E w x_1⁴ = 3 over 10,000 draws, for odd and even numbers of virtual samples."""
     problem = Problem(H4, Teacher.power_law(2, 1.0), d=40, m=2)

@@ -80,6 +80,7 @@ def test_samples_against_dimension_are_the_least_over_step_sizes() -> None:
         assert samples == pytest.approx(min(medians), rel=0.3)  # 20 of its draws: 1.25 · 0.9/√20
 
 
+@pytest.mark.slow
 def test_width_follows_the_law_of_its_starts() -> None:
     experiment = Experiment("width", P=8, m=8, widths=(1, 2, 3), **LEAP)
     measured = measure(experiment, 0)

@@ -401,6 +401,7 @@ def paper_scale() -> Prediction:
     return predict(problem, problem.initial_directions(0))
 
 
+@pytest.mark.slow
 def test_theory_agrees_with_the_flow_at_scale() -> None:
     """Of h_4, d = 2048, P = 16, m = 64: flow over 1/(8 a s_0) is 1.01–1.03 for most directions."""
     result = paper_scale()

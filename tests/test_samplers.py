@@ -399,6 +399,7 @@ def test_a_split_macro_step_keeps_its_noise(monkeypatch: pytest.MonkeyPatch) -> 
     assert moves[1] == pytest.approx(moves[0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_leap_bias_falls_with_the_macro_step() -> None:
     """Noise-free leap against a leap of a sixteenth of the step: the error falls at least linearly."""
     problem = Problem(Activation("h4"), Teacher([1.0]), d=40, m=1, init_scale=0.1)

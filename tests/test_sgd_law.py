@@ -82,8 +82,10 @@ def test_known_numbers_of_h4() -> None:
     np.testing.assert_allclose(ratio, [1.0954, 1.2509, 1.5956, 15.0], rtol=1e-4)
 
 
-@pytest.mark.parametrize("label_noise", [0.0, 0.7])
-@pytest.mark.parametrize("r", [0.05, 0.4])
+@pytest.mark.parametrize(
+    ("r", "label_noise"),
+    [(0.05, 0.0), (0.4, 0.7), *(pytest.param(*both, marks=pytest.mark.slow) for both in ((0.05, 0.7), (0.4, 0.0)))],
+)
 def test_drift_and_diffusion_of_an_overlap_are_those_of_single_steps(r: float, label_noise: float) -> None:
     """One SGD step of a student of negligible norm, sampled: mean and variance of the change of its overlap."""
     d, eta, count = 8, 1e-3, 2_000_000  # so few dimensions that every term counts
@@ -122,6 +124,7 @@ def test_ceiling_of_h4(P: int, beta: float, inverse: float) -> None:
     assert share.sum() == pytest.approx(1, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_jitter_of_a_learned_student_is_that_of_direct_runs() -> None:
     """Mean square angle under label noise at 0.3 of the ceiling, long after the start; E2 = τ²/(1 − share)."""
     d, tau = 48, 0.5
@@ -185,7 +188,9 @@ def test_a_given_start_without_noise_is_the_flow() -> None:
 # --- the law, its limits --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("P", "m", "d", "pairs"), [(8, 64, 4096, 8), (32, 32, 64, 10)])
+@pytest.mark.parametrize(
+    ("P", "m", "d", "pairs"), [(8, 64, 4096, 8), pytest.param(32, 32, 64, 10, marks=pytest.mark.slow)]
+)
 def test_as_the_step_size_falls_the_law_is_the_finite_law(P: int, m: int, d: int, pairs: int) -> None:
     """P = m = 32, d = 64: half of the students are used up, and without drag times are 8 % early."""
     problem = Problem(H4, Teacher.power_law(P, 0.8), d=d, m=m)
@@ -515,6 +520,7 @@ def laws_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "sgd_law", law)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("laws_once")
 def test_the_best_step_size_is_no_worse_than_any_and_survives() -> None:
     best = samples_best_step(SMALL)
@@ -625,7 +631,7 @@ def test_a_law_over_a_schedule_is_judged_by_its_largest_step() -> None:
     assert not sgd_law(SMALL, Piecewise([(0, 0.1 * top), (1000, 1.2 * top)]), draws=8, t_max=20.0).valid
 
 
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("batch", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_leap_says_from_when_on_direct_sgd_would_have_diverged(batch: int) -> None:
     """A student that has learned all there is, kept moving by label noise: the rate is constant."""
     problem = Problem(H4, Teacher([1.0]), d=64, m=1, init_scale=1.0)
