@@ -290,6 +290,7 @@ class _Race:
         self._scale = min(schedule.initial / batch, self._most)
         self._stream = generator(seed)
         self._live = np.nonzero(a > 0)[0]
+        self._of_live = slice(None) if self._live.size == problem.P else self._live
         self._one, self._slope = sigma.second_moment, sigma.slope_second_moment
         strengths = np.unique(a[self._live])
         if rows is None:
@@ -313,7 +314,7 @@ class _Race:
         self._cap = 10 * slowest
         shape = (draws, problem.P)
         self.alignment, self.recovery = np.full(shape, np.inf), np.full(shape, np.inf)
-        self._log_n = np.full(shape, -np.inf)
+        self._log_n, self._n = np.full(shape, -np.inf), np.zeros(shape)
         self._log_free = 2 * np.log(problem.init_scale)
         self._order = np.argsort(a[self._live])
         self._pulls = pulls(sigma, a[self._live], problem.d, problem.m)
@@ -332,13 +333,13 @@ class _Race:
 
     def _now(self) -> tuple[float, Array]:
         """E2 in the mean, and U of each draw."""
-        a, n = self.problem.a, np.exp(self._log_n)
-        self._n = n
-        left = self._one * ((a - n) ** 2).sum(axis=1)
+        a, missing = self.problem.a, self.problem.a - self._n
+        missing *= missing
+        left = self._one * missing.sum(axis=1)
         free = self._free.sum(axis=1) if self._given else self._free
-        left = left + self._one * free * np.exp(2 * self._log_free)
+        left += self._one * free * np.exp(2 * self._log_free)
         strength = a[self._live]
-        share = jitter_share(self.problem, strength, np.minimum(n[:, self._live], strength), self._scale)
+        share = jitter_share(self.problem, strength, np.minimum(self._n[:, self._of_live], strength), self._scale)
         jitter = min(float(share.sum(axis=1).mean()), _LARGEST_JITTER)
         start = self._one * float(np.sum(a**2)) + self.tau**2
         # beyond the ceiling no more than at the start: a bound, and flagged as not valid
@@ -396,28 +397,30 @@ class _Race:
 
     def _step(self, t: float, dt: float) -> None:
         a, one = self.problem.a, self._one
-        missing = 1 - self._n[:, self._live] / a[self._live]
-        error = self._error + one * self._nodes**2 * (1 - self._at_nodes((missing**2).mean(axis=0)))
-        pulled = np.maximum(missing, 0.0).mean(axis=0) * self._pulls
+        missing = 1 - self._n[:, self._of_live] / a[self._live]
+        error = self._error + one * self._nodes**2 * (1 - self._at_nodes((missing * missing).mean(axis=0)))
+        pulled = np.maximum(missing, 0.0, out=missing).mean(axis=0) * self._pulls
         drag = np.maximum(pulled.sum() - self._at_nodes(pulled), 0.0)
         passed = self._passage.step(dt, self._scale, error, drag)  # (nodes, columns): −ln of the share that stays
         growth = self._scale * self.problem.d * self._slope * self._error  # Γ_0
         # those aligned before this step grow through it; those aligned in it, through what is left of it
-        self._recover(np.isfinite(self.alignment), t, dt, growth)
+        self._recover(np.flatnonzero(np.isfinite(self.alignment)), t, dt, growth)
         when = self._fire_given(passed) if self._given else self._fire_random(passed)
         n_free = np.exp(self._log_free)
         self._log_free += _logistic(n_free, growth, 4 * one, dt)
         fired = self._align(when, t, dt)
-        self._recover(fired, self.alignment, t + dt - self.alignment, growth)
+        since = self.alignment.ravel()[fired]
+        self._recover(fired, since, t + dt - since, growth)
         self._error, self._left = self._now()
 
     def _align(self, when: Array, t: float, dt: float) -> Array:
-        """Note what is aligned in a step, at shares ``when`` of it; which that are, (draws, P)."""
-        fired = np.isfinite(when)
-        self.alignment[fired] = t + dt * when[fired]
+        """Note what is aligned in a step, at shares ``when`` of it; which that are, as indices of the flat table."""
+        fired = np.flatnonzero(np.isfinite(when))
+        self.alignment.ravel()[fired] = t + dt * when.ravel()[fired]
         start = self._log_free - self._drop
-        self._log_n[fired] = np.minimum(start, np.log(0.25 * self.problem.a[np.nonzero(fired)[1]]))
-        return np.asarray(fired)
+        log_n = np.minimum(start, np.log(0.25 * self.problem.a[fired % self.problem.P]))
+        self._log_n.ravel()[fired], self._n.ravel()[fired] = log_n, np.exp(log_n)
+        return fired
 
     def _at_nodes(self, values: Array) -> Array:
         """Of every live direction, taken at the strengths that are solved for."""
@@ -425,27 +428,26 @@ class _Race:
         return values if self._given else np.interp(self._nodes, self.problem.a[self._live][order], values[order])
 
     def _recover(self, who: Array, since: float | Array, span: float | Array, growth: float) -> None:
-        """Let aligned students grow for ``span`` from ``since``, and note who is recovered on the way."""
-        if not who.any():
+        """Let aligned students, ``who`` of the flat table, grow for ``span`` from ``since``; note who is recovered."""
+        if not who.size:
             return
-        a = np.broadcast_to(self.problem.a, who.shape)[who]
-        log_n, one = self._log_n[who], self._one
-        span, since = np.broadcast_to(span, who.shape)[who], np.broadcast_to(since, who.shape)[who]
-        rate, n = 4 * one * a + growth, np.exp(log_n)
-        moved = log_n + _logistic(n, rate, 4 * one, span)
-        self._log_n[who] = moved
+        a, one = self.problem.a[who % self.problem.P], self._one
+        rate, n = 4 * one * a + growth, self._n.ravel()[who]
+        moved = self._log_n.ravel()[who]
+        moved += _logistic(n, rate, 4 * one, span)
+        after = np.exp(moved)
+        self._log_n.ravel()[who], self._n.ravel()[who] = moved, after
         level = RECOVERED * a
-        new = (n < level) & (np.exp(moved) >= level)
-        if not new.any():
+        new = np.flatnonzero((n < level) & (after >= level))
+        if not new.size:
             return
-        n, level, rate, since, span = (values[new] for values in (n, level, rate, since, span))
+        n, level, rate = n[new], level[new], rate[new]
+        since, span = (np.broadcast_to(values, who.shape)[new] for values in (since, span))
         # the logistic is n/(1 − c n) ∝ e^{rate t}, c = 4φ(1)/rate
         c = 4 * one / rate
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = np.log(level * (1 - c * n) / (n * (1 - c * level))) / rate
-        times = self.recovery[who]
-        times[new] = since + np.clip(needed, 0.0, span)
-        self.recovery[who] = times
+        self.recovery.ravel()[who[new]] = since + np.clip(needed, 0.0, span)
 
     def _fire_random(self, passed: Array) -> Array:
         """When in this step, 0 to 1, each direction of each draw is aligned; inf where it is not."""
