@@ -118,6 +118,7 @@ def test_a_tighter_tolerance_comes_closer_to_the_table(case: Case) -> None:
     np.testing.assert_allclose(result.recovery, case.recovery, rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in CASES if "series" in c.tags], ids=lambda c: c.name)
 def test_two_tolerances_agree_for_a_series(case: Case) -> None:
     coarse, fine = solved(case.name), solve(case, rtol=1e-9)

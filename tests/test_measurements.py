@@ -26,6 +26,7 @@ def assert_like_its_law(measured: Measured) -> None:
     assert inside.sum() >= 3 and np.mean(off) < 0.5 * np.mean(start)
 
 
+@pytest.mark.slow
 def test_samples_at_one_step_size_follow_the_law_of_their_starts() -> None:
     experiment = Experiment("samples_fixed_step", P=8, m=16, step_size=1e-3, **LEAP)
     measured = measure(experiment, 0)

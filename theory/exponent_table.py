@@ -121,11 +121,18 @@ def exponents(
     """
     if beta is not None and not (is_real_number(beta) and 0 <= beta < math.inf):
         raise ValueError(f"`beta` must be a non-negative number, but is {beta!r}")
+    k = None if information_exponent is None else positive_integer("information_exponent", information_exponent)
+    return dict(_exponents(None if beta is None else float(beta), k, bool(label_noise)))
+
+
+@lru_cache
+def _exponents(beta: float | None, k: int | None, label_noise: bool) -> dict[str, Exponent]:
+    """``exponents`` of checked arguments."""
     given: Given = {}
     if beta is not None:
-        given[_BETA] = sympy.Rational(str(float(beta)))
-    if information_exponent is not None:
-        given[_K] = sympy.Integer(positive_integer("information_exponent", information_exponent))
+        given[_BETA] = sympy.Rational(str(beta))
+    if k is not None:
+        given[_K] = sympy.Integer(k)
     order = _order(given.get(_K))
     laws = [_loss_law(resource, order, given) for resource in _resources(order, label_noise)]
     laws += [_dimension_law(name, order, given) for name in ("dimension_time", "dimension_samples")]
@@ -154,6 +161,12 @@ def _samples(order: sympy.Expr) -> sympy.Expr:
 def _growth(quantity: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
     """The ρ of ``quantity`` ~ x^ρ for x → ∞: the limit of d ln(quantity)/d ln x."""
     return sympy.limit(sympy.simplify(x * sympy.diff(sympy.log(quantity), x)), x, sympy.oo)
+
+
+@lru_cache
+def _is_power(amount: sympy.Expr, growth: sympy.Expr) -> bool:
+    """Is ``amount`` ~ d^growth for d → ∞, without a logarithm?"""
+    return bool(sympy.limit(amount / _D**growth, _D, sympy.oo).is_finite)
 
 
 def _at_best_width(rho: sympy.Expr) -> sympy.Expr:
@@ -257,7 +270,7 @@ def _dimension_law(name: str, order: sympy.Expr, given: Given) -> Exponent:
     noise = "" if time else "; step size the largest with drift above noise all the way; batch fixed"
     assumes = f"{_activation(k, alone=True)}; {start}{noise}"
     growth = _growth(amount, _D)
-    if sympy.limit(amount / _D**growth, _D, sympy.oo).is_finite:
+    if _is_power(amount, growth):
         exponent = growth.subs(_EXCESS, _K / 2 - 1)
         return _power_law(name, "dimension d", quantity, _D, exponent, assumes, given)
     law = amount.as_independent(_D, as_Add=False)[1]
