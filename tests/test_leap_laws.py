@@ -295,7 +295,7 @@ def test_a_student_without_a_norm_does_not_count_as_settled() -> None:
     leap = started(problem, np.sqrt([[1.0], [1e-8]]) * unit, Leap(), eta=eta)
     leap._turn = 100.0
     here = leap._here()
-    assert here.turn[1] == pytest.approx(4.0, rel=1e-5)  # φ'(1) r⁴, as of a student that holds its direction
+    assert here.rates[1, 1] == pytest.approx(4.0, rel=1e-5)  # φ'(1) r⁴, as of a student that holds its direction
     # Λ Δt = 4e-8 · 100: the plain ratio to that
     assert leap._proposed(here) * eta == pytest.approx(0.1**2 / (100.0 * eta), rel=1e-4)
 

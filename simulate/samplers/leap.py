@@ -91,17 +91,15 @@ MOST = 2.0  # mean noise in ln n that the drift sees; larger kicks are split, or
 
 @dataclass(frozen=True)
 class _Here:
-    """Squared norms, unit rows, who pulls on others, their population velocity, the rates Λ and λ of relaxing, those at
-    which each relaxes by itself, and how many times α each ln n_k may move in a macro-step."""
+    """Squared norms, unit rows, who pulls on others, their population velocity, rates of relaxing (4, m): Λ, λ, then
+    those of each by itself, and how many times α each ln n_k may move in a macro-step."""
 
     n: Array
     unit: Array
     sources: Array | slice
     F: Array
     tangent: Array
-    growth: Array
-    turn: Array
-    own: tuple[Array, Array]
+    rates: Array
     room: Array
 
 
@@ -145,7 +143,9 @@ def _widened(rows: Array, width: int) -> Array:
     """Rows with zero columns added up to ``width``; the rows themselves where they have as many."""
     if rows.shape[1] == width:
         return rows
-    return np.hstack([rows, np.zeros((len(rows), width - rows.shape[1]))])
+    wide = np.zeros((len(rows), width))
+    wide[:, : rows.shape[1]] = rows
+    return wide
 
 
 def _drifted(problem: Problem, here: _Here, dt: float, noise: tuple[Array, Array] | None = None) -> Array:
@@ -161,10 +161,9 @@ def _drifted(problem: Problem, here: _Here, dt: float, noise: tuple[Array, Array
         return here.n * np.exp(growth), rows
 
     kind, unit = here.tangent.dtype, here.unit
-    together = here.growth, here.turn
-    ends = [_forgetting(rate * dt) for rate in together]
-    mean = [dt * _averaged(end, rate * dt) for end, rate in zip(ends, together, strict=True)]
-    alone = [dt * _forgetting(rate * dt) for rate in here.own]
+    z = here.rates * dt
+    ends = _forgetting(z)
+    mean, alone = dt * _averaged(ends[:2], z[:2]), dt * ends[2:]
     first, tangent = 4 * here.F, here.tangent
     growth, move = mean[0] * first, _column(mean[1], kind) * tangent
     if noise is not None:
@@ -172,8 +171,8 @@ def _drifted(problem: Problem, here: _Here, dt: float, noise: tuple[Array, Array
         unit, tangent = (_widened(rows, noise[1].shape[1]) for rows in (unit, tangent))
         move = _widened(move, unit.shape[1]) + noise[1].astype(kind)
     F, turned = velocity(problem, *moved(unit.astype(kind, copy=False), growth, move), here.sources)
-    growth = dt * ends[0] * first + alone[0] * (4 * F - first + here.growth * growth)
-    move = _column(alone[1], kind) * (turned - tangent + _column(here.turn, kind) * move)
+    growth = dt * ends[0] * first + alone[0] * (4 * F - first + here.rates[0] * growth)
+    move = _column(alone[1], kind) * (turned - tangent + _column(here.rates[1], kind) * move)
     move += _column(dt * ends[1], kind) * tangent
     n, unit = moved(unit, growth, move)
     unit *= np.sqrt(n)[:, None]
@@ -300,7 +299,8 @@ class LeapRun:
         # Of students that share a direction only the sum relaxes: each by itself no faster than its own norm says.
         sigma = problem.activation
         own = np.minimum(growth, 4 * sigma.second_moment * n), np.minimum(turn, sigma.slope_second_moment * n)
-        return _Here(n, unit, sources, F, tangent, growth, turn, own, self._room(n, shares, counts, pull))
+        rates = np.stack([growth, turn, *own])
+        return _Here(n, unit, sources, F, tangent, rates, self._room(n, shares, counts, pull))
 
     def _sources(self, n: Array, shares: Array, counts: Array) -> Array | slice:
         """Who pulls on others, from |φ(r_kp)|/(a_p φ(1)) and w_k."""
@@ -330,13 +330,18 @@ class LeapRun:
         relative *= max(1.0, ((problem.activation.information_exponent or 0) - 2) / 2)
         turning = np.maximum(relative, np.sqrt(np.einsum("kd,kd->k", tangent, tangent)))
         eta = self.run.step_size.rate(np.array([self._at]))[0]  # not a float, whose square could raise
-        growth, turn = here.own
+        growth, turn = here.rates[2:]
         times = (
             _reached(alpha, 4 * np.abs(here.F) / here.room, growth),
             _reached(alpha, turning, turn),
             _reached(alpha**2, self._turn * eta, 2 * turn) if self._turn else np.array(eta),
         )
         return int(max(1, min(min(time.min() for time in times) / eta, 1e15)))
+
+    def _sum(self, count: int, power: int) -> np.float64:
+        """Σ η^power over the next ``count`` steps; no float, which could raise where a square overflows."""
+        start, end = self.run.step_size.sums(np.array([self._at, self._at + count]), power)
+        return np.float64(end - start)
 
     def _draw(self, unit: Array, count: int) -> _Virtual:
         """Virtual samples for ``count`` steps, half of them tilted, each towards a student and a direction."""
@@ -362,23 +367,23 @@ class LeapRun:
         X[corner, width + corner] = np.sqrt(stream.chisquare(problem.d - width - corner))
         noise = self.run.label_noise * stream.standard_normal(B)
         signs = 2.0 * stream.integers(0, 2, B) - 1.0
-        squares = np.diff(self.run.step_size.sums(np.array([self._at, self._at + count]), 2))[0]
+        squares = self._sum(count, 2)
         return _Virtual(X, noise, signs * np.sqrt(squares / (self.run.batch * B * mixture)))
 
     def _leap(self, here: _Here, count: int, virtual: _Virtual, depth: int) -> None:
         """Advance W by ``count`` steps whose noise the given virtual samples carry."""
-        problem, schedule = self.run.problem, self.run.step_size
+        problem = self.run.problem
         X, noise, signs = virtual.X, virtual.noise, virtual.signs
-        span = np.array([self._at, self._at + count])
-        dt = float(np.diff(schedule.sums(span, 1))[0])
+        dt = float(self._sum(count, 1))
         n, F = here.n, here.F
         if len(X):
             unit, tangent = _widened(here.unit, X.shape[1]), _widened(here.tangent, X.shape[1])
             norm = np.sqrt(n)
             u = X @ unit.T  # (B, m)
             sigma = problem.activation
-            value, slope = sigma(u), sigma.derivative(u)
-            delta = value @ n - sigma(X[:, : problem.P]) @ problem.a - noise
+            both = sigma(np.hstack([u, X[:, : problem.P]]))
+            value, slope = both[:, : problem.m], sigma.derivative(u)
+            delta = value @ n - both[:, problem.m :] @ problem.a - noise
             along = -delta[:, None] * (2 * value - u * slope)  # of v_k over its norm, per sample
             across = -delta[:, None] * slope  # of v̄_k, times x
             turned = (across * signs[:, None]).T @ X
@@ -387,9 +392,9 @@ class LeapRun:
             grown = in_line + signs @ along - 2 * signs.sum() * F
             turned -= in_line[:, None] * unit + signs.sum() * tangent
             # what relaxes forgets its older noise: what is left of it at the end, and its mean over the time
-            spans = [rate * dt for rate in (here.growth, here.turn)]
-            left = [np.sqrt(_forgetting(2 * z)) for z in spans]
-            mean = [_averaged(part, z) for part, z in zip(left, spans, strict=True)]
+            z = here.rates[:2] * dt
+            left = np.sqrt(_forgetting(2 * z))
+            mean = _averaged(left, z)
             moved = _drifted(problem, here, dt, (2 * mean[0] * grown, mean[1][:, None] * turned))
             turned *= (left[1] * norm)[:, None]
             turned += (left[0] * grown * norm)[:, None] * unit
@@ -411,7 +416,7 @@ class LeapRun:
             return
         if depth == 0 and len(X):
             seen = np.mean(signs**2 @ across**2) * problem.d
-            self._turn = float(seen / np.diff(schedule.sums(span, 2))[0])
+            self._turn = float(seen / self._sum(count, 2))
         self._W = moved
         if depth == 0:
             self._compress()
