@@ -28,7 +28,8 @@ from emergence.compare import Comparison, overlay, step_sweep
 from emergence.compare.runs import SAMPLERS
 from emergence.problem import Activation, Problem, Teacher
 from emergence.simulate import Direct, Divergence, Leap, Simulation, execution, sgd
-from emergence.theory import LEVELS, Prediction, predict
+from emergence.theory import LEVELS, Prediction, predict, sample_curves, step_advice
+from emergence.theory.sample_curves import step_size_lattice
 
 matplotlib.use("Agg")
 if threading.current_thread() is threading.main_thread():  # a job in the background is started deaf to interrupts
@@ -70,6 +71,13 @@ def coarse_leap() -> Iterator[None]:
         patch.setattr(step_sweep, "RECORDS", 60)
         patch.setitem(SAMPLERS, "leap", Leap(16, accuracy=0.2))
         yield
+
+
+@pytest.fixture
+def few_step_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fourth step size of the lattice, down from the largest, for those who do not ask which is best."""
+    for module in (sample_curves, step_advice):
+        monkeypatch.setattr(module, "step_size_lattice", lambda *facts: step_size_lattice(*facts)[::-4][::-1])
 
 
 @pytest.fixture(autouse=True)

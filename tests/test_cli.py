@@ -206,6 +206,7 @@ def test_predict_from_given_directions_at_a_finite_step_size(cli: Cli, tmp_path:
 # --- laws, step sizes -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("few_step_sizes")
 @pytest.mark.parametrize(
     ("words", "choice"),
     [
@@ -253,6 +254,7 @@ def test_width_document(cli: Cli, tmp_path: Path) -> None:
     assert cli(*words, "--flow-method", "exact").code == 2  # it follows the students by themselves
 
 
+@pytest.mark.usefixtures("few_step_sizes")
 def test_step_size_document(cli: Cli, tmp_path: Path) -> None:
     words = ["step-size", *SMALL, "--P", "1", "--m", "2", "--learn", "1", "--quantiles", "0.5,0.9"]
     document = json.loads(cli(*words, "--json", "--out", str(tmp_path)).out)

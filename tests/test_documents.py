@@ -122,8 +122,16 @@ def test_what_is_shown_and_what_a_workflow_runs_stands_on_the_page(page: str) ->
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_pages_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_pages_run(
+    page: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    request: pytest.FixtureRequest,
+) -> None:
     monkeypatch.chdir(tmp_path)
+    if page == "README.md":  # which shows no output
+        request.getfixturevalue("few_step_sizes")
     (tmp_path / "one.toml").write_text(CLAIM, encoding="utf-8")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     run_page(page, False, capsys)

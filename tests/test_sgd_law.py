@@ -588,6 +588,7 @@ def test_a_callable_that_runs_out_is_refused() -> None:
         sgd_law(SMALL, lambda s: 1e-6 * (1 - s / 1e4), t_max=1.0, draws=8)
 
 
+@pytest.mark.usefixtures("few_step_sizes")
 def test_the_rule_knows_batch_and_label_noise() -> None:
     """φ(1) + τ² is four times φ(1)."""
     problem = Problem(H4, Teacher([1.0]), d=24, m=2, init_scale=0.1)
