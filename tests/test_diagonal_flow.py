@@ -224,7 +224,12 @@ def test_a_captured_student_moves_secularly_as_derived(sigma: Activation) -> Non
     assert other == pytest.approx(-n * pull[0] * 100, rel=0.03)  # likewise
 
 
-@pytest.mark.parametrize(("sigma", "x"), [(H4, 0.08), (H4, 0.09), (MIXED, 0.09), (MIXED, 0.1), (MIXED, 0.11)])
+FURTHER = [(H4, 0.08), (MIXED, 0.09), (MIXED, 0.11)]
+
+
+@pytest.mark.parametrize(
+    ("sigma", "x"), [(H4, 0.09), (MIXED, 0.1), *(pytest.param(*far, marks=pytest.mark.slow) for far in FURTHER)]
+)
 def test_a_captured_student_still_learns_another_direction(sigma: Activation, x: float) -> None:
     """A learned direction first captures it, up to r² = 0.6 … 0.98; its own terms, of order n_0 T, move its time."""
     case = Problem(sigma, Teacher([1.0, 0.3]), 4, 2, 0.016)

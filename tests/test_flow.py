@@ -110,6 +110,7 @@ def test_times_of_the_table(case: Case) -> None:
     np.testing.assert_allclose(result.recovery, case.recovery, rtol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in CASES if "series" not in c.tags], ids=lambda c: c.name)
 def test_a_tighter_tolerance_comes_closer_to_the_table(case: Case) -> None:
     result = solve(case, rtol=1e-10)

@@ -69,6 +69,7 @@ def test_the_best_step_size_is_found_and_its_curve_is_that_of_the_law_of_sgd() -
     assert (slow[inside] > 1.5 * mean).all()
 
 
+@pytest.mark.slow
 def test_samples_against_dimension_are_the_least_over_step_sizes() -> None:
     experiment = Experiment(
         "dimension_samples", "sgd_law", m=4, dimensions=(256, 512, 1024), step_sizes=(0.01, 0.1, 0.5), seeds=20
