@@ -22,6 +22,8 @@ from .._types import Array
 from ..problem.files import archive, read_archive, replace_file
 
 _SEEDS = "indices"
+_LAYOUT = "layout"
+LAYOUT = 2  # of the arrays in a file: to be raised once their names or meanings change
 _FILE = re.compile(r"checkpoint-\d{4,}\.npz")
 
 
@@ -60,7 +62,7 @@ class Checkpoint:
 
     def save(self, arrays: dict[str, Array]) -> None:
         """Replace the file."""
-        replace_file(self.path, archive(arrays, self.identity | {_SEEDS: self.indices}))
+        replace_file(self.path, archive(arrays, self.identity | {_LAYOUT: LAYOUT, _SEEDS: self.indices}))
 
 
 class Store:
@@ -146,6 +148,8 @@ def _read(path: Path, identity: dict[str, Any]) -> tuple[dict[str, Array], list[
     for key, value in identity.items():
         if found.get(key) != value:
             raise CheckpointError(f"{path} belongs to another run: its {key} is {found.get(key)!r}, not {value!r}")
+    if found.get(_LAYOUT) != LAYOUT:
+        raise CheckpointError(f"{path} was written by other code, in another layout; resume with that, or remove it")
     indices: list[int] = found[_SEEDS]
     if _path(path.parent, indices) != path:
         raise CheckpointError(f"{path} holds seed {indices[0]}, which belongs under another name")

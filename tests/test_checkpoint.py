@@ -19,7 +19,7 @@ import pytest
 from conftest import NUMBA, TORCH, Cli, Outcome
 
 from emergence.problem import Activation, Constant, Piecewise, PowerDecay, Problem, Teacher
-from emergence.simulate import Direct, Leap, Reduced, Simulation, execution, sgd
+from emergence.simulate import Direct, Leap, Reduced, Simulation, checkpoint, execution, sgd
 from emergence.simulate.checkpoint import CheckpointError, Store
 
 COMPILED = pytest.mark.skipif(not NUMBA, reason="no numba")
@@ -121,6 +121,14 @@ def test_foreign_checkpoint_is_refused_by_name(change: dict[str, Any], word: str
     with pytest.raises(CheckpointError, match=f"belongs to another run: its ({word}) is"):
         simulate(RUNS["direct numpy"], out=tmp_path, resume=True, **change)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_checkpoint_of_another_layout_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "LAYOUT", 1)
+        simulate(RUNS["direct numpy"], out=tmp_path)
+    with pytest.raises(CheckpointError, match=r"checkpoint-0000\.npz was written by other code"):
+        simulate(RUNS["direct numpy"], out=tmp_path, resume=True)
 
 
 @WITH_TORCH
