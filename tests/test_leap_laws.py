@@ -82,7 +82,7 @@ def test_the_drift_is_of_second_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("activation", "d", "horizon"), [("h4", 128, 60.0), pytest.param("h6", 48, 200.0, marks=pytest.mark.slow)]
+    ("activation", "d", "horizon"), [pytest.param("h4", 128, 60.0, marks=pytest.mark.slow), ("h6", 48, 200.0)]
 )
 def test_a_transition_is_no_later_at_a_higher_information_exponent(activation: str, d: int, horizon: float) -> None:
     """Next to no noise, beside the exact flow from the same starts: 0.5 % late in the median for h4, 0.9 % for h6.
