@@ -69,10 +69,9 @@ def test_the_best_step_size_is_found_and_its_curve_is_that_of_the_law_of_sgd() -
     assert (slow[inside] > 1.5 * mean).all()
 
 
-@pytest.mark.slow
 def test_samples_against_dimension_are_the_least_over_step_sizes() -> None:
     experiment = Experiment(
-        "dimension_samples", "sgd_law", m=4, dimensions=(256, 512, 1024), step_sizes=(0.01, 0.1, 0.5), seeds=20
+        "dimension_samples", "sgd_law", m=4, dimensions=(256, 512, 1024), step_sizes=(0.05, 0.5), seeds=20
     )
     found = np.median(measure(experiment, 0).rows, axis=0)
     for d, samples in zip(experiment.dimensions, found, strict=True):
@@ -88,6 +87,12 @@ def test_width_follows_the_law_of_its_starts() -> None:
     measured = measure(experiment, 0)
     np.testing.assert_array_equal(measured.x, [1.5, 2.5, 3.5])
     assert_like_its_law(measured)
+
+
+def test_width_is_counted_from_the_middle_of_the_last_direction_learned() -> None:
+    """m + ½, where the sum over p > m starts."""
+    experiment = Experiment("width", "finite_law", beta=0.8, P=30, m=30, d=1000, widths=(5, 10, 20), seeds=6)
+    np.testing.assert_array_equal(measure(experiment, 0).x, [5.5, 10.5, 20.5])
 
 
 def test_the_envelope_has_the_best_width_at_each_compute() -> None:

@@ -189,7 +189,7 @@ def test_a_given_start_without_noise_is_the_flow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("P", "m", "d", "pairs"), [(8, 64, 4096, 8), pytest.param(32, 32, 64, 10, marks=pytest.mark.slow)]
+    ("P", "m", "d", "pairs"), [pytest.param(8, 64, 4096, 8, marks=pytest.mark.slow), (32, 32, 64, 10)]
 )
 def test_as_the_step_size_falls_the_law_is_the_finite_law(P: int, m: int, d: int, pairs: int) -> None:
     """P = m = 32, d = 64: half of the students are used up, and without drag times are 8 % early."""
@@ -520,7 +520,6 @@ def laws_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "sgd_law", law)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("laws_once")
 def test_the_best_step_size_is_no_worse_than_any_and_survives() -> None:
     best = samples_best_step(SMALL)
@@ -632,7 +631,7 @@ def test_a_law_over_a_schedule_is_judged_by_its_largest_step() -> None:
     assert not sgd_law(SMALL, Piecewise([(0, 0.1 * top), (1000, 1.2 * top)]), draws=8, t_max=20.0).valid
 
 
-@pytest.mark.parametrize("batch", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_leap_says_from_when_on_direct_sgd_would_have_diverged(batch: int) -> None:
     """A student that has learned all there is, kept moving by label noise: the rate is constant."""
     problem = Problem(H4, Teacher([1.0]), d=64, m=1, init_scale=1.0)
