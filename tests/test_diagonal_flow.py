@@ -95,7 +95,8 @@ def full(case: Problem, start: np.ndarray, t_max: float, rtol: float) -> tuple[n
     return first[0], first[1]
 
 
-def check_against_full(case: Problem, rtol: float) -> None:
+def check_against_full(case: Problem, rtol: float) -> np.ndarray:
+    """Errors of what is aligned by both."""
     start = case.coordinates(rows(case.m, case.d))
     t_max = horizon(case)
     result = flow(case, start, t_max=t_max, method="diagonal")
@@ -110,6 +111,7 @@ def check_against_full(case: Problem, rtol: float) -> None:
     both = np.isfinite(recovery) & np.isfinite(result.recovery)
     # a recovery comes after its alignment, later by a growth that is known as well: the target for alignments, 0.5 %
     np.testing.assert_allclose(result.recovery[both], recovery[both], rtol=5e-3)
+    return error
 
 
 LONG = ("h4, steep", "h6, few dimensions")
@@ -117,7 +119,8 @@ LONG = ("h4, steep", "h6, few dimensions")
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in HELD_OUT])
 def test_bounds_hold_against_the_full_right_hand_side(name: str) -> None:
-    check_against_full(HELD_OUT[name], 1e-8)
+    error = check_against_full(HELD_OUT[name], 1e-8)
+    assert error.max() < 4e-4 or name == "large start"  # measured: 2.3e-4 at most, 3e-3 where n_0 counts
 
 
 @pytest.mark.slow
