@@ -133,6 +133,16 @@ def test_steps_that_all_seeds_share_show_in_the_sensitivity_alone() -> None:
     assert 1e-3 < abs(fit.exponent + 4 / 3) < 2 * fit.sensitivity + 5e-3
 
 
+@pytest.mark.parametrize(("first", "last"), [(1.2, 1.0), (1.0, 1.2), (1.2, 1.2)])
+def test_the_sensitivity_sees_either_end_of_the_window(first: float, last: float) -> None:
+    """x^−1 but for the first or the last tenth of the logarithmic range, where it is 20 % higher."""
+    x = np.geomspace(1, 1e3, 58)
+    losses = np.where(x < 2, first, np.where(x > 500, last, 1.0)) / x
+    fit = fit_exponent(x, losses[None], tail="none")
+    slopes = [np.polyfit(np.log(x[i:j]), np.log(losses[i:j]), 1)[0] for i, j in ((6, 58), (0, 52), (6, 52))]
+    assert fit.sensitivity == pytest.approx(max(abs(slope - fit.exponent) for slope in slopes), rel=1e-3)  # as fitted
+
+
 def test_seed_and_level() -> None:
     times, losses, end = staircase(1.0, 256, 8)
     fits = [fit_exponent(times, losses, end=end, level=level, seed=3) for level in (0.5, 0.95, 0.999)]
