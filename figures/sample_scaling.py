@@ -20,10 +20,12 @@ Above (left) without label noise, below (right) with labels of standard deviatio
 
 At P = 16 those are far off; what can be compared are the exponents of straight lines in the stated windows, SGD's and
 the law's in the same one, from one to half of the directions learned by SGD; the rule's in its own (``fit_exponent``,
-95 % intervals over seeds).
+95 % intervals over seeds).  Where SGD and its law part in the exponent, with label noise, they are within 5 % in the
+loss: SGD is 2 to 4 % above while few directions are learned, and 2 to 6 % below around the eighth, each ± 4 %; 64 other
+seeds have −0.654 [−0.679, −0.629].
 
-Sizes: h4, β = 0.8, P = 16, m = 64, d = 1024, 16 seeds, 2·10⁸ samples; step sizes 0.08, 0.16, 0.32, 0.64 and, without
-label noise, 0.9 of the ceiling (``theory.gradient_noise``).  Run time: some seven minutes.
+Sizes: h4, β = 0.8, P = 16, m = 64, d = 1024, 64 seeds, 2·10⁸ samples; step sizes 0.08, 0.16, 0.32, 0.64 and, without
+label noise, 0.9 of the ceiling (``theory.gradient_noise``).  Run time: some nine minutes.
 Command: ``emergence figures sample_scaling``.
 """
 
@@ -48,7 +50,7 @@ from .style import heading, house_style, label_decades, panels, points, power_te
 SUMMARY = "Loss against samples at the best of many step sizes, by SGD, its law and the paper's rule"
 SIZES: dict[str, dict[str, Any]] = {
     "full": {
-        "beta": 0.8, "P": 16, "m": 64, "d": 1024, "seeds": 16, "draws": 400,
+        "beta": 0.8, "P": 16, "m": 64, "d": 1024, "seeds": 64, "draws": 400,
         "sweeps": [
             {"label_noise": 0.0, "samples": 2e8, "step_sizes": [0.08, 0.16, 0.32, 0.64, 0.9]},
             {"label_noise": 1.0, "samples": 2e8, "step_sizes": [0.08, 0.16, 0.32, 0.64]},
@@ -62,7 +64,7 @@ SIZES: dict[str, dict[str, Any]] = {
         ],
     },
 }  # fmt: skip
-SECONDS = {"full": 400.0, "quick": 60.0}
+SECONDS = {"full": 550.0, "quick": 60.0}
 
 
 def check(sizes: dict[str, Any]) -> None:
