@@ -99,13 +99,13 @@ def test_constants_and_their_constants_decide_the_data() -> None:
 def test_figures_are_made_once_and_with_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One cache serves all outputs, all widths and all formats; the width is in the name unless it is the usual one."""
     cache = ["--cache", str(tmp_path / "cache")]
-    words = ["figures", "spectra", "--quick", *cache, "--format", "png,pdf"]
+    words = ["figures", "spectra", "--quick", *cache, "--format", "png,svg,pdf"]
     assert main([*words, "--width", "column,text", "--out", str(tmp_path / "a")]) == 0
     (data,) = (tmp_path / "cache").glob("spectra-*.npz")
     stamp = data.stat().st_mtime_ns
     assert main([*words, "--width", "column", "--out", str(tmp_path / "b")]) == 0
     assert [data] == list((tmp_path / "cache").iterdir()) and data.stat().st_mtime_ns == stamp
-    again = {f"spectra-column.{kind}" for kind in ("png", "pdf")}
+    again = {f"spectra-column.{kind}" for kind in ("png", "svg", "pdf")}
     for out, names in (("a", again | {name.replace("-column", "") for name in again}), ("b", again)):
         assert {path.name for path in (tmp_path / out).iterdir()} == names
     for name in again:

@@ -302,7 +302,9 @@ def test_loss_distance_is_the_largest_gap_in_log10(small_problem: Problem, small
 
     assert distance(curve) == pytest.approx(0, abs=1e-6)  # two horizons, one solver at rtol 1e-7
     factor = np.ones(len(curve))
-    factor[[10, 20]] = 10**-0.3, 10**0.7
+    factor[10] = 10**-0.3
+    assert distance(curve * factor) == pytest.approx(0.3, abs=1e-6)
+    factor[20] = 10**0.7
     assert distance(curve * factor) == pytest.approx(0.7, abs=1e-6)
     zero = np.where(np.arange(len(curve)) < 30, curve, 0.0)
     floored = np.log10(np.maximum(curve[30:], 1e-3 * curve[0]) / (1e-3 * curve[0])).max()

@@ -40,7 +40,8 @@ from emergence.figures import recipe
 from emergence.figures.style import save
 item = recipe("spectra")
 data = item.data("quick", 0, Path(sys.argv[1]) / "data")
-save(item.figure(data, "quick", "slide"), Path(sys.argv[1]) / f"{sys.argv[2]}.png", {})
+for width in ("column", "slide"):
+    save(item.figure(data, "quick", width), Path(sys.argv[1]) / f"{sys.argv[2]}-{width}.png", {})
 """
 BACKEND = """
 import sys
@@ -79,8 +80,9 @@ def test_a_hostile_matplotlibrc_changes_no_byte(tmp_path: Path, monkeypatch: pyt
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         exec(DRAW, {})
-    mine, house = ((tmp_path / f"{name}.png").read_bytes() for name in ("mine", "house"))
-    assert mine == house and len(mine) > 10_000
+    for width in ("column", "slide"):
+        mine, house = ((tmp_path / f"{name}-{width}.png").read_bytes() for name in ("mine", "house"))
+        assert mine == house and len(mine) > 10_000
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
